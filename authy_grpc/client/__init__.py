@@ -1,0 +1,60 @@
+"""What a relying site's backend imports: connect, call, watch with resume, check receipts."""
+
+from authy_grpc.client.async_client import AsyncClient
+from authy_grpc.client.errors import (
+    AuthyError,
+    BadCredential,
+    BadField,
+    BadSignature,
+    CodeRejected,
+    CursorExpired,
+    DeadlineExceeded,
+    FactorUnavailable,
+    ForbiddenAddress,
+    Internal,
+    MissingScope,
+    NotFound,
+    PushFrozen,
+    Quota,
+    RateLimited,
+    RequestIdReused,
+    Unavailable,
+    UserExists,
+    UserLocked,
+    WrongState,
+)
+from authy_grpc.client.receipt import ReceiptError, Verified, check_asked, verify_receipt
+from authy_grpc.client.sync_client import Client
+from authy_grpc.client.watch import EventAt
+from authy_grpc.domain.receipts import Decision
+
+__all__ = [
+    "AsyncClient",
+    "AuthyError",
+    "BadCredential",
+    "BadField",
+    "BadSignature",
+    "Client",
+    "CodeRejected",
+    "CursorExpired",
+    "DeadlineExceeded",
+    "Decision",
+    "EventAt",
+    "FactorUnavailable",
+    "ForbiddenAddress",
+    "Internal",
+    "MissingScope",
+    "NotFound",
+    "PushFrozen",
+    "Quota",
+    "RateLimited",
+    "ReceiptError",
+    "RequestIdReused",
+    "Unavailable",
+    "UserExists",
+    "UserLocked",
+    "Verified",
+    "WrongState",
+    "check_asked",
+    "verify_receipt",
+]

@@ -1,0 +1,179 @@
+"""Owns the sync client: the services of the contract as a relying site calls them."""
+
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from types import TracebackType
+from typing import Self, cast
+
+import grpc
+
+from authy_grpc.client import connect, sync_watch
+from authy_grpc.client.retry import Clock, Policy, Random
+from authy_grpc.client.sync_channel import Channel, Sleep, Stream
+from authy_grpc.client.watch import ENDED_APPROVAL, ENDED_ENROLLMENT, EventAt
+from authy_grpc.v1.application_pb2_grpc import ApplicationServiceStub
+from authy_grpc.v1.approval_pb2 import Approval, WatchApprovalRequest, WatchApprovalResponse
+from authy_grpc.v1.approval_pb2_grpc import ApprovalServiceStub
+from authy_grpc.v1.enrollment_pb2 import Enrollment, WatchEnrollmentRequest, WatchEnrollmentResponse
+from authy_grpc.v1.enrollment_pb2_grpc import EnrollmentServiceStub
+from authy_grpc.v1.event_pb2 import ListEventsRequest, WatchEventsRequest, WatchEventsResponse
+from authy_grpc.v1.event_pb2_grpc import EventServiceStub
+from authy_grpc.v1.user_pb2_grpc import UserServiceStub
+from authy_grpc.v1.verification_pb2_grpc import VerificationServiceStub
+
+
+class Client:
+    """A connection to the service; good for many threads. Close it, or use it in a `with`.
+
+    Every call carries the API key, has a deadline and raises an `AuthyError`. A call is made again after
+    UNAVAILABLE only where that does no more: where it reads, or has a `request_id`, which is filled in.
+
+    Attributes:
+        enrollments: EnrollmentService.
+        users: UserService.
+        verification: VerificationService.
+        approvals: ApprovalService.
+        events: EventService.
+        application: ApplicationService, of which a site may call GetCurrentApplication.
+        applications: the same, for the operator.
+    """
+
+    def __init__(
+        self,
+        target: str,
+        api_key: str,
+        *,
+        credentials: grpc.ChannelCredentials | None = None,
+        insecure: bool | None = None,
+        timeout: float = 10.0,
+        silence: float = 75.0,
+        sleep: Sleep = time.sleep,
+        random: Random = secrets.token_bytes,
+        clock: Clock = time.monotonic,
+    ) -> None:
+        """Connects when the first call is made.
+
+        Args:
+            target: where the service listens, such as `authy.example:443`.
+            api_key: `ak_…`, or the operator's `op_…`.
+            credentials: for TLS; the usual certificate authorities where None.
+            insecure: True for plaintext, False for TLS; where None, a loopback target alone is plaintext.
+            timeout: seconds that a call may take, its tries and waits together.
+            silence: seconds without a message after which `watch_events` connects again.
+            sleep: waits that many seconds.
+            random: returns that many random bytes.
+            clock: seconds that only rise.
+
+        Raises:
+            ValueError: an argument that cannot be right.
+        """
+        policy = Policy(api_key, timeout, random, clock)
+        tls = connect.tls(target, credentials, insecure)
+        if tls is None:
+            self._inner = grpc.insecure_channel(target, connect.options(secure=False))
+        else:
+            self._inner = grpc.secure_channel(target, tls, connect.options(secure=True))
+        self._policy = policy
+        self._silence = silence
+        self._sleep = sleep
+        channel = cast(grpc.Channel, Channel(self._inner, policy, sleep))
+        self.enrollments = EnrollmentServiceStub(channel)
+        self.users = UserServiceStub(channel)
+        self.verification = VerificationServiceStub(channel)
+        self.approvals = ApprovalServiceStub(channel)
+        self.events = EventServiceStub(channel)
+        self.application = self.applications = ApplicationServiceStub(channel)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Ends the connection, open streams too."""
+        self._inner.close()
+
+    def watch_enrollment(self, enrollment_id: str, after_revision: int = 0) -> Iterator[Enrollment]:
+        """Yields an enrollment: its present state at once, then each change, to the terminal one.
+
+        Connects again by itself and goes on after the last revision seen.
+
+        Args:
+            enrollment_id: from CreateEnrollment.
+            after_revision: leave out states up to this one.
+
+        Raises:
+            AuthyError: any but UNAVAILABLE.
+        """
+
+        def start(revision: int) -> Stream[WatchEnrollmentResponse]:
+            request = WatchEnrollmentRequest(enrollment_id=enrollment_id, after_revision=revision)
+            return cast(Stream[WatchEnrollmentResponse], self.enrollments.WatchEnrollment(request))
+
+        return sync_watch.resources(
+            start,
+            lambda got: got.enrollment,
+            ENDED_ENROLLMENT,
+            after_revision,
+            self._policy.backoff(),
+            self._sleep,
+        )
+
+    def watch_approval(self, approval_id: str, after_revision: int = 0) -> Iterator[Approval]:
+        """Yields an approval: its present state at once, then each change, to the terminal one.
+
+        Connects again by itself and goes on after the last revision seen.
+
+        Args:
+            approval_id: from CreateApproval.
+            after_revision: leave out states up to this one.
+
+        Raises:
+            AuthyError: any but UNAVAILABLE.
+        """
+
+        def start(revision: int) -> Stream[WatchApprovalResponse]:
+            request = WatchApprovalRequest(approval_id=approval_id, after_revision=revision)
+            return cast(Stream[WatchApprovalResponse], self.approvals.WatchApproval(request))
+
+        return sync_watch.resources(
+            start,
+            lambda got: got.approval,
+            ENDED_APPROVAL,
+            after_revision,
+            self._policy.backoff(),
+            self._sleep,
+        )
+
+    def watch_events(
+        self, cursor: str = "", types: Sequence[str] = (), checkpoints: bool = False
+    ) -> Iterator[EventAt]:
+        """Yields the site's events after a cursor, each once, for ever.
+
+        Connects again by itself and goes on after the last cursor. Keep the cursor of the last event that
+        is dealt with: a new process goes on from there.
+
+        Args:
+            cursor: where to go on from; empty: from when the first is asked for; `earliest`: from the oldest.
+            types: such as `approval.*`; all where empty.
+            checkpoints: yield cursors without an event too (`event.event_id` is empty), at least every 30 s.
+
+        Raises:
+            CursorExpired: the cursor is older than what is kept.
+            AuthyError: any other but UNAVAILABLE.
+        """
+
+        def begin() -> str:
+            return self.events.ListEvents(ListEventsRequest(types=types)).cursor
+
+        def start(after: str) -> Stream[WatchEventsResponse]:
+            request = WatchEventsRequest(cursor=after, types=types)
+            return cast(Stream[WatchEventsResponse], self.events.WatchEvents(request))
+
+        return sync_watch.events(
+            begin, start, cursor, checkpoints, self._silence, self._policy.backoff(), self._sleep
+        )

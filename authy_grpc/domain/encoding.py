@@ -1,0 +1,73 @@
+"""Owns how bytes become text: base64url and Crockford's base32. Knows nothing of what they mean."""
+
+import base64
+
+SPACES = " \t\u00a0\u2009\u202f"
+DASHES = "-\u2010\u2011\u2012\u2013\u2014\u2015\u2212"
+
+CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_RFC_4648 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+_TO_CROCKFORD = str.maketrans(_RFC_4648, CROCKFORD, "=")
+
+# ASCII alone is raised: `str.upper` would make letters of others, such as U+017F.
+_FOLD = str.maketrans(
+    "abcdefghijklmnopqrstuvwxyzOIL",
+    "ABCDEFGH1JK1MN0PQRSTUVWXYZ011",
+    SPACES + DASHES,
+)
+
+
+def base64url(data: bytes) -> str:
+    """Encodes by RFC 4648 section 5, without padding.
+
+    Args:
+        data: any bytes.
+
+    Returns:
+        4 characters for 3 bytes, no `=`.
+    """
+    return base64.urlsafe_b64encode(data).rstrip(b"=").decode("ascii")
+
+
+def base64url_decode(text: str) -> bytes:
+    """Decodes the one spelling that `base64url` writes.
+
+    Args:
+        text: base64url without padding.
+
+    Returns:
+        The bytes.
+
+    Raises:
+        ValueError: text has another alphabet, padding, junk, or stray bits in its last character.
+    """
+    data = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+    # Python passes over junk and stray bits: a signature would have 16 spellings.
+    if base64url(data) != text:
+        raise ValueError("not base64url in its one spelling")
+    return data
+
+
+def base32(data: bytes) -> str:
+    """Encodes in Crockford's base32, as one big-endian stream of bits.
+
+    Args:
+        data: any bytes; those of one length sort as their texts do.
+
+    Returns:
+        Upper case without padding: 10 bytes make 16 characters, 16 make 26, 32 make 52.
+    """
+    return base64.b32encode(data).decode("ascii").translate(_TO_CROCKFORD)
+
+
+def fold(text: str) -> str:
+    """Brings base32 that a person typed to the form in which it was made.
+
+    Args:
+        text: in either case, with spaces and dashes, O for 0 and I or L for 1.
+
+    Returns:
+        Upper case, digits for the letters that stand for them, no spaces or dashes. What is not base32
+        stays in it.
+    """
+    return text.translate(_FOLD)

@@ -1,0 +1,77 @@
+"""Owns the secrets of an installation: where they lie, how they are made, and that only their owner reads them."""
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from authy_grpc.domain.ids import new_secret
+from authy_grpc.settings import Settings
+from authy_grpc.store.vault import new_keyset
+
+_FILES = {"keyset": "keyset.json", "operator_key": "operator.key", "gateway_key": "gateway.key"}
+
+
+class HomeError(Exception):
+    """A secret is missing or lies open; the text says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Secrets:
+    """What an installation keeps to itself."""
+
+    keyset: str = field(repr=False)
+    operator_key: str = field(repr=False)
+    gateway_key: str = field(repr=False)
+
+
+def secrets_folder(settings: Settings) -> Path:
+    """Where the secrets lie."""
+    return settings.home / "secrets"
+
+
+def make_secrets(settings: Settings, random: Callable[[int], bytes]) -> Path:
+    """Make the secrets that are not there yet.
+
+    Args:
+        settings: says where.
+        random: source of random bytes.
+
+    Returns:
+        The folder, of mode 0700; its files are of mode 0600.
+    """
+    folder = secrets_folder(settings)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    folder.chmod(0o700)
+    made = {
+        "keyset": new_keyset,
+        "operator_key": lambda: new_secret("op", random),
+        "gateway_key": lambda: new_secret("gw", random),
+    }
+    for name, make in made.items():
+        path = folder / _FILES[name]
+        if not path.exists():
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+                file.write(make() + "\n")
+    return folder
+
+
+def read_secrets(settings: Settings) -> Secrets:
+    """Read each secret from its setting, else from its file.
+
+    Raises:
+        HomeError: one is in neither place, or others can read its file.
+    """
+    return Secrets(**{name: _read(settings, name) for name in _FILES})
+
+
+def _read(settings: Settings, name: str) -> str:
+    given: str = getattr(settings, name).get_secret_value()
+    if given:
+        return given
+    path = secrets_folder(settings) / _FILES[name]
+    if not path.exists():
+        raise HomeError(f"{path} is missing: set AUTHY_{name.upper()}, or make it with `authy-grpc keys init`.")
+    if path.stat().st_mode & 0o077:
+        raise HomeError(f"{path} can be read by others: run `chmod 600 {path}`.")
+    return path.read_text().strip()

@@ -1,0 +1,93 @@
+"""Owns what may be logged: the one place that every line passes on its way out.
+
+A line keeps the keys of `ALLOWED` alone. An exception is written as its class and its frames:
+messages and local variables may hold numbers, codes and tokens.
+"""
+
+import logging
+import traceback
+from collections.abc import Callable
+from contextvars import ContextVar
+from datetime import datetime
+from typing import Any, TextIO
+
+import structlog
+from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
+
+ALLOWED = frozenset(
+    {
+        "time", "level", "event", "request_id", "method", "code", "reason", "milliseconds", "caller",
+        "errors", "worker", "count", "seconds", "state", "attempt", "address", "path", "revision", "library",
+    }
+)  # fmt: skip
+_CHAIN = 8
+
+request_id: ContextVar[str] = ContextVar("request_id")
+
+
+def describe(error: BaseException) -> list[dict[str, Any]]:
+    """An exception and those that led to it, newest first: class and frames, neither text nor values."""
+    found: list[dict[str, Any]] = []
+    waiting: list[BaseException] = [error]
+    while waiting and len(found) < _CHAIN:
+        one = waiting.pop(0)
+        frames = traceback.walk_tb(one.__traceback__)
+        found.append(
+            {
+                "class": f"{type(one).__module__}.{type(one).__qualname__}",
+                "frames": [
+                    f"{frame.f_code.co_filename}:{line} {frame.f_code.co_name}" for frame, line in frames
+                ],
+            }
+        )
+        if isinstance(one, BaseExceptionGroup):
+            waiting.extend(one.exceptions)
+        earlier = one.__cause__ or (None if one.__suppress_context__ else one.__context__)
+        if earlier is not None:
+            waiting.append(earlier)
+    return found
+
+
+def redact(_: WrappedLogger, __: str, line: EventDict) -> EventDict:
+    """The redaction point: a structlog processor that lets nothing pass but what is allowed."""
+    error = line.pop("exc_info", None)
+    kept = {key: value for key, value in line.items() if key in ALLOWED}
+    if isinstance(error, BaseException):
+        kept["errors"] = describe(error)
+    if (current := request_id.get(None)) is not None:
+        kept["request_id"] = current
+    return kept
+
+
+def build(stream: TextIO, clock: Callable[[], datetime], level: str = "info") -> FilteringBoundLogger:
+    """A logger that writes one JSON object a line.
+
+    Args:
+        stream: where lines go.
+        clock: the time now, aware.
+        level: the least that is written, such as `debug` or `info`.
+    """
+
+    def stamp(_: WrappedLogger, name: str, line: EventDict) -> EventDict:
+        return {"time": clock().isoformat(timespec="milliseconds"), "level": name, **line}
+
+    logger: FilteringBoundLogger = structlog.wrap_logger(
+        structlog.WriteLogger(stream),
+        processors=[stamp, redact, structlog.processors.JSONRenderer()],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        context_class=dict,
+        cache_logger_on_first_use=True,
+    )
+    return logger
+
+
+class Library(logging.Handler):
+    """Hands on what libraries log by `logging`: who, how grave and which exception, never their text."""
+
+    def __init__(self, logger: FilteringBoundLogger) -> None:
+        super().__init__()
+        self._logger = logger
+
+    def emit(self, record: logging.LogRecord) -> None:
+        error = record.exc_info[1] if record.exc_info else None
+        self._logger.log(record.levelno, "library", library=record.name, exc_info=error)

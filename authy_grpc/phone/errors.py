@@ -1,0 +1,52 @@
+"""Owns what goes wrong at a phone: the service's refusals, read from their details, and the phone's own."""
+
+from datetime import timedelta
+
+import grpc
+from google.rpc import error_details_pb2, status_pb2
+
+_DETAILS = "grpc-status-details-bin"
+
+
+class PhoneError(Exception):
+    """A call was refused or lost, or the phone itself refuses.
+
+    Attributes:
+        reason: of `errors.proto`, without prefix, such as `CODE_REJECTED`. Empty where the service gave none
+            (it was not reached) and where the phone itself refuses.
+        code: the gRPC status; None where the phone itself refuses.
+        metadata: what the service says beside the reason, such as `state`.
+        retry_delay: how long to wait before another try; None where the service names no time.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: str = "",
+        code: grpc.StatusCode | None = None,
+        metadata: dict[str, str] | None = None,
+        retry_delay: timedelta | None = None,
+    ) -> None:
+        super().__init__(f"{reason}: {message}" if reason else message)
+        self.reason = reason
+        self.code = code
+        self.metadata = metadata or {}
+        self.retry_delay = retry_delay
+
+    @classmethod
+    def read(cls, error: grpc.aio.AioRpcError) -> "PhoneError":
+        """Reads a failed call and the `google.rpc` details that came with it."""
+        info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
+        details = error.trailing_metadata().get(_DETAILS)
+        if isinstance(details, bytes):
+            for detail in status_pb2.Status.FromString(details).details:
+                detail.Unpack(info)
+                detail.Unpack(retry)
+        return cls(
+            error.details() or "no answer",
+            reason=info.reason.removeprefix("ERROR_REASON_"),
+            code=error.code(),
+            metadata=dict(info.metadata),
+            retry_delay=retry.retry_delay.ToTimedelta() if retry.HasField("retry_delay") else None,
+        )

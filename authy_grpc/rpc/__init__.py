@@ -1,0 +1,1 @@
+"""Transport: protobuf and gRPC in, use cases of `service/` out. Knows no SQL."""

@@ -1,0 +1,161 @@
+"""Owns how a call passes the concerns of the transport: one gRPC interceptor around all of them.
+
+A concern is an asynchronous context manager over a `Call`. The first given is the outermost.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import Any
+
+import grpc
+import grpc.aio
+from google.protobuf.message import DecodeError, Message
+
+from authy_grpc.domain.errors import BadField
+from authy_grpc.service.caller import Caller, Nobody
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Handler = grpc.RpcMethodHandler[Any, Any]
+Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]
+
+
+class Call:
+    """One call on its way through the concerns.
+
+    Attributes:
+        method: its full name, such as `/authy_grpc.v1.UserService/GetUser`.
+        streams: whether the answer is a stream.
+        request_id: 16 hexadecimal digits, set by observe.
+        caller: set by auth; None until then, and where nobody has to be known.
+        code: name of the gRPC status that the call ends with, set by errors.
+        reason: reason of the error that it ends with; empty where it ends well.
+    """
+
+    __slots__ = (
+        "method",
+        "context",
+        "streams",
+        "request_id",
+        "caller",
+        "code",
+        "reason",
+        "_request",
+        "_decode",
+    )
+
+    def __init__(
+        self, method: str, context: Context, raw: bytes, decode: Callable[[bytes], Message], streams: bool
+    ):
+        self.method = method
+        self.context = context
+        self.streams = streams
+        self.request_id = ""
+        self.caller: Caller | None = None
+        self.code = "OK"
+        self.reason = ""
+        self._request: Message | bytes = raw
+        self._decode = decode
+
+    @property
+    def request(self) -> Message:
+        """The request, decoded when it is first asked for: here, so that bad bytes are refused as all else.
+
+        Raises:
+            BadField: the bytes are no such message.
+        """
+        if isinstance(self._request, bytes):
+            try:
+                self._request = self._decode(self._request)
+            except DecodeError as error:
+                raise BadField.one("request", "is not a message of this method") from error
+        return self._request
+
+    @property
+    def caller_id(self) -> str:
+        """What a log may say of the caller: the id of its key or device, or what it is."""
+        caller = self.caller
+        if caller is None or isinstance(caller, Nobody):
+            return ""
+        own = getattr(caller, "api_key_id", None) or getattr(caller, "device_id", None)
+        return own or type(caller).__name__.lower()
+
+
+Concern = Callable[[Call], AbstractAsyncContextManager[None]]
+Step = Callable[[Call], Awaitable[Any]]
+
+
+def _around(concern: Concern, inner: Step) -> Step:
+    async def step(call: Call) -> Any:
+        async with concern(call):
+            return await inner(call)
+
+    return step
+
+
+class Chain(grpc.aio.ServerInterceptor):
+    """Runs unary and server-streaming methods inside the concerns.
+
+    Unknown methods and those that take a stream (reflection) pass untouched. A stream's handler is a
+    coroutine that writes by `context.write`, not a generator.
+
+    Args:
+        concerns: the outermost first.
+    """
+
+    def __init__(self, *concerns: Concern) -> None:
+        self._concerns = concerns
+        self._wrapped: dict[str, Handler] = {}
+        self._active = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def intercept_service(
+        self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
+    ) -> Handler | None:
+        method = handler_call_details.method
+        wrapped = self._wrapped.get(method)
+        if wrapped is None:
+            handler = await continuation(handler_call_details)
+            if handler is None or handler.request_streaming:
+                return handler
+            wrapped = self._wrapped[method] = self.wrap(method, handler)
+        return wrapped
+
+    def wrap(self, method: str, handler: Handler) -> Handler:
+        """The handler of a method inside the concerns.
+
+        Messages are decoded inside them, and unary answers encoded too: gRPC would tell the peer the text
+        of an exception there.
+        """
+        streams = handler.response_streaming
+        decode, encode = handler.request_deserializer, handler.response_serializer
+        behavior: Any = handler.unary_stream if streams else handler.unary_unary
+        if decode is None or encode is None:
+            raise TypeError(f"{method} has no message types")
+
+        async def answer(call: Call) -> Any:
+            response = await behavior(call.request, call.context)
+            return None if streams else encode(response)
+
+        run: Step = answer
+        for concern in reversed(self._concerns):
+            run = _around(concern, run)
+
+        async def enter(raw: bytes, context: Context) -> Any:
+            self._active += 1
+            self._idle.clear()
+            try:
+                return await run(Call(method, context, raw, decode, streams))
+            finally:
+                self._active -= 1
+                if self._active == 0:
+                    self._idle.set()
+
+        if streams:
+            return grpc.unary_stream_rpc_method_handler(enter, None, encode)  # type: ignore[arg-type]
+        return grpc.unary_unary_rpc_method_handler(enter, None, None)
+
+    async def idle(self) -> None:
+        """Wait until no call is running, its clean-up included."""
+        await self._idle.wait()

@@ -1,0 +1,203 @@
+"""Owns who may call what: the table of methods, and the concern that finds out who calls.
+
+Whose row it is, the query settles: a foreign id is simply not found.
+"""
+
+import ipaddress
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TypeVar
+from urllib.parse import unquote
+
+from authy_grpc.domain.application import Scope
+from authy_grpc.domain.errors import BadCredential, DeviceHeld, MissingScope
+from authy_grpc.rpc.adapter import Call, Context
+from authy_grpc.service.caller import Caller, Device, Gateway, Nobody, Operator, Site
+
+Find = Callable[[str], Awaitable[Caller | None]]
+
+
+@dataclass(frozen=True)
+class Need:
+    """What a method asks of its caller.
+
+    Attributes:
+        kind: which caller; None where nobody has to be known.
+        scopes: one of these, of a site; any key where empty.
+        held: whether a device that waits to be let in may call too.
+    """
+
+    kind: type[Caller] | None
+    scopes: tuple[Scope, ...] = ()
+    held: bool = False
+
+
+OPEN = Need(None)
+NOBODY = Need(Nobody)
+OPERATOR = Need(Operator)
+GATEWAY = Need(Gateway)
+DEVICE = Need(Device)
+DEVICE_HELD_TOO = Need(Device, held=True)
+ANY_SITE = Need(Site)
+ENROLL = Need(Site, (Scope.ENROLL,))
+VERIFY = Need(Site, (Scope.VERIFY,))
+ENROLL_OR_VERIFY = Need(Site, (Scope.ENROLL, Scope.VERIFY))
+EVENTS = Need(Site, (Scope.EVENTS,))
+MANAGE = Need(Site, (Scope.MANAGE,))
+
+_TABLE: dict[str, dict[Need, str]] = {
+    "authy_grpc.v1.ApplicationService": {
+        OPERATOR: "CreateApplication GetApplication ListApplications UpdateApplication DeleteApplication"
+        " CreateApiKey ListApiKeys RevokeApiKey",
+        ANY_SITE: "GetCurrentApplication",
+    },
+    "authy_grpc.v1.AccountService": {
+        NOBODY: "StartPhoneVerification RegisterDevice CreateSession",
+        DEVICE: "GetAccount UpdateAccount ChangePhone DeleteAccount UpdateDevice ApproveDevice SetPushSubscription",
+        DEVICE_HELD_TOO: "ListDevices RevokeDevice DeleteSession",
+    },
+    "authy_grpc.v1.AuthenticatorService": {
+        DEVICE: "OpenEnrollment AcceptEnrollment RejectEnrollment ListSites GetLogo AddSiteKey UpdateSite"
+        " RemoveSite RespondApproval ListActivity",
+        DEVICE_HELD_TOO: "WatchInbox",
+    },
+    "authy_grpc.v1.EnrollmentService": {
+        ENROLL: "CreateEnrollment GetEnrollment WatchEnrollment ConfirmEnrollment CancelEnrollment",
+    },
+    "authy_grpc.v1.UserService": {ENROLL: "DeleteUser UnlockUser", ENROLL_OR_VERIFY: "GetUser ListUsers"},
+    "authy_grpc.v1.VerificationService": {VERIFY: "VerifyCode SendCode", ENROLL: "CreateBackupCodes"},
+    "authy_grpc.v1.ApprovalService": {VERIFY: "CreateApproval GetApproval WatchApproval CancelApproval"},
+    "authy_grpc.v1.EventService": {EVENTS: "WatchEvents ListEvents"},
+    "authy_grpc.v1.WebhookService": {
+        MANAGE: "CreateWebhook ListWebhooks UpdateWebhook DeleteWebhook RotateWebhookSecret TestWebhook"
+        " ListDeliveries Redeliver",
+    },
+    "authy_grpc.v1.DeliveryService": {GATEWAY: "LeaseDeliveries ReportDelivery"},
+    "grpc.health.v1.Health": {OPEN: "Check List Watch"},
+}
+NEEDS: Mapping[str, Need] = {
+    f"/{service}/{method}": need
+    for service, needs in _TABLE.items()
+    for need, methods in needs.items()
+    for method in methods.split()
+}
+
+_Kind = TypeVar("_Kind", Site, Device, Operator, Gateway, Nobody)
+_caller: ContextVar[Caller] = ContextVar("caller")
+
+
+def caller() -> Caller | None:
+    """Who calls; None where nobody has to be known."""
+    return _caller.get(None)
+
+
+def _expect(kind: type[_Kind]) -> _Kind:
+    found = _caller.get(None)
+    if not isinstance(found, kind):
+        raise TypeError(f"this method's entry in NEEDS is not for {kind.__name__}")
+    return found
+
+
+def site() -> Site:
+    """The relying site that calls."""
+    return _expect(Site)
+
+
+def device() -> Device:
+    """The device that calls."""
+    return _expect(Device)
+
+
+def operator() -> Operator:
+    """The operator that calls."""
+    return _expect(Operator)
+
+
+def gateway() -> Gateway:
+    """The gateway that calls."""
+    return _expect(Gateway)
+
+
+def nobody() -> Nobody:
+    """The caller without a credential."""
+    return _expect(Nobody)
+
+
+class Auth:
+    """The concern that settles who calls, and whether this method is for that caller.
+
+    Args:
+        find: who holds a credential; None for one that is unknown, revoked or expired.
+        needs: what each method asks, by full name. A method that is not in it is never served.
+    """
+
+    def __init__(self, find: Find, needs: Mapping[str, Need] = NEEDS) -> None:
+        self._find = find
+        self._needs = needs
+
+    @asynccontextmanager
+    async def __call__(self, call: Call) -> AsyncIterator[None]:
+        need = self._needs[call.method]
+        if need.kind is None:
+            yield
+            return
+        if need.kind is Nobody:
+            call.caller = Nobody(await self._peer(call.context))
+        else:
+            call.caller = await self._known(call.context)
+            _check(call.caller, need)
+        token = _caller.set(call.caller)
+        try:
+            yield
+        finally:
+            _caller.reset(token)
+
+    async def _known(self, context: Context) -> Caller:
+        scheme, _, secret = _header(context, "authorization").partition(" ")
+        found = await self._find(secret.strip()) if scheme.lower() == "bearer" else None
+        if found is None:
+            raise BadCredential
+        return found
+
+    async def _peer(self, context: Context) -> str:
+        """The address that a caller without a credential has; a gateway's word counts for its own callers."""
+        told, key = _header(context, "x-authy-peer"), _header(context, "x-authy-gateway")
+        if told and key and isinstance(await self._find(key), Gateway) and (address := _address(told)):
+            return address
+        return _socket_address(context.peer())
+
+
+def _check(found: Caller, need: Need) -> None:
+    if type(found) is not need.kind:
+        raise MissingScope(need.kind.__name__.lower() if need.kind else "")
+    if isinstance(found, Site) and need.scopes and found.scopes.isdisjoint(need.scopes):
+        raise MissingScope(need.scopes[0].value)
+    if isinstance(found, Device) and found.held and not need.held:
+        raise DeviceHeld
+
+
+def _header(context: Context, name: str) -> str:
+    """A header's value; empty where it is missing, or comes more than once."""
+    values = [value for key, value in context.invocation_metadata() or () if key == name]
+    return values[0] if len(values) == 1 and isinstance(values[0], str) else ""
+
+
+def _socket_address(peer: str) -> str:
+    """`ipv4:127.0.0.1:50`, `ipv6:%5B::1%5D:50` or `unix:/path` without what changes with each connection."""
+    kind, _, rest = peer.partition(":")
+    if kind not in ("ipv4", "ipv6"):
+        return kind
+    host = unquote(rest).rpartition(":")[0].strip("[]")
+    return _address(host) or host
+
+
+def _address(text: str) -> str:
+    """An address in its one spelling, IPv4 inside IPv6 as IPv4; empty for what is none."""
+    try:
+        address = ipaddress.ip_address(text.strip())
+    except ValueError:
+        return ""
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return str(mapped or address)

@@ -1,0 +1,216 @@
+"""Owns what a refusal looks like on the wire: the only place that names a gRPC status."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import grpc
+import grpc.aio
+from google.protobuf import any_pb2
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2, status_pb2
+from grpc import StatusCode
+from grpc_status import rpc_status
+from structlog.typing import FilteringBoundLogger
+
+from authy_grpc.domain import errors
+from authy_grpc.rpc.adapter import Call
+
+DOMAIN = "authy_grpc"
+REQUEST_ID_KEY = "x-request-id"
+_ABORT_SECONDS = 5.0
+
+
+def _nothing(_: Any) -> Mapping[str, str]:
+    return {}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the caller is told for one kind of refusal.
+
+    Attributes:
+        reason: name of the ErrorReason, without its prefix.
+        sentence: fixed text that says what to do.
+        metadata: the ErrorInfo's metadata, from the refusal.
+    """
+
+    code: StatusCode
+    reason: str
+    sentence: str
+    metadata: Callable[[Any], Mapping[str, str]] = _nothing
+
+
+_BAD, _WHO, _STATE = StatusCode.INVALID_ARGUMENT, StatusCode.UNAUTHENTICATED, StatusCode.FAILED_PRECONDITION
+_MUCH, _GONE, _NOT_NOW = StatusCode.RESOURCE_EXHAUSTED, StatusCode.NOT_FOUND, StatusCode.UNAVAILABLE
+_EXISTS, _DENIED, _RANGE = StatusCode.ALREADY_EXISTS, StatusCode.PERMISSION_DENIED, StatusCode.OUT_OF_RANGE
+
+ANSWERS: dict[type[errors.Refusal], Answer] = {
+    errors.BadField: Answer(
+        _BAD, "BAD_FIELD", "Some fields break the limits of the contract: mend those named here."
+    ),
+    errors.BadSignature: Answer(
+        _BAD,
+        "BAD_SIGNATURE",
+        "A signature, key or receipt does not verify: make it anew as the contract says.",
+    ),
+    errors.BadCredential: Answer(
+        _WHO,
+        "BAD_CREDENTIAL",
+        "Send `authorization: Bearer` with a credential that is neither revoked nor expired.",
+    ),
+    errors.ClockSkew: Answer(
+        _WHO,
+        "CLOCK_SKEW",
+        "The proof's time is off: make another by `server_time`.",
+        lambda refusal: {"server_time": str(refusal.server_time)},
+    ),
+    errors.CodeRejected: Answer(_BAD, "CODE_REJECTED", "The code is wrong or used up: ask for another."),
+    errors.MissingScope: Answer(
+        _DENIED,
+        "MISSING_SCOPE",
+        "The credential is not for this call: use one that has `scope`.",
+        lambda refusal: {"scope": refusal.scope},
+    ),
+    errors.NotFound: Answer(_GONE, "NOT_FOUND", "There is no such thing for this caller: check the id."),
+    errors.UserExists: Answer(
+        _EXISTS, "USER_EXISTS", "This `custom_user_id` has a user: delete it or set `replace_existing`."
+    ),
+    errors.RequestIdReused: Answer(
+        _EXISTS, "REQUEST_ID_REUSED", "This `request_id` was used for another request: choose a new one."
+    ),
+    errors.WrongState: Answer(
+        _STATE,
+        "WRONG_STATE",
+        "Its present `state` does not allow this: read it again.",
+        lambda refusal: {"state": refusal.state},
+    ),
+    errors.FactorUnavailable: Answer(
+        _STATE,
+        "FACTOR_UNAVAILABLE",
+        "The user cannot use this factor: offer another one of the user's `factors`.",
+    ),
+    errors.PushFrozen: Answer(
+        _STATE,
+        "PUSH_FROZEN",
+        "Too many approvals were refused: use another factor, or wait where a time is given.",
+    ),
+    errors.NewDevicesOff: Answer(
+        _STATE, "NEW_DEVICES_OFF", "The account lets no new device in: change that on a device that it has."
+    ),
+    errors.DeviceHeld: Answer(
+        _STATE, "DEVICE_HELD", "This device may not do this yet: approve it on another device, or wait."
+    ),
+    errors.UserLocked: Answer(
+        _MUCH, "USER_LOCKED", "Wrong codes have locked the user: use another factor, UnlockUser, or wait."
+    ),
+    errors.RateLimited: Answer(_MUCH, "RATE_LIMITED", "Asked too often: try again after the time given."),
+    errors.Quota: Answer(
+        _MUCH,
+        "QUOTA",
+        "There are as many of these as there may be: remove one first.",
+        lambda refusal: {"limit": str(refusal.limit)},
+    ),
+    errors.CursorExpired: Answer(
+        _RANGE, "CURSOR_EXPIRED", "The cursor is older than what is kept: start from `earliest`."
+    ),
+    errors.BackendUnavailable: Answer(
+        _NOT_NOW,
+        "BACKEND",
+        "Something that this service needs is out of reach, nothing was decided: try again.",
+    ),
+    errors.Draining: Answer(
+        _NOT_NOW, "DRAINING", "This server ends the call: try again, from the last cursor or revision."
+    ),
+}
+INTERNAL = Answer(
+    StatusCode.INTERNAL, "INTERNAL", "A fault of this service: tell its operator the `request_id`."
+)
+_UNIMPLEMENTED = "This server does not have this method: ask its operator for a newer version."
+
+
+def to_status(refusal: errors.Refusal) -> status_pb2.Status:
+    """The rich status of a refusal."""
+    answer = ANSWERS[type(refusal)]
+    details: list[Message] = []
+    if isinstance(refusal, errors.BadField):
+        violations = [
+            error_details_pb2.BadRequest.FieldViolation(
+                field=violation.field, description=violation.description
+            )
+            for violation in refusal.violations
+        ]
+        details.append(error_details_pb2.BadRequest(field_violations=violations))
+    if isinstance(refusal, errors.Waits) and refusal.retry_after is not None:
+        retry = error_details_pb2.RetryInfo()
+        retry.retry_delay.FromTimedelta(refusal.retry_after)
+        details.append(retry)
+    return _status(answer, answer.metadata(refusal), details)
+
+
+def _status(answer: Answer, metadata: Mapping[str, str], details: list[Message]) -> status_pb2.Status:
+    status = status_pb2.Status(code=answer.code.value[0], message=answer.sentence)
+    for detail in (
+        error_details_pb2.ErrorInfo(reason=answer.reason, domain=DOMAIN, metadata=metadata),
+        *details,
+    ):
+        packed = any_pb2.Any()
+        packed.Pack(detail)
+        status.details.append(packed)
+    return status
+
+
+class Errors:
+    """The concern that turns what a call raises into a status.
+
+    Args:
+        log: where unexpected exceptions go, without their text.
+    """
+
+    def __init__(self, log: FilteringBoundLogger) -> None:
+        self._log = log
+
+    @asynccontextmanager
+    async def __call__(self, call: Call) -> AsyncIterator[None]:
+        try:
+            yield
+        except grpc.aio.AbortError:
+            call.code = call.context.code().name  # of a library's servicer, such as health
+            raise
+        except errors.Refusal as refusal:
+            call.reason = ANSWERS[type(refusal)].reason
+            await _abort(call, to_status(refusal))
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # The call goes on: a task of our own was cancelled. Let out, it would leave the peer hanging.
+            await self._unexpected(call, error)
+        except NotImplementedError as error:
+            # A method that a servicer inherits from the generated code sets its status and raises this.
+            if call.context.code() is not StatusCode.UNIMPLEMENTED:
+                await self._unexpected(call, error)
+            await _abort(
+                call, status_pb2.Status(code=StatusCode.UNIMPLEMENTED.value[0], message=_UNIMPLEMENTED)
+            )
+        except Exception as error:
+            await self._unexpected(call, error)
+
+    async def _unexpected(self, call: Call, error: BaseException) -> None:
+        self._log.error("call failed", method=call.method, request_id=call.request_id, exc_info=error)
+        call.reason = INTERNAL.reason
+        await _abort(call, _status(INTERNAL, {"request_id": call.request_id}, []))
+
+
+async def _abort(call: Call, status: status_pb2.Status) -> None:
+    """End the call. Raises AbortError, for a peer that reads nothing too: it would be waited for for ever."""
+    converted = rpc_status.to_status(status)
+    call.code = converted.code.name
+    trailing = (*converted.trailing_metadata, (REQUEST_ID_KEY, call.request_id))
+    try:
+        async with asyncio.timeout(_ABORT_SECONDS):
+            await call.context.abort(converted.code, converted.details, trailing)
+    except TimeoutError:
+        raise grpc.aio.AbortError from None

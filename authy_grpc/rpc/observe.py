@@ -1,0 +1,86 @@
+"""Owns what is told of each call: its id, one line in the log, and the figures for Prometheus."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from time import perf_counter
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from structlog.typing import FilteringBoundLogger
+
+from authy_grpc.logs import request_id
+from authy_grpc.rpc.adapter import Call
+from authy_grpc.rpc.errors import REQUEST_ID_KEY
+
+_BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+_QUIET = "/grpc.health."
+
+
+class Observe:
+    """The outermost concern: sees how every call ends.
+
+    Only methods that the server knows come here, so the labels are as many as the contract has methods.
+
+    Args:
+        log: one line a call, at `info`; of health checks, at `debug`.
+        registry: where the metrics are registered.
+        random: random bytes, for request ids.
+    """
+
+    def __init__(
+        self, log: FilteringBoundLogger, registry: CollectorRegistry, random: Callable[[int], bytes]
+    ) -> None:
+        self._log = log
+        self._random = random
+        self._handled = Counter(
+            "grpc_server_handled", "Calls that have ended.", ["method", "code", "reason"], registry=registry
+        )
+        self._seconds = Histogram(
+            "grpc_server_handling_seconds",
+            "How long unary calls took.",
+            ["method"],
+            registry=registry,
+            buckets=_BUCKETS,
+        )
+        self._open = Gauge(
+            "grpc_server_open_streams", "Streams that are open.", ["method"], registry=registry
+        )
+        self._children: dict[tuple[str, str, str], Counter] = {}
+        self._timers: dict[str, Histogram] = {}
+
+    @asynccontextmanager
+    async def __call__(self, call: Call) -> AsyncIterator[None]:
+        call.request_id = self._random(8).hex()
+        token = request_id.set(call.request_id)
+        call.context.set_trailing_metadata(((REQUEST_ID_KEY, call.request_id),))
+        begin = perf_counter()
+        if call.streams:
+            self._open.labels(call.method).inc()
+        try:
+            yield
+        except asyncio.CancelledError:
+            call.code = "CANCELLED"
+            raise
+        finally:
+            self._finish(call, perf_counter() - begin)
+            request_id.reset(token)
+
+    def _finish(self, call: Call, seconds: float) -> None:
+        method = call.method
+        if call.streams:
+            self._open.labels(method).dec()
+        else:
+            timer = self._timers.get(method) or self._timers.setdefault(method, self._seconds.labels(method))
+            timer.observe(seconds)
+        key = (method, call.code, call.reason)
+        handled = self._children.get(key) or self._children.setdefault(key, self._handled.labels(*key))
+        handled.inc()
+        write = self._log.debug if method.startswith(_QUIET) else self._log.info
+        write(
+            "call",
+            method=method,
+            code=call.code,
+            reason=call.reason,
+            milliseconds=round(seconds * 1000, 2),
+            caller=call.caller_id,
+        )

@@ -1,0 +1,161 @@
+"""Owns how long a stream lives: what ends it, and how its messages get to the peer."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
+
+from authy_grpc.domain.errors import BadCredential, Draining, Refusal
+from authy_grpc.rpc.adapter import Context
+from authy_grpc.rpc.auth import caller
+from authy_grpc.service.caller import Caller, Device, Site
+
+Ended = Callable[[Caller], AbstractAsyncContextManager[asyncio.Event]]
+_Item = TypeVar("_Item")
+_JITTER = 0.1
+_AT_ONCE = 100
+
+
+class _Life:
+    """One stream that may be ended from outside.
+
+    Ending it is a deadline that has passed: `asyncio.timeout` interrupts what the stream waits for, and
+    tells that from a peer's hang-up.
+    """
+
+    def __init__(self, when: float, refusal: Refusal) -> None:
+        self.refusal = refusal
+        self.limit = asyncio.timeout_at(when)
+
+    def end(self, refusal: Refusal) -> None:
+        if not self.limit.expired():
+            self.refusal = refusal
+            self.limit.reschedule(asyncio.get_running_loop().time())
+
+
+class Streams:
+    """All streams of this server.
+
+    Args:
+        clock: the time now.
+        random: random bytes, for the jitter of ages.
+        ended: an event that is set when the caller's credential is revoked.
+        max_age: how long a stream lives at most, give or take a tenth.
+        write_timeout: how long one message may wait for a peer that does not read.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], datetime],
+        random: Callable[[int], bytes],
+        ended: Ended,
+        max_age: timedelta = timedelta(minutes=30),
+        write_timeout: timedelta = timedelta(seconds=30),
+    ) -> None:
+        self._clock = clock
+        self._random = random
+        self._ended = ended
+        self._max_age = max_age.total_seconds()
+        self._write_timeout = write_timeout.total_seconds()
+        self._open: set[_Life] = set()
+        self._draining = False
+
+    async def relay(
+        self, context: Context, messages: AsyncIterator[_Item], encode: Callable[[_Item], Any] | None = None
+    ) -> None:
+        """Write messages to the peer until they end, the peer hangs up, or the stream has to end.
+
+        Args:
+            messages: closed at the end, however it comes.
+            encode: makes the message of an item. Given here rather than in a generator around `messages`,
+                since closing a generator does not close the one that it reads.
+
+        Raises:
+            Draining: the server stops, the stream is old enough, or the peer does not read.
+            BadCredential: the caller's credential has ended.
+        """
+        try:
+            async with self._lived():
+                await self._pump(context, messages, encode)
+        finally:
+            close = getattr(messages, "aclose", None)
+            if close is not None:
+                await close()
+
+    async def drain(self) -> None:
+        """End all streams, and those that come from now on."""
+        self._draining = True
+        for number, life in enumerate(tuple(self._open), 1):
+            life.end(Draining())
+            if number % _AT_ONCE == 0:
+                await asyncio.sleep(0)
+
+    @asynccontextmanager
+    async def _lived(self) -> AsyncIterator[None]:
+        if self._draining:
+            raise Draining
+        life = self._new()
+        self._open.add(life)
+        try:
+            async with life.limit, self._revocable(life):
+                yield
+        except TimeoutError:
+            if not life.limit.expired():
+                raise
+            raise life.refusal from None
+        finally:
+            self._open.discard(life)
+
+    def _new(self) -> _Life:
+        share = int.from_bytes(self._random(4)) / 0xFFFFFFFF
+        age = self._max_age * (1 - _JITTER + 2 * _JITTER * share)
+        end = _expire_time(caller())
+        left = (end - self._clock()).total_seconds() if end is not None else age
+        when = asyncio.get_running_loop().time() + max(0.0, min(age, left))
+        return _Life(when, BadCredential() if left < age else Draining())
+
+    @asynccontextmanager
+    async def _revocable(self, life: _Life) -> AsyncIterator[None]:
+        who = caller()
+        if who is None:
+            yield
+            return
+        async with self._ended(who) as event:
+            watch = asyncio.ensure_future(_tell(event, life))
+            try:
+                yield
+            finally:
+                watch.cancel()
+
+    async def _pump(
+        self,
+        context: Context,
+        messages: AsyncIterator[_Item],
+        encode: Callable[[_Item], Any] | None,
+    ) -> None:
+        end = _expire_time(caller())
+        async for item in messages:
+            if end is not None and self._clock() >= end:
+                raise BadCredential
+            await self._write(context, encode(item) if encode else item)
+
+    async def _write(self, context: Context, message: Any) -> None:
+        limit = asyncio.timeout(self._write_timeout)
+        try:
+            async with limit:
+                await context.write(message)
+        except TimeoutError:
+            if not limit.expired():
+                raise
+            raise Draining from None
+
+
+async def _tell(event: asyncio.Event, life: _Life) -> None:
+    await event.wait()
+    life.end(BadCredential())
+
+
+def _expire_time(who: Caller | None) -> datetime | None:
+    return who.expire_time if isinstance(who, Site | Device) else None

@@ -1,0 +1,229 @@
+"""Owns the gRPC server: its options, health, reflection, TLS, and how it starts and stops."""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any
+
+import grpc
+import grpc.aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from prometheus_client import CollectorRegistry, start_http_server
+
+from authy_grpc.domain.errors import Draining, NotFound
+from authy_grpc.rpc.adapter import Chain, Context
+from authy_grpc.rpc.streams import Streams
+
+_MIB = 1024 * 1024
+_HEALTH = "grpc.health.v1.Health"
+_MAX_STREAM_AGE = timedelta(minutes=33)
+_SERVING = health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.SERVING)
+_NOT_SERVING = health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.NOT_SERVING)
+_UNKNOWN = health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.SERVICE_UNKNOWN)
+_CLEAN_UP_SECONDS = 2.0
+OPTIONS: tuple[tuple[str, int], ...] = (
+    # Between a soft and a hard limit grpc refuses at random: one limit.
+    ("grpc.max_metadata_size", 16 * 1024),
+    ("grpc.absolute_max_metadata_size", 16 * 1024),
+    ("grpc.max_receive_message_length", 4 * _MIB),
+    ("grpc.max_concurrent_streams", 1000),
+    ("grpc.server_handshake_timeout_ms", 5_000),
+    ("grpc.keepalive_time_ms", 60_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+    # Half of what our client sends, so that none is told `too_many_pings`.
+    ("grpc.http2.min_recv_ping_interval_without_data_ms", 15_000),
+    ("grpc.max_connection_age_ms", 30 * 60_000),
+    # Streams end by themselves before the connection is cut under them.
+    ("grpc.max_connection_age_grace_ms", int(_MAX_STREAM_AGE.total_seconds()) * 1000 + 60_000),
+)
+
+
+@dataclass(frozen=True)
+class Tls:
+    """What a server shows, all as PEM.
+
+    Attributes:
+        client_ca: who must have signed a client's certificate; None asks for none.
+    """
+
+    certificate: bytes
+    key: bytes = field(repr=False)
+    client_ca: bytes | None = None
+
+
+@dataclass(frozen=True)
+class Service:
+    """One service that the server offers.
+
+    Attributes:
+        name: its full name, such as `authy_grpc.v1.UserService`.
+        servicer: what answers.
+        add: the generated function that adds it to a server.
+    """
+
+    name: str
+    servicer: Any
+    add: Callable[[Any, grpc.aio.Server], None]
+
+
+class Health(health_pb2_grpc.HealthServicer):
+    """Health of a server that serves all of its services until it stops.
+
+    The library's own servicer has no list, and its watchers hold a stopping server for its whole grace.
+    """
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = ("", *names)
+        self._stopping = asyncio.Event()
+
+    def stop(self) -> None:
+        """Say NOT_SERVING from now on, and end the watchers when they have been told."""
+        self._stopping.set()
+
+    def _status(self) -> health_pb2.HealthCheckResponse:
+        return _NOT_SERVING if self._stopping.is_set() else _SERVING
+
+    async def Check(
+        self, request: health_pb2.HealthCheckRequest, context: Any
+    ) -> health_pb2.HealthCheckResponse:
+        if request.service not in self._names:
+            raise NotFound
+        return self._status()
+
+    async def List(
+        self, request: health_pb2.HealthListRequest, context: Any
+    ) -> health_pb2.HealthListResponse:
+        return health_pb2.HealthListResponse(statuses={name: self._status() for name in self._names})
+
+    async def Watch(  # type: ignore[override]  # the stub knows generators alone
+        self, request: health_pb2.HealthCheckRequest, context: Context
+    ) -> None:
+        known = request.service in self._names
+        await context.write(self._status() if known else _UNKNOWN)
+        await self._stopping.wait()
+        if known:
+            await context.write(_NOT_SERVING)
+        raise Draining
+
+
+class Server:
+    """A gRPC server: built from its parts, started once, stopped once.
+
+    Args:
+        chain: the concerns around each call.
+        streams: what ends the streams when the server drains.
+        services: what is served, beside health.
+        listen: `host:port`, port 0 for any that is free, or `unix:/path`.
+        tls: None serves in the clear.
+        reflects: whether tools may ask what is served.
+        shares_port: whether other processes may bind the same port.
+        grace: how long calls that were accepted may take to finish.
+    """
+
+    def __init__(
+        self,
+        *,
+        chain: Chain,
+        streams: Streams,
+        services: Sequence[Service],
+        listen: str,
+        tls: Tls | None = None,
+        reflects: bool = True,
+        shares_port: bool = False,
+        grace: timedelta = timedelta(seconds=30),
+    ) -> None:
+        self._chain = chain
+        self._streams = streams
+        self._services = services
+        self._listen = listen
+        self._tls = tls
+        self._reflects = reflects
+        self._options = (*OPTIONS, ("grpc.so_reuseport", int(shares_port)))
+        self._grace = grace.total_seconds()
+        self._health = Health([service.name for service in services])
+        self._server: grpc.aio.Server | None = None
+
+    async def start(self) -> int:
+        """Bind and serve.
+
+        Returns:
+            The port that was bound; of a unix socket, 1.
+
+        Raises:
+            OSError: the address cannot be bound.
+        """
+        server = grpc.aio.server(interceptors=[self._chain], options=self._options)
+        for service in self._services:
+            service.add(service.servicer, server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        if self._reflects:
+            names = [service.name for service in self._services]
+            reflection.enable_server_reflection((*names, _HEALTH, reflection.SERVICE_NAME), server)
+        port = self._bind(server)
+        await server.start()
+        self._server = server
+        return port
+
+    def _bind(self, server: grpc.aio.Server) -> int:
+        try:
+            if self._tls is None:
+                return server.add_insecure_port(self._listen)
+            return server.add_secure_port(self._listen, _credentials(self._tls))
+        except RuntimeError as error:
+            raise OSError(f"cannot listen on {self._listen}: is another server there?") from error
+
+    async def stop(self, *, now: bool = False) -> None:
+        """Drain and stop: say NOT_SERVING, end the streams, let calls that were accepted finish.
+
+        Args:
+            now: do not wait for them. Cuts short a stop that is waiting, too.
+        """
+        if self._server is None:
+            return
+        self._health.stop()
+        await self._streams.drain()
+        await self._server.stop(None if now else self._grace)
+        # grpc does not wait for handlers that it has cancelled, and they still use what is closed next.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_CLEAN_UP_SECONDS):
+                await self._chain.idle()
+
+    async def wait(self) -> None:
+        """Wait until the server has stopped."""
+        if self._server is not None:
+            await self._server.wait_for_termination()
+
+
+def _credentials(tls: Tls) -> grpc.ServerCredentials:
+    return grpc.ssl_server_credentials(
+        [(tls.key, tls.certificate)],
+        root_certificates=tls.client_ca,
+        require_client_auth=tls.client_ca is not None,
+    )
+
+
+def serve_metrics(listen: str, registry: CollectorRegistry) -> tuple[int, Callable[[], None]]:
+    """Serve a registry as Prometheus text, in a thread of its own.
+
+    Args:
+        listen: `host:port`, port 0 for any that is free.
+
+    Returns:
+        The port, and what stops it.
+
+    Raises:
+        OSError: the address cannot be bound.
+    """
+    host, _, port = listen.rpartition(":")
+    server, thread = start_http_server(int(port), host.strip("[]"), registry)
+
+    def stop() -> None:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+    return server.server_port, stop

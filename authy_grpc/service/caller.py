@@ -1,0 +1,61 @@
+"""Owns who calls: the first argument of every use case."""
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from authy_grpc.domain.application import Scope
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A relying site, by one of its API keys.
+
+    Attributes:
+        scopes: what the key may be used for.
+        expire_time: when the key ends by itself; None for never.
+    """
+
+    application_id: str
+    api_key_id: str
+    scopes: frozenset[Scope]
+    expire_time: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """An authenticator, by the session of one device token.
+
+    Attributes:
+        held: whether the device still waits to be let in.
+        expire_time: when the token ends by itself.
+    """
+
+    account_id: str
+    device_id: str
+    session_id: str
+    held: bool
+    expire_time: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Operator:
+    """Whoever runs the service."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """The REST gateway, on its own behalf."""
+
+
+@dataclass(frozen=True, slots=True)
+class Nobody:
+    """A caller without a credential.
+
+    Attributes:
+        peer: the address that it calls from, without the port: for limits, never for a log.
+    """
+
+    peer: str
+
+
+Caller = Site | Device | Operator | Gateway | Nobody

@@ -1,0 +1,164 @@
+"""Owns who a credential belongs to, and when it ends.
+
+Look-ups are kept for a second; what is revoked is forgotten at once.
+"""
+
+import asyncio
+import contextlib
+import hmac
+from collections.abc import AsyncIterator, Callable
+from datetime import datetime, timedelta
+
+from authy_grpc.domain.application import Scope
+from authy_grpc.domain.ids import hash_secret
+from authy_grpc.service.caller import Caller, Device, Gateway, Operator, Site
+from authy_grpc.service.signals import Signals, Subscription
+from authy_grpc.store import credential
+from authy_grpc.store.database import Database, Session
+from authy_grpc.store.events import Recorded
+
+_KEPT = timedelta(seconds=1)
+_REMEMBERED = 50_000
+_LAST_USE = timedelta(minutes=1)
+
+
+class _Ending(Subscription):
+    """Sets an event when a credential ends."""
+
+    def __init__(self, signals: Signals, topics: list[str]) -> None:
+        super().__init__(signals, topics)
+        self.ended = asyncio.Event()
+
+    def put(self, row: Recorded) -> None:
+        if row.type == credential.ENDED:
+            self.ended.set()
+
+
+class _Changes(Subscription):
+    """Forgets what is remembered of a credential that changed."""
+
+    def __init__(self, signals: Signals, forget: Callable[[str], None]) -> None:
+        super().__init__(signals, [credential.TOPIC])
+        self._forget = forget
+
+    def put(self, row: Recorded) -> None:
+        self._forget(row.subject_id)
+
+
+class Credentials:
+    """Finds the caller of a bearer token.
+
+    Args:
+        database: keeps the hashes.
+        signals: tells of what ends.
+        clock: the time.
+        operator_key: `op_…`.
+        gateway_key: `gw_…`.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        signals: Signals,
+        clock: Callable[[], datetime],
+        *,
+        operator_key: str,
+        gateway_key: str,
+    ) -> None:
+        self._database = database
+        self._signals = signals
+        self._clock = clock
+        self._fixed: list[tuple[bytes, Caller]] = [
+            (hash_secret(operator_key), Operator()),
+            (hash_secret(gateway_key), Gateway()),
+        ]
+        self._found: dict[bytes, tuple[Caller, datetime]] = {}
+        self._used: dict[str, datetime] = {}
+        self._writes: set[asyncio.Task[None]] = set()
+        signals.add(_Changes(signals, self._forget))
+
+    async def find(self, token: str) -> Caller | None:
+        """The caller of a token, or None for one that is unknown, revoked or expired."""
+        secret_hash = hash_secret(token)
+        for known, caller in self._fixed:
+            if hmac.compare_digest(known, secret_hash):
+                return caller
+        now = self._clock()
+        found = self._found.get(secret_hash)
+        if found is None or abs(now - found[1]) >= _KEPT:
+            looked_up = await self._database.read(lambda session: _look_up(session, token, secret_hash))
+            if looked_up is None:
+                self._found.pop(secret_hash, None)
+                return None
+            if len(self._found) >= _REMEMBERED:
+                self._found.clear()
+            found = self._found[secret_hash] = (looked_up, now)
+        caller = found[0]
+        if isinstance(caller, Site | Device):
+            if caller.expire_time is not None and caller.expire_time <= now:
+                return None
+            self._note_use(caller, now)
+        return caller
+
+    @contextlib.asynccontextmanager
+    async def ended(self, caller: Caller) -> AsyncIterator[asyncio.Event]:
+        """An event that is set when the caller's credential is revoked, while the context lasts."""
+        ending = _Ending(self._signals, _topics(caller))
+        with ending:
+            yield ending.ended
+
+    async def close(self) -> None:
+        """Wait for what is still being written."""
+        await asyncio.gather(*self._writes, return_exceptions=True)
+
+    def _forget(self, subject_id: str) -> None:
+        stale = [key for key, (caller, _) in self._found.items() if subject_id in _topics(caller)]
+        for key in stale:
+            del self._found[key]
+
+    def _note_use(self, caller: Site | Device, now: datetime) -> None:
+        """Once a minute is enough for `last_use_time` and `last_seen_time`."""
+        name = caller.api_key_id if isinstance(caller, Site) else caller.device_id
+        before = self._used.get(name)
+        if before is not None and now - before < _LAST_USE:
+            return
+        if len(self._used) >= _REMEMBERED:
+            self._used.clear()
+        self._used[name] = now
+        task = asyncio.create_task(self._write_use(name, now))
+        self._writes.add(task)
+        task.add_done_callback(self._writes.discard)
+
+    async def _write_use(self, name: str, now: datetime) -> None:
+        with contextlib.suppress(Exception):
+            await self._database.write(lambda session: credential.note_use(session, name, now), name)
+
+
+def _look_up(session: Session, token: str, secret_hash: bytes) -> Caller | None:
+    if token.startswith("ak_") and (key := credential.api_key(session, secret_hash)):
+        return Site(
+            application_id=key.application_id,
+            api_key_id=key.api_key_id,
+            scopes=frozenset(Scope(each) for each in key.scopes.split()),
+            expire_time=key.expire_time,
+        )
+    if token.startswith("dt_") and (found := credential.device_session(session, secret_hash)):
+        row, device = found
+        return Device(
+            account_id=device.account_id,
+            device_id=device.device_id,
+            session_id=row.session_id,
+            held=device.state == "HELD",
+            expire_time=row.expire_time,
+        )
+    return None
+
+
+def _topics(caller: Caller) -> list[str]:
+    match caller:
+        case Site():
+            return [caller.api_key_id]
+        case Device():
+            return [caller.device_id, caller.session_id]
+        case _:
+            return []

@@ -1,0 +1,156 @@
+"""Owns who is woken by what. The table is the truth: one tailer a process reads new rows and hands them out."""
+
+import asyncio
+import contextlib
+from collections import defaultdict, deque
+from collections.abc import Iterable
+from types import TracebackType
+from typing import Self
+
+from structlog.typing import FilteringBoundLogger
+
+from authy_grpc.domain.errors import BackendUnavailable
+from authy_grpc.store.database import Database, Session
+from authy_grpc.store.events import EARLIEST, Events, Position, Recorded
+
+_PAGE = 500
+_KEPT = 1_000
+# A lost signal costs this long, never an event.
+_POLL_SECONDS = 5.0
+_UNSETTLED_SECONDS = 0.02
+_RETRY_SECONDS = 0.5
+_BROADCAST = 100
+
+
+class Subscription:
+    """What happens to some topics from now on. A slow reader falls `behind`, and reads the table instead."""
+
+    def __init__(self, signals: "Signals", topics: Iterable[str]) -> None:
+        self._signals = signals
+        self.topics = frozenset(topics)
+        self._rows: deque[Recorded] = deque()
+        self._ready = asyncio.Event()
+        self.behind = False
+
+    def __enter__(self) -> Self:
+        self._signals.add(self)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._signals.remove(self)
+
+    def put(self, row: Recorded) -> None:
+        """Hand a row over; called by the tailer."""
+        if len(self._rows) >= _KEPT:
+            self._rows.clear()
+            self.behind = True
+        if not self.behind:
+            self._rows.append(row)
+        self._ready.set()
+
+    async def wait(self, seconds: float | None = None) -> list[Recorded]:
+        """Wait for what happens, and take it.
+
+        Args:
+            seconds: how long at most; None: for ever.
+
+        Returns:
+            The rows in order; none after the time, or where the reader had fallen `behind`.
+        """
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._ready.wait(), seconds)
+        self._ready.clear()
+        rows = list(self._rows)
+        self._rows.clear()
+        return rows
+
+    def catch_up(self) -> None:
+        """Say that the table will be read now: rows are kept again."""
+        self.behind = False
+
+
+class Signals:
+    """Wakes those who wait.
+
+    Args:
+        database: where events are read.
+        events: reads them.
+        log: where faults are written.
+    """
+
+    def __init__(self, database: Database, events: Events, log: FilteringBoundLogger) -> None:
+        self._log = log
+        self._database = database
+        self._events = events
+        self._wake = asyncio.Event()
+        self._topics: dict[str, set[Subscription]] = defaultdict(set)
+        self._position: Position = EARLIEST
+        self._task: asyncio.Task[None] | None = None
+
+    def wake(self) -> None:
+        """Say that there may be new rows. A lost wake-up costs time, never an event."""
+        self._wake.set()
+
+    def subscribe(self, *topics: str) -> Subscription:
+        """What happens to applications, accounts, enrollments, approvals or credentials, by their ids."""
+        return Subscription(self, topics)
+
+    def add(self, subscription: Subscription) -> None:
+        """Begin to hand rows to a subscription."""
+        for topic in subscription.topics:
+            self._topics[topic].add(subscription)
+
+    def remove(self, subscription: Subscription) -> None:
+        """Hand it no more."""
+        for topic in subscription.topics:
+            self._topics[topic].discard(subscription)
+            if not self._topics[topic]:
+                del self._topics[topic]
+
+    async def start(self) -> None:
+        """Begin after the newest row there is."""
+        self._position = await self._database.read(self._events.newest)
+        self._task = asyncio.create_task(self._run(), name="authy-tailer")
+
+    async def stop(self) -> None:
+        """End the tailer."""
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _run(self) -> None:
+        pause = _POLL_SECONDS
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._wake.wait(), pause)
+            self._wake.clear()
+            try:
+                pause = await self._hand_out()
+            except BackendUnavailable:
+                self._log.warning("feed_unreadable")
+                pause = _RETRY_SECONDS
+
+    async def _hand_out(self) -> float:
+        """Read what is new and hand it over; answers after how many seconds to look again."""
+        while True:
+            rows, unsettled = await self._database.read(self._new_rows)
+            for row in rows:
+                await self._hand_over(row)
+                self._position = row.position
+            if len(rows) < _PAGE:
+                return _UNSETTLED_SECONDS if unsettled else _POLL_SECONDS
+
+    async def _hand_over(self, row: Recorded) -> None:
+        for topic in row.topics:
+            for index, subscription in enumerate(tuple(self._topics.get(topic, ()))):
+                subscription.put(row)
+                if index % _BROADCAST == _BROADCAST - 1:
+                    await asyncio.sleep(0)
+
+    def _new_rows(self, session: Session) -> tuple[list[Recorded], bool]:
+        rows = self._events.read_after(session, self._position, limit=_PAGE)
+        newest = rows[-1].position if rows else self._position
+        return rows, self._events.unsettled(session, newest)

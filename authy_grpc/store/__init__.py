@@ -1,0 +1,1 @@
+"""Rows, transactions and sealing: the only place that imports sqlmodel, sqlalchemy and tink."""

@@ -1,0 +1,50 @@
+"""Owns how credentials are found by their hash, and the events by which every server learns of their end."""
+
+from datetime import datetime
+
+from sqlalchemy import update
+from sqlmodel import Session, col, select
+
+from authy_grpc.store.events import NewEvent
+from authy_grpc.store.tables import ApiKeyRow, DeviceRow, SessionRow
+
+# Every credential's change is about this topic too, for those who remember look-ups.
+TOPIC = "credentials"
+ENDED = "credential.ended"
+CHANGED = "credential.changed"
+
+
+def ended(subject_id: str) -> NewEvent:
+    """The event that ends the streams of an API key, a session, or a device with all its sessions."""
+    return NewEvent(type=ENDED, subject_id=subject_id, account_id=TOPIC)
+
+
+def changed(subject_id: str) -> NewEvent:
+    """The event that makes every server look a credential up again."""
+    return NewEvent(type=CHANGED, subject_id=subject_id, account_id=TOPIC)
+
+
+def api_key(session: Session, secret_hash: bytes) -> ApiKeyRow | None:
+    """The API key of a hash, whether or not it has expired; None where it is revoked."""
+    return session.exec(
+        select(ApiKeyRow).where(ApiKeyRow.secret_hash == secret_hash, col(ApiKeyRow.revoke_time).is_(None))
+    ).first()
+
+
+def device_session(session: Session, token_hash: bytes) -> tuple[SessionRow, DeviceRow] | None:
+    """The session of a device token, whether or not it has expired; None where its device is revoked."""
+    return session.exec(
+        select(SessionRow, DeviceRow)
+        .join(DeviceRow, col(DeviceRow.device_id) == col(SessionRow.device_id))
+        .where(SessionRow.token_hash == token_hash, DeviceRow.state != "REVOKED")
+    ).first()
+
+
+def note_use(session: Session, name: str, now: datetime) -> None:
+    """Write when an API key was last used, or a device last seen."""
+    statement = (
+        update(ApiKeyRow).where(col(ApiKeyRow.api_key_id) == name).values(last_use_time=now)
+        if name.startswith("key_")
+        else update(DeviceRow).where(col(DeviceRow.device_id) == name).values(last_seen_time=now)
+    )
+    session.connection().execute(statement)

@@ -1,0 +1,242 @@
+"""Owns the feed: events are rows written in the transaction of the change, and read in one order.
+
+On PostgreSQL commit order is not sequence order: rows are ordered by (epoch, xid, sequence) and
+read only below the oldest open transaction, or an event that commits late would be skipped for
+ever. SQLite has one writer, so its order is the sequence's.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import cached_property
+from typing import Any, ClassVar, NamedTuple
+
+from pydantic import TypeAdapter
+from sqlalchemy import BigInteger, Select, literal, or_, select, text, tuple_
+from sqlmodel import Session, col
+
+from authy_grpc.domain.approval import Approval
+from authy_grpc.domain.enrollment import Enrollment
+from authy_grpc.domain.event import UserEvent
+from authy_grpc.domain.ids import new_id
+from authy_grpc.store.tables import EventRow, MetaRow
+from authy_grpc.store.vault import Vault
+
+Body = Enrollment | Approval | UserEvent | None
+
+_BODIES: dict[str, TypeAdapter[Any]] = {
+    "enrollment": TypeAdapter(Enrollment),
+    "approval": TypeAdapter(Approval),
+    "code": TypeAdapter(UserEvent),
+    "user": TypeAdapter(UserEvent),
+}
+_PLACE = "event.body"
+_EPOCH = "feed.epoch"
+# The oldest transaction that is still open.
+_HORIZON = "pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
+
+
+class Position(NamedTuple):
+    """A place in the order of all events: the feed goes on after it."""
+
+    epoch: int
+    xid: int
+    sequence: int
+
+
+EARLIEST = Position(-1, 0, 0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewEvent:
+    """An event to be recorded.
+
+    Attributes:
+        type: as the contract names it; those of no application wake, and no site reads them.
+        subject_id: the enrollment, approval, link or credential that it is about.
+        application_id: in whose feed it stands; None for none.
+        account_id: whose devices it wakes.
+        revision: of the subject.
+    """
+
+    type: str
+    subject_id: str
+    application_id: str | None = None
+    account_id: str | None = None
+    revision: int = 0
+    body: Body = None
+
+
+@dataclass(frozen=True)
+class Recorded:
+    """An event as it was recorded. `body` is opened when it is first asked for."""
+
+    position: Position
+    event_id: str
+    type: str
+    subject_id: str
+    application_id: str | None
+    account_id: str | None
+    revision: int
+    create_time: datetime
+    open_body: Callable[[], Body] = field(repr=False, compare=False)
+
+    @cached_property
+    def body(self) -> Body:
+        """What it says."""
+        return self.open_body()
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """Whom it wakes: application, account and subject."""
+        return tuple(each for each in (self.application_id, self.account_id, self.subject_id) if each)
+
+
+class Events:
+    """Records and reads events.
+
+    Args:
+        vault: seals what they say.
+        random: source of random bytes.
+        postgres: whether the store is PostgreSQL.
+    """
+
+    _ORDER: ClassVar = (col(EventRow.epoch), col(EventRow.xid), col(EventRow.sequence))
+
+    def __init__(self, vault: Vault, random: Callable[[int], bytes], *, postgres: bool) -> None:
+        self._vault = vault
+        self._random = random
+        self._postgres = postgres
+        self._epoch = 0
+
+    def record(self, session: Session, now: datetime, *events: NewEvent) -> None:
+        """Write events in the transaction of the change, and have its commit wake those who watch.
+
+        Args:
+            session: of the change.
+            now: when it happened.
+            events: in order.
+        """
+        if not events:
+            return
+        xid = text("pg_current_xact_id()::text::bigint") if self._postgres else literal(0)
+        rows = [self._row(event, now) for event in events]
+        session.connection().execute(EventRow.__table__.insert().values(xid=xid), rows)  # type: ignore[attr-defined]
+        session.info["woke"] = True
+
+    def read_after(
+        self,
+        session: Session,
+        position: Position,
+        *,
+        application_id: str | None = None,
+        types: Sequence[str] = (),
+        limit: int,
+    ) -> list[Recorded]:
+        """Read events in order.
+
+        Args:
+            session: of a read.
+            position: after which.
+            application_id: whose feed; None for all rows, those that only wake too.
+            types: whole types, or beginnings that end in `*`; none for all.
+            limit: at most so many.
+        """
+        statement = self._settled(select(EventRow)).where(tuple_(*self._ORDER) > _literals(position))
+        if application_id is not None:
+            statement = statement.where(col(EventRow.application_id) == application_id)
+        if types:
+            statement = statement.where(_wanted(types))
+        rows = session.execute(statement.order_by(*self._ORDER).limit(limit)).scalars()
+        return [self._recorded(row) for row in rows]
+
+    def newest(self, session: Session) -> Position:
+        """The position after which all that happens from now on stands."""
+        if self._postgres:
+            horizon = session.execute(text(f"SELECT {_HORIZON}"))
+            return Position(self._epoch, horizon.scalar_one(), -1)
+        row = session.execute(
+            select(*self._ORDER).order_by(*[each.desc() for each in self._ORDER]).limit(1)
+        ).first()
+        return Position(*row) if row else EARLIEST
+
+    def unsettled(self, session: Session, position: Position) -> bool:
+        """Whether committed events after `position` wait for an older transaction to end."""
+        if not self._postgres:
+            return False
+        statement = select(col(EventRow.sequence)).where(tuple_(*self._ORDER) > _literals(position)).limit(1)
+        return session.execute(statement).first() is not None
+
+    def begin_epoch(self, session: Session) -> None:
+        """At start: a restored dump counts transactions anew, so its events get a higher epoch."""
+        meta = session.get(MetaRow, _EPOCH, with_for_update=True)
+        self._epoch = int(meta.value) if meta else 0
+        if not self._postgres:
+            return
+        newest = session.execute(
+            select(col(EventRow.xid))
+            .where(col(EventRow.epoch) == self._epoch)
+            .order_by(col(EventRow.xid).desc())
+            .limit(1)
+        ).scalar()
+        current = session.execute(text("SELECT pg_current_xact_id()::text::bigint")).scalar_one()
+        if (newest or 0) > current:
+            self._epoch += 1
+            session.merge(MetaRow(name=_EPOCH, value=str(self._epoch).encode()))
+
+    def _settled(self, statement: Select[Any]) -> Select[Any]:
+        if not self._postgres:
+            return statement
+        return statement.where(
+            text(f"(event.epoch < :epoch OR event.xid < {_HORIZON})").bindparams(epoch=self._epoch)
+        )
+
+    def _row(self, event: NewEvent, now: datetime) -> dict[str, Any]:
+        event_id = new_id("evt", now, self._random)
+        body = b"" if event.body is None else _BODIES[event.type.split(".")[0]].dump_json(event.body)
+        return {
+            "epoch": self._epoch,
+            "event_id": event_id,
+            "application_id": event.application_id,
+            "account_id": event.account_id,
+            "subject_id": event.subject_id,
+            "type": event.type,
+            "revision": event.revision,
+            "sealed_body": self._vault.seal(_PLACE, event_id, body) if body else b"",
+            "create_time": now,
+        }
+
+    def _recorded(self, row: EventRow) -> Recorded:
+        event_id, kind, sealed = row.event_id, row.type.split(".")[0], row.sealed_body
+
+        def open_body() -> Body:
+            if not sealed:
+                return None
+            body: Body = _BODIES[kind].validate_json(self._vault.open(_PLACE, event_id, sealed))
+            return body
+
+        return Recorded(
+            position=Position(row.epoch, row.xid, row.sequence or 0),
+            event_id=event_id,
+            type=row.type,
+            subject_id=row.subject_id,
+            application_id=row.application_id,
+            account_id=row.account_id,
+            revision=row.revision,
+            create_time=row.create_time,
+            open_body=open_body,
+        )
+
+
+def _literals(position: Position) -> Any:
+    return tuple_(*[literal(each, BigInteger) for each in position])
+
+
+def _wanted(types: Sequence[str]) -> Any:
+    column = col(EventRow.type)
+    return or_(
+        *[
+            column.startswith(each[:-1], autoescape=True) if each.endswith("*") else column == each
+            for each in types
+        ]
+    )

@@ -1,0 +1,202 @@
+"""Owns how links are found, and what a site may see of one: it is read from the link and its keys alone.
+
+A link in the state ENDED, and a key whose device is out, look to the site as before until it is
+told. Whether they still count is another question: `live_keys`.
+"""
+
+from dataclasses import dataclass, field
+
+from sqlalchemy import func
+from sqlmodel import Session, col, select
+
+from authy_grpc.domain.errors import NotFound
+from authy_grpc.domain.event import UserEvent, UserEventType
+from authy_grpc.domain.keys import jwk
+from authy_grpc.domain.user import Factor, SiteKey, User
+from authy_grpc.store.events import NewEvent
+from authy_grpc.store.tables import (
+    ApplicationRow,
+    BackupCodeRow,
+    DeviceRow,
+    LinkRow,
+    SiteKeyRow,
+)
+from authy_grpc.store.vault import Vault
+
+CUSTOM_USER_ID = "link.custom_user_id"
+DEVICE_SECRET = "device.secret"
+
+
+@dataclass(frozen=True, slots=True)
+class LiveKey:
+    """A key whose device may act now, with what its codes are made from."""
+
+    kid: str
+    device_id: str
+    point: bytes
+    last_step: int
+    agreement_key: bytes
+    server_agreement_key: bytes
+    shared_secret: bytes = field(repr=False)
+
+
+def find(session: Session, application_id: str, authy_id: str, *, lock: bool = False) -> LinkRow:
+    """The link that a site knows by an authy_id.
+
+    Args:
+        session: of the work.
+        application_id: of the site that asks.
+        authy_id: as it gave it.
+        lock: whether the work will change it.
+
+    Raises:
+        NotFound: there is none, or it is another site's.
+    """
+    statement = select(LinkRow).where(
+        LinkRow.application_id == application_id,
+        LinkRow.authy_id == authy_id,
+        LinkRow.state != "AWAITING",
+    )
+    row = session.exec(statement.with_for_update() if lock else statement).first()
+    if row is None:
+        raise NotFound
+    return row
+
+
+def find_by_custom_user_id(
+    session: Session, vault: Vault, application_id: str, custom_user_id: str, *, lock: bool = False
+) -> LinkRow | None:
+    """The link of a site's own user reference, or None. It tries the digests of every key."""
+    digests = vault.digests("custom_user_id", subject(application_id, custom_user_id))
+    statement = select(LinkRow).where(
+        LinkRow.application_id == application_id,
+        col(LinkRow.custom_user_digest).in_(digests) | col(LinkRow.custom_user_digest_next).in_(digests),
+        LinkRow.state != "AWAITING",
+    )
+    return session.exec(statement.with_for_update() if lock else statement).first()
+
+
+def subject(application_id: str, custom_user_id: str) -> bytes:
+    """What the digest of a custom_user_id is made over: two sites' equal ones have nothing in common."""
+    return f"{application_id}\n{custom_user_id}".encode()
+
+
+def custom_user_id(vault: Vault, link: LinkRow) -> str:
+    """The site's own reference of a link."""
+    return vault.open(CUSTOM_USER_ID, link.site_id, link.sealed_custom_user_id).decode()
+
+
+def live_keys(session: Session, vault: Vault, site_id: str, *, lock: bool = False) -> list[LiveKey]:
+    """The keys of a link whose codes and answers count now: ACTIVE ones of ACTIVE devices."""
+    statement = (
+        select(SiteKeyRow, DeviceRow)
+        .join(DeviceRow, col(DeviceRow.device_id) == col(SiteKeyRow.device_id))
+        .where(SiteKeyRow.site_id == site_id, SiteKeyRow.state == "ACTIVE", DeviceRow.state == "ACTIVE")
+        .order_by(col(SiteKeyRow.kid))
+    )
+    rows = session.exec(statement.with_for_update() if lock else statement).all()
+    return [
+        LiveKey(
+            kid=key.kid,
+            device_id=key.device_id,
+            point=key.point,
+            last_step=key.last_step,
+            agreement_key=device.agreement_key,
+            server_agreement_key=device.server_agreement_key,
+            shared_secret=vault.open(DEVICE_SECRET, device.device_id, device.sealed_secret),
+        )
+        for key, device in rows
+    ]
+
+
+def site_key(row: SiteKeyRow) -> SiteKey:
+    """A key as its site sees it."""
+    return SiteKey(
+        kid=row.kid, jwk=jwk(row.point), create_time=row.create_time, revoke_time=row.revoke_time
+    )
+
+
+def told_keys(session: Session, site_id: str) -> tuple[SiteKey, ...]:
+    """All keys that the site knows of, oldest first, the revoked ones too."""
+    statement = (
+        select(SiteKeyRow)
+        .where(SiteKeyRow.site_id == site_id, SiteKeyRow.state != "PENDING")
+        .order_by(col(SiteKeyRow.create_time), col(SiteKeyRow.kid))
+    )
+    return tuple(site_key(row) for row in session.exec(statement))
+
+
+def user(session: Session, vault: Vault, link: LinkRow, application: ApplicationRow) -> User:
+    """A link as its site sees it."""
+    keys = told_keys(session, link.site_id)
+    left = session.exec(
+        select(func.count()).select_from(BackupCodeRow).where(BackupCodeRow.site_id == link.site_id)
+    ).one()
+    return User(
+        authy_id=link.authy_id or "",
+        custom_user_id=custom_user_id(vault, link),
+        factors=_factors(session, link, application, keys, left),
+        create_time=link.create_time,
+        last_verify_time=link.last_verify_time,
+        locked_until=link.locked_until,
+        push_frozen_until=link.push_frozen_until,
+        keys=keys,
+        backup_codes_left=left,
+    )
+
+
+def has_phone(link: LinkRow) -> bool:
+    """Whether the site has been told of an account with a phone behind the user."""
+    return link.sealed_seed is None
+
+
+def push_available(session: Session, link: LinkRow, keys: tuple[SiteKey, ...]) -> bool:
+    """Whether a question can be put, as far as the site has been told."""
+    if any(key.revoke_time is None for key in keys):
+        return True
+    if link.account_id is None or not has_phone(link):
+        return False
+    statement = select(DeviceRow.device_id).where(
+        DeviceRow.account_id == link.account_id, DeviceRow.state == "ACTIVE"
+    )
+    return session.exec(statement).first() is not None
+
+
+def event(
+    vault: Vault,
+    link: LinkRow,
+    type: UserEventType,
+    *,
+    factor: Factor | None = None,
+    reason: str = "",
+    key: SiteKey | None = None,
+) -> NewEvent:
+    """An event about the user of a link, in its site's feed."""
+    return NewEvent(
+        type=type.value,
+        subject_id=link.site_id,
+        application_id=link.application_id,
+        account_id=link.account_id,
+        body=UserEvent(
+            authy_id=link.authy_id or "",
+            custom_user_id=custom_user_id(vault, link),
+            factor=factor,
+            reason=reason,
+            key=key,
+        ),
+    )
+
+
+def _factors(
+    session: Session, link: LinkRow, application: ApplicationRow, keys: tuple[SiteKey, ...], left: int
+) -> tuple[Factor, ...]:
+    token = link.sealed_seed is not None or any(key.revoke_time is None for key in keys)
+    phone = has_phone(link) and link.phone_codes and application.phone_codes
+    can = {
+        Factor.SOFT_TOKEN: token,
+        Factor.SMS: phone,
+        Factor.VOICE: phone,
+        Factor.PUSH: push_available(session, link, keys),
+        Factor.BACKUP_CODE: left > 0,
+    }
+    return tuple(factor for factor, available in can.items() if available)
