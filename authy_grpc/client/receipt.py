@@ -1,6 +1,4 @@
-"""Owns what a site believes of an approval: nothing but what a key of its user signed. Assumes that the
-service lies.
-"""
+"""Owns what a site believes of an approval: what a key of its user signed, though the service lied."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -113,7 +111,7 @@ def verify_receipt(approval: Approval, asked: Approval, origin: str, keys: Itera
         raise ReceiptError("receipt: not in its fixed form, not by this key, or not in time") from None
     _check_question(question, asked, origin)
     _check_decision(signed.receipt, decision, asked)
-    return Verified(decision, signed.receipt.kid, datetime.fromtimestamp(signed.receipt.time, UTC))
+    return Verified(decision, signed.receipt.kid, _time(signed.receipt.time))
 
 
 def _check_question(question: Question, asked: Approval, origin: str) -> None:
@@ -164,6 +162,13 @@ def _thumbprint(key: SiteKey) -> str:
         return p256.thumbprint(p256.point_of_jwk(key.jwk))
     except BadSignature:
         return ""
+
+
+def _time(seconds: int) -> datetime:
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (OverflowError, OSError, ValueError):
+        raise ReceiptError("time: not one of a calendar") from None
 
 
 def _details(source: Approval | CreateApprovalRequest) -> tuple[tuple[str, str], ...]:

@@ -1,18 +1,14 @@
 """Owns the account's side of a phone: registration, the account's settings and its devices."""
 
 import grpc
-from cryptography.hazmat.primitives.asymmetric.ec import (
-    SECP256R1,
-    EllipticCurvePrivateKey,
-    generate_private_key,
-)
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from authy_grpc.domain import keys
 from authy_grpc.domain.errors import BadSignature
 from authy_grpc.phone.errors import PhoneError
 from authy_grpc.phone.session import Session, send
-from authy_grpc.phone.state import State
+from authy_grpc.phone.state import State, new_key
 from authy_grpc.v1 import account_pb2
 from authy_grpc.v1.account_pb2_grpc import AccountServiceStub
 
@@ -188,8 +184,3 @@ def _check_point(point: bytes) -> None:
         keys.load_point(point)
     except BadSignature:
         raise PhoneError("the service's agreement key is none") from None
-
-
-def new_key() -> EllipticCurvePrivateKey:
-    """Makes a P-256 key."""
-    return generate_private_key(SECP256R1())

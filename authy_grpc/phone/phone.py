@@ -1,6 +1,7 @@
 """Owns the phone as a whole: its channel, its state and its clock, behind one object."""
 
 import os
+import re
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
@@ -12,7 +13,7 @@ from authy_grpc.phone.inbox import InboxCalls
 from authy_grpc.phone.session import Clock, Session
 from authy_grpc.phone.state import Keeper
 
-_LOCAL = ("localhost:", "127.", "[::1]:", "unix:")
+_LOCAL = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\]):\d+|unix:.+")
 
 
 def _real_clock() -> datetime:
@@ -70,6 +71,6 @@ class Phone(AccountCalls, InboxCalls):
 
 
 def _connect(target: str) -> grpc.aio.Channel:
-    if target.startswith(_LOCAL):
+    if _LOCAL.fullmatch(target):
         return grpc.aio.insecure_channel(target)
     return grpc.aio.secure_channel(target, grpc.ssl_channel_credentials())

@@ -9,10 +9,9 @@ import pyotp
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
 
 from authy_grpc.domain import keys
-from authy_grpc.phone.account import new_key
 from authy_grpc.phone.scan import read_qr, read_token
 from authy_grpc.phone.session import Session
-from authy_grpc.phone.state import State
+from authy_grpc.phone.state import State, new_key
 from authy_grpc.v1 import authenticator_pb2
 from authy_grpc.v1.authenticator_pb2_grpc import AuthenticatorServiceStub
 

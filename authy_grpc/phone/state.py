@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ec import (
     SECP256R1,
     EllipticCurvePrivateKey,
     derive_private_key,
+    generate_private_key,
 )
 
 from authy_grpc.domain.encoding import base64url, base64url_decode
@@ -22,6 +23,11 @@ from authy_grpc.phone.errors import PhoneError
 Keys = Mapping[str, EllipticCurvePrivateKey]
 
 _VERSION = 1
+
+
+def new_key() -> EllipticCurvePrivateKey:
+    """Makes a P-256 key."""
+    return generate_private_key(SECP256R1())
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ A concern is an asynchronous context manager over a `Call`. The first given is t
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 import grpc.aio
@@ -16,8 +16,8 @@ from authy_grpc.domain.errors import BadField
 from authy_grpc.service.caller import Caller, Nobody
 
 Context = grpc.aio.ServicerContext[Any, Any]
-Handler = grpc.RpcMethodHandler[Any, Any]
-Continuation = Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+Continuation: TypeAlias = "Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]]"
 
 
 class Call:
@@ -33,15 +33,15 @@ class Call:
     """
 
     __slots__ = (
-        "method",
-        "context",
-        "streams",
-        "request_id",
+        "_decode",
+        "_request",
         "caller",
         "code",
+        "context",
+        "method",
         "reason",
-        "_request",
-        "_decode",
+        "request_id",
+        "streams",
     )
 
     def __init__(
@@ -112,7 +112,7 @@ class Chain(grpc.aio.ServerInterceptor):
 
     async def intercept_service(
         self, continuation: Continuation, handler_call_details: grpc.HandlerCallDetails
-    ) -> Handler | None:
+    ) -> "Handler | None":
         method = handler_call_details.method
         wrapped = self._wrapped.get(method)
         if wrapped is None:
@@ -153,7 +153,7 @@ class Chain(grpc.aio.ServerInterceptor):
                     self._idle.set()
 
         if streams:
-            return grpc.unary_stream_rpc_method_handler(enter, None, encode)  # type: ignore[arg-type]
+            return grpc.unary_stream_rpc_method_handler(enter, None, encode)
         return grpc.unary_unary_rpc_method_handler(enter, None, None)
 
     async def idle(self) -> None:

@@ -10,7 +10,7 @@ import grpc
 import grpc.aio
 from google.protobuf import any_pb2
 from google.protobuf.message import Message
-from google.rpc import error_details_pb2, status_pb2
+from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
 from grpc import StatusCode
 from grpc_status import rpc_status
 from structlog.typing import FilteringBoundLogger
@@ -195,7 +195,7 @@ class Errors:
             await _abort(
                 call, status_pb2.Status(code=StatusCode.UNIMPLEMENTED.value[0], message=_UNIMPLEMENTED)
             )
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             await self._unexpected(call, error)
 
     async def _unexpected(self, call: Call, error: BaseException) -> None:

@@ -111,9 +111,7 @@ def live_keys(session: Session, vault: Vault, site_id: str, *, lock: bool = Fals
 
 def site_key(row: SiteKeyRow) -> SiteKey:
     """A key as its site sees it."""
-    return SiteKey(
-        kid=row.kid, jwk=jwk(row.point), create_time=row.create_time, revoke_time=row.revoke_time
-    )
+    return SiteKey(kid=row.kid, jwk=jwk(row.point), create_time=row.create_time, revoke_time=row.revoke_time)
 
 
 def told_keys(session: Session, site_id: str) -> tuple[SiteKey, ...]:

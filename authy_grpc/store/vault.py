@@ -52,7 +52,8 @@ def read_keyset(text: str) -> dict[str, tink.KeysetHandle]:
         document = json.loads(text)
         texts = {name: json.dumps(document["keysets"][name]) for name in ("aead", *PURPOSES)}
         return {
-            name: json_proto_keyset_format.parse(each, secret_key_access.TOKEN) for name, each in texts.items()
+            name: json_proto_keyset_format.parse(each, secret_key_access.TOKEN)
+            for name, each in texts.items()
         }
     except (ValueError, KeyError, TypeError, tink.TinkError) as error:
         raise KeysetError("The keyset cannot be read: `authy-grpc keys init` writes another form.") from error

@@ -135,9 +135,12 @@ class Writer:
         return error, False
 
     def _transaction(self, group: list[Job]) -> tuple[list[Any], bool]:
-        with self._engine.begin() as connection, Session(
-            connection, autoflush=False, expire_on_commit=False, join_transaction_mode="rollback_only"
-        ) as session:
+        with (
+            self._engine.begin() as connection,
+            Session(
+                connection, autoflush=False, expire_on_commit=False, join_transaction_mode="rollback_only"
+            ) as session,
+        ):
             outcomes = self._outcomes(session, group)
             woke = bool(session.info.pop("woke", False))
             if woke:

@@ -108,11 +108,6 @@ class GuessesMachine(RuleBasedStateMachine):
     def wait(self, wait: int) -> None:
         self.now += wait * SECOND
 
-    @rule()
-    def wait_for_the_end_of_the_lock(self) -> None:
-        if self.guesses.locked_until not in {None, FOREVER}:
-            self.now = max(self.now, self.guesses.locked_until or self.now)
-
     @rule(calls=st.integers(1, 100))
     def guess_at_once(self, calls: int) -> None:
         left = attempts_remaining(self.guesses, self.now)

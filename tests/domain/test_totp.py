@@ -48,7 +48,7 @@ def test_rfc_4226_appendix_d() -> None:
     assert ",".join(totp.code(SECRET, step, 6) for step in range(10)) == codes
 
 
-@given(st.binary(min_size=14, max_size=100), st.integers(0, 2**40), st.integers(6, 8), st.integers(10, 60))
+@given(st.binary(min_size=14, max_size=100), st.integers(0, 2**37), st.integers(6, 8), st.integers(10, 60))
 def test_as_pyotp(secret: bytes, seconds: int, digits: int, period: int) -> None:
     other = pyotp.TOTP(base64.b32encode(secret).decode(), digits=digits, interval=period)
     step = totp.step_at(at(seconds), period)

@@ -72,6 +72,7 @@ class Service(account_pb2_grpc.AccountServiceServicer, authenticator_pb2_grpc.Au
     def __init__(self, clock: Clock) -> None:
         self.clock = clock
         self.server_key = ec.generate_private_key(ec.SECP256R1())
+        self.server_point = keys.public_point(self.server_key)
         self.calls: list[tuple[str, Any]] = []
         self.refusals: dict[str, list[Callable[[Context], Any]]] = {}
         self.lose_next: set[str] = set()
@@ -81,6 +82,7 @@ class Service(account_pb2_grpc.AccountServiceServicer, authenticator_pb2_grpc.Au
         self.site_keys: dict[str, bytes] = {}
         self.sites: dict[str, authenticator_pb2.Site] = {}
         self.feed: asyncio.Queue[Any] = asyncio.Queue()
+        self.hung_up = asyncio.Event()
 
     def called(self, method: str) -> list[Any]:
         return [request for name, request in self.calls if name == method]
@@ -125,15 +127,17 @@ class Service(account_pb2_grpc.AccountServiceServicer, authenticator_pb2_grpc.Au
             await refuse(context, code_pb2.INVALID_ARGUMENT, "CODE_REJECTED")
         self.device_keys = points
         return account_pb2.RegisterDeviceResponse(
-            device=account_pb2.Device(device_id="dev_1", name=request.name, state="DEVICE_STATE_ACTIVE"),
-            server_agreement_key=keys.public_point(self.server_key),
+            device=account_pb2.Device(
+                device_id="dev_1", name=request.name, state=account_pb2.DEVICE_STATE_ACTIVE
+            ),
+            server_agreement_key=self.server_point,
             recovery_code="0123456789ABCDEF",
         )
 
     async def CreateSession(self, request: Any, context: Context) -> Any:
         await self.take("CreateSession", request, context, token=False)
         await self.check_proof(context, "AccountService/CreateSession", request)
-        token = f"dt_{len(self.tokens)}"
+        token = f"dt_{len(self.called('CreateSession'))}"
         self.tokens[token] = self.clock() + timedelta(hours=1)
         expire_time = Timestamp()
         expire_time.FromDatetime(self.tokens[token])
@@ -224,13 +228,13 @@ class Service(account_pb2_grpc.AccountServiceServicer, authenticator_pb2_grpc.Au
 
     async def WatchInbox(self, request: Any, context: Context) -> AsyncIterator[Any]:
         await self.take("WatchInbox", request, context)
-        while True:
-            item = await self.feed.get()
-            if item is None:
-                return
-            if callable(item):
-                await item(context)
-            yield item
+        try:
+            while (item := await self.feed.get()) is not None:
+                if callable(item):
+                    await item(context)
+                yield item
+        finally:
+            self.hung_up.set()
 
     async def RespondApproval(self, request: Any, context: Context) -> Any:
         await self.take("RespondApproval", request, context)
@@ -258,7 +262,7 @@ def clock() -> Clock:
 
 @pytest.fixture
 def service(clock: Clock) -> Service:
-    return Service(clock)
+    return Service(clock)  # type: ignore[abstract]
 
 
 @pytest_asyncio.fixture

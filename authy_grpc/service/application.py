@@ -1,0 +1,194 @@
+"""Owns the use cases of relying sites and their API keys."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from authy_grpc.domain.application import DEFAULT_SCOPES, ApiKey, Application, Scope
+from authy_grpc.domain.errors import BadField
+from authy_grpc.domain.ids import hash_secret, new_id, new_secret
+from authy_grpc.service.caller import Operator, Site
+from authy_grpc.service.link import Links
+from authy_grpc.store import application as store
+from authy_grpc.store import credential, page
+from authy_grpc.store.database import Database, Session
+from authy_grpc.store.events import Events
+from authy_grpc.store.tables import ApiKeyRow
+from authy_grpc.store.vault import Vault
+
+_OPERATOR = "operator"
+_LIST = "ListApplications"
+
+
+@dataclass(frozen=True, slots=True)
+class NewApiKey:
+    """A key that was just made: the one time that its secret is told."""
+
+    api_key: ApiKey
+    secret: str = field(repr=False)
+
+
+class Applications:
+    """What the operator does with relying sites.
+
+    Args:
+        database: keeps them.
+        vault: seals page tokens.
+        events: tell of keys that end.
+        links: ends the users of a site that is deleted.
+        clock: the time.
+        random: source of random bytes.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        vault: Vault,
+        events: Events,
+        links: Links,
+        clock: Callable[[], datetime],
+        random: Callable[[int], bytes],
+    ) -> None:
+        self._database = database
+        self._vault = vault
+        self._events = events
+        self._links = links
+        self._clock = clock
+        self._random = random
+
+    async def create(self, caller: Operator, draft: Application) -> Application:
+        """Add a relying site.
+
+        Args:
+            caller: the operator.
+            draft: all but its id and time.
+        """
+
+        def work(session: Session) -> Application:
+            now = self._clock()
+            made = replace(draft, application_id=new_id("app", now, self._random), create_time=now)
+            session.add(store.to_row(made, self._logo_id(now, made.logo)))
+            return made
+
+        return await self._database.write(work)
+
+    async def get(self, caller: Operator, application_id: str) -> Application:
+        """One relying site."""
+        return await self._database.read(
+            lambda session: store.to_application(store.find(session, application_id))
+        )
+
+    async def current(self, caller: Site) -> Application:
+        """The relying site that asks."""
+        return await self._database.read(
+            lambda session: store.to_application(store.find(session, caller.application_id))
+        )
+
+    async def list_page(self, caller: Operator, page_size: int, page_token: str) -> tuple[list[Application], str]:
+        """A page of relying sites, and the token of the next; empty on the last."""
+        after = page.open_token(self._vault, _OPERATOR, _LIST, page_token)
+        size = page.size(page_size)
+        found = await self._database.read(lambda session: store.listed(session, after, size + 1))
+        if len(found) <= size:
+            return found, ""
+        last = found[size - 1].application_id
+        return found[:size], page.seal_token(self._vault, _OPERATOR, _LIST, last)
+
+    async def update(self, caller: Operator, application_id: str, changes: Mapping[str, Any]) -> Application:
+        """Change fields of a relying site.
+
+        Args:
+            caller: the operator.
+            application_id: of the site.
+            changes: new values by field: name, origin, logo, match_digits, phone_codes, require_code.
+        """
+
+        def work(session: Session) -> Application:
+            row = store.find(session, application_id, lock=True)
+            for name, value in changes.items():
+                setattr(row, name, value)
+            if "logo" in changes:
+                row.logo_id = self._logo_id(self._clock(), row.logo)
+            session.add(row)
+            return store.to_application(row)
+
+        return await self._database.write(work, application_id)
+
+    async def delete(self, caller: Operator, application_id: str) -> None:
+        """End a relying site: its keys stop at once, its users and their links go."""
+
+        def work(session: Session) -> None:
+            now = self._clock()
+            row = store.find(session, application_id, lock=True)
+            ended = [credential.ended(key.api_key_id) for key in store.keys(session, application_id)]
+            for link in store.links(session, application_id):
+                self._links.end(session, now, link, record=False)
+            store.erase(session, row)
+            self._events.record(session, now, *ended)
+
+        await self._database.write(work, application_id)
+
+    async def create_key(
+        self,
+        caller: Operator,
+        application_id: str,
+        name: str,
+        scopes: Sequence[Scope],
+        expire_time: datetime | None,
+    ) -> NewApiKey:
+        """Make a key.
+
+        Args:
+            caller: the operator.
+            application_id: whose key.
+            name: what the operator calls it.
+            scopes: all but MANAGE where empty.
+            expire_time: when it ends by itself; None for never.
+        """
+
+        def work(session: Session) -> NewApiKey:
+            now = self._clock()
+            store.find(session, application_id)
+            if expire_time is not None and expire_time <= now:
+                raise BadField.one("expire_time", "lies in the past")
+            secret = new_secret("ak", self._random)
+            row = ApiKeyRow(
+                api_key_id=new_id("key", now, self._random),
+                application_id=application_id,
+                name=name,
+                scopes=" ".join(scopes or DEFAULT_SCOPES),
+                secret_hash=hash_secret(secret),
+                create_time=now,
+                expire_time=expire_time,
+            )
+            session.add(row)
+            return NewApiKey(store.to_api_key(row), secret)
+
+        return await self._database.write(work, application_id)
+
+    async def list_keys(self, caller: Operator, application_id: str) -> list[ApiKey]:
+        """The keys of a relying site that are not revoked."""
+
+        def work(session: Session) -> list[ApiKey]:
+            store.find(session, application_id)
+            return [store.to_api_key(row) for row in store.keys(session, application_id)]
+
+        return await self._database.read(work)
+
+    async def revoke_key(self, caller: Operator, api_key_id: str) -> None:
+        """End a key at once, its open streams too."""
+
+        def work(session: Session) -> None:
+            now = self._clock()
+            row = store.find_key(session, api_key_id)
+            row.revoke_time = now
+            session.add(row)
+            self._events.record(session, now, credential.ended(api_key_id))
+
+        await self._database.write(work, api_key_id)
+
+    def _logo_id(self, now: datetime, logo: bytes) -> str:
+        """A new picture gets a new id, so that authenticators may keep one for ever."""
+        return new_id("logo", now, self._random) if logo else ""

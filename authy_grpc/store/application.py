@@ -1,0 +1,133 @@
+"""Owns how relying sites and their API keys are kept."""
+
+from sqlalchemy import delete
+from sqlmodel import Session, col, select
+
+from authy_grpc.domain.application import ApiKey, Application, Scope
+from authy_grpc.domain.errors import NotFound
+from authy_grpc.store.tables import (
+    AnswerRow,
+    ApiKeyRow,
+    ApplicationRow,
+    ApprovalRow,
+    EnrollmentRow,
+    EventRow,
+    LinkRow,
+)
+
+
+def find(session: Session, application_id: str, *, lock: bool = False) -> ApplicationRow:
+    """A relying site.
+
+    Raises:
+        NotFound: there is none.
+    """
+    row = session.get(ApplicationRow, application_id, with_for_update=True if lock else None)
+    if row is None:
+        raise NotFound
+    return row
+
+
+def listed(session: Session, after: str, limit: int) -> list[Application]:
+    """Relying sites, oldest first, without their logos. Their ids rise with time.
+
+    Args:
+        session: of a read.
+        after: the id to go on after; empty for the beginning.
+        limit: at most so many.
+    """
+    statement = (
+        select(ApplicationRow)
+        .where(ApplicationRow.application_id > after)
+        .order_by(col(ApplicationRow.application_id))
+        .limit(limit)
+    )
+    return [to_application(row, logo=False) for row in session.exec(statement)]
+
+
+def links(session: Session, application_id: str) -> list[LinkRow]:
+    """All its links, in a fixed order, locked."""
+    statement = (
+        select(LinkRow)
+        .where(LinkRow.application_id == application_id)
+        .order_by(col(LinkRow.site_id))
+        .with_for_update()
+    )
+    return list(session.exec(statement))
+
+
+def find_key(session: Session, api_key_id: str) -> ApiKeyRow:
+    """An API key that is not revoked.
+
+    Raises:
+        NotFound: there is none.
+    """
+    row = session.get(ApiKeyRow, api_key_id, with_for_update=True)
+    if row is None or row.revoke_time is not None:
+        raise NotFound
+    return row
+
+
+def keys(session: Session, application_id: str) -> list[ApiKeyRow]:
+    """The keys of a relying site that are not revoked, oldest first."""
+    statement = (
+        select(ApiKeyRow)
+        .where(ApiKeyRow.application_id == application_id, col(ApiKeyRow.revoke_time).is_(None))
+        .order_by(col(ApiKeyRow.api_key_id))
+    )
+    return list(session.exec(statement))
+
+
+def to_row(value: Application, logo_id: str) -> ApplicationRow:
+    """The row of a new relying site."""
+    return ApplicationRow(
+        application_id=value.application_id,
+        name=value.name,
+        origin=value.origin,
+        logo=value.logo,
+        logo_id=logo_id,
+        code_digits=value.code_digits,
+        code_period_seconds=value.code_period_seconds,
+        match_digits=value.match_digits,
+        phone_codes=value.phone_codes,
+        require_code=value.require_code,
+        create_time=value.create_time,
+    )
+
+
+def to_application(row: ApplicationRow, *, logo: bool = True) -> Application:
+    """A relying site, from its row."""
+    return Application(
+        application_id=row.application_id,
+        name=row.name,
+        origin=row.origin,
+        logo=row.logo if logo else b"",
+        code_digits=row.code_digits,
+        code_period_seconds=row.code_period_seconds,
+        match_digits=row.match_digits,
+        phone_codes=row.phone_codes,
+        require_code=row.require_code,
+        create_time=row.create_time,
+    )
+
+
+def to_api_key(row: ApiKeyRow) -> ApiKey:
+    """An API key, from its row."""
+    return ApiKey(
+        api_key_id=row.api_key_id,
+        application_id=row.application_id,
+        name=row.name,
+        scopes=tuple(Scope(each) for each in row.scopes.split()),
+        create_time=row.create_time,
+        last_use_time=row.last_use_time,
+        expire_time=row.expire_time,
+    )
+
+
+def erase(session: Session, application: ApplicationRow) -> None:
+    """Remove a relying site whose links are gone, with all that is its own but its spent ids."""
+    session.flush()
+    own = application.application_id
+    for table in (ApiKeyRow, EnrollmentRow, ApprovalRow, AnswerRow, EventRow):
+        session.connection().execute(delete(table).where(col(table.application_id) == own))
+    session.delete(application)
