@@ -89,5 +89,6 @@ class Library(logging.Handler):
         self._logger = logger
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Write one record."""
         error = record.exc_info[1] if record.exc_info else None
         self._logger.log(record.levelno, "library", library=record.name, exc_info=error)

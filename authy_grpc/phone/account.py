@@ -23,10 +23,12 @@ class AccountCalls:
 
     @property
     def device_id(self) -> str:
+        """Of this phone; a PhoneError before registration."""
         return self._session.keeper.state.device_id
 
     @property
     def registered(self) -> bool:
+        """Whether this phone is a device of an account."""
         return self._session.keeper.registered
 
     async def start(

@@ -27,7 +27,8 @@ class Proved(Protocol):
     """A request that carries a DeviceProof."""
 
     @property
-    def proof(self) -> account_pb2.DeviceProof: ...
+    def proof(self) -> account_pb2.DeviceProof:
+        """The proof, put in before the request goes out."""
 
 
 _Request = TypeVar("_Request")

@@ -136,6 +136,7 @@ class Keeper:
 
     @property
     def registered(self) -> bool:
+        """Whether there is a state."""
         return self._state is not None
 
     @property

@@ -40,7 +40,9 @@ class ApplicationServicer(ApplicationServiceServicer):
     async def ListApplications(
         self, request: pb.ListApplicationsRequest, context: Context
     ) -> pb.ListApplicationsResponse:
-        found, token = await self._applications.list_page(auth.operator(), request.page_size, request.page_token)
+        found, token = await self._applications.list_page(
+            auth.operator(), request.page_size, request.page_token
+        )
         return pb.ListApplicationsResponse(
             applications=[encode.application(each) for each in found], next_page_token=token
         )

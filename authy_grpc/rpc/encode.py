@@ -10,9 +10,11 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from authy_grpc.domain.application import ApiKey, Application, Scope
 from authy_grpc.domain.approval import Approval
 from authy_grpc.domain.enrollment import Enrollment
+from authy_grpc.domain.event import UserEvent
 from authy_grpc.domain.user import SiteKey, User
+from authy_grpc.store.events import Recorded
 from authy_grpc.store.once import Request
-from authy_grpc.v1 import application_pb2, approval_pb2, enrollment_pb2, user_pb2
+from authy_grpc.v1 import application_pb2, approval_pb2, enrollment_pb2, event_pb2, user_pb2
 
 
 def timestamp(time: datetime | None) -> Timestamp | None:
@@ -150,6 +152,30 @@ def approval(value: Approval, match_number: str = "") -> approval_pb2.Approval:
         revision=value.revision,
         hidden_details=value.hidden_details,
         require_user_verification=value.require_user_verification,
+    )
+
+
+def event(value: Recorded) -> event_pb2.Event:
+    """An event, as it was recorded."""
+    made = event_pb2.Event(event_id=value.event_id, type=value.type, create_time=timestamp(value.create_time))
+    match value.body:
+        case Enrollment() as body:
+            made.enrollment.CopyFrom(enrollment(body))
+        case Approval() as body:
+            made.approval.CopyFrom(approval(body))
+        case UserEvent() as body:
+            made.user.CopyFrom(user_event(body))
+    return made
+
+
+def user_event(value: UserEvent) -> event_pb2.UserEvent:
+    """What happened to a user."""
+    return event_pb2.UserEvent(
+        authy_id=value.authy_id,
+        custom_user_id=value.custom_user_id,
+        factor=factor(value.factor),
+        reason=value.reason,
+        key=site_key(value.key) if value.key else None,
     )
 
 

@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 import grpc
 import grpc.aio
 from google.protobuf import any_pb2
 from google.protobuf.message import Message
-from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
+from google.rpc import error_details_pb2, status_pb2
 from grpc import StatusCode
 from grpc_status import rpc_status
 from structlog.typing import FilteringBoundLogger
@@ -20,7 +21,6 @@ from authy_grpc.rpc.adapter import Call
 
 DOMAIN = "authy_grpc"
 REQUEST_ID_KEY = "x-request-id"
-_ABORT_SECONDS = 5.0
 
 
 def _nothing(_: Any) -> Mapping[str, str]:
@@ -167,10 +167,12 @@ class Errors:
 
     Args:
         log: where unexpected exceptions go, without their text.
+        abort_timeout: how long a status may wait for a peer that reads nothing.
     """
 
-    def __init__(self, log: FilteringBoundLogger) -> None:
+    def __init__(self, log: FilteringBoundLogger, *, abort_timeout: timedelta = timedelta(seconds=5)) -> None:
         self._log = log
+        self._abort_timeout = abort_timeout.total_seconds()
 
     @asynccontextmanager
     async def __call__(self, call: Call) -> AsyncIterator[None]:
@@ -181,7 +183,7 @@ class Errors:
             raise
         except errors.Refusal as refusal:
             call.reason = ANSWERS[type(refusal)].reason
-            await _abort(call, to_status(refusal))
+            await self._abort(call, to_status(refusal))
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is None or task.cancelling():
@@ -192,25 +194,28 @@ class Errors:
             # A method that a servicer inherits from the generated code sets its status and raises this.
             if call.context.code() is not StatusCode.UNIMPLEMENTED:
                 await self._unexpected(call, error)
-            await _abort(
+            await self._abort(
                 call, status_pb2.Status(code=StatusCode.UNIMPLEMENTED.value[0], message=_UNIMPLEMENTED)
             )
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             await self._unexpected(call, error)
 
     async def _unexpected(self, call: Call, error: BaseException) -> None:
         self._log.error("call failed", method=call.method, request_id=call.request_id, exc_info=error)
         call.reason = INTERNAL.reason
-        await _abort(call, _status(INTERNAL, {"request_id": call.request_id}, []))
+        await self._abort(call, _status(INTERNAL, {"request_id": call.request_id}, []))
 
+    async def _abort(self, call: Call, status: status_pb2.Status) -> None:
+        """End the call: raises AbortError.
 
-async def _abort(call: Call, status: status_pb2.Status) -> None:
-    """End the call. Raises AbortError, for a peer that reads nothing too: it would be waited for for ever."""
-    converted = rpc_status.to_status(status)
-    call.code = converted.code.name
-    trailing = (*converted.trailing_metadata, (REQUEST_ID_KEY, call.request_id))
-    try:
-        async with asyncio.timeout(_ABORT_SECONDS):
-            await call.context.abort(converted.code, converted.details, trailing)
-    except TimeoutError:
-        raise grpc.aio.AbortError from None
+        A status is sent after what was written before: a peer that reads nothing would be waited for for ever.
+        """
+        converted = rpc_status.to_status(status)
+        call.code = converted.code.name
+        trailing = (*converted.trailing_metadata, (REQUEST_ID_KEY, call.request_id))
+        try:
+            async with asyncio.timeout(self._abort_timeout):
+                await call.context.abort(converted.code, converted.details, trailing)
+        except TimeoutError:
+            # The status stands in line; grpc takes no other exception from here without a complaint.
+            raise asyncio.CancelledError from None

@@ -111,8 +111,8 @@ BY_NAME: Mapping[str, Rule] = {
     "token": _ID,
     **dict.fromkeys(
         (
-            "api_key_id", "application_id", "approval_id", "authy_id", "delivery_id", "device_id", "enrollment_id",
-            "logo_id", "site_id", "verification_id", "webhook_id",
+            "api_key_id", "application_id", "approval_id", "authy_id", "delivery_id", "device_id",
+            "enrollment_id", "logo_id", "site_id", "verification_id", "webhook_id",
         ),
         _ID,
     ),

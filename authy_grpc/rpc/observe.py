@@ -59,7 +59,8 @@ class Observe:
         try:
             yield
         except asyncio.CancelledError:
-            call.code = "CANCELLED"
+            if not call.reason:
+                call.code = "CANCELLED"
             raise
         finally:
             self._finish(call, perf_counter() - begin)

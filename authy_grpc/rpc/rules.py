@@ -1,4 +1,4 @@
-"""Owns the kinds of limits that the contract sets. Each says what is wrong with a value, and never repeats it."""
+"""Owns the kinds of limits that the contract sets. Each says what is wrong, and never repeats the value."""
 
 import ipaddress
 import re
@@ -259,7 +259,7 @@ class Unsupported:
 
 @dataclass(frozen=True)
 class Update:
-    """Of a whole request: changes the fields of a resource that `update_mask` names; the others are not looked at.
+    """Of a whole request: it changes the fields of a resource that `update_mask` names, no others.
 
     Attributes:
         resource: the field that holds it.

@@ -18,20 +18,46 @@ _AT_ONCE = 100
 
 
 class _Life:
-    """One stream that may be ended from outside.
+    """One stream that may be ended from outside, while it waits for its next message.
 
-    Ending it is a deadline that has passed: `asyncio.timeout` interrupts what the stream waits for, and
-    tells that from a peer's hang-up.
+    Ending it is a deadline that has passed: `asyncio.timeout` tells that from a peer's hang-up. A write is
+    never interrupted: grpc could not send the status then.
     """
 
     def __init__(self, when: float, refusal: Refusal) -> None:
-        self.refusal = refusal
-        self.limit = asyncio.timeout_at(when)
+        self._when = when
+        self._refusal = refusal
+        self._loop = asyncio.get_running_loop()
+        self._wait: asyncio.Timeout | None = None
 
     def end(self, refusal: Refusal) -> None:
-        if not self.limit.expired():
-            self.refusal = refusal
-            self.limit.reschedule(asyncio.get_running_loop().time())
+        """End the stream with a refusal; what has ended before ends as it would have."""
+        now = self._loop.time()
+        if self._when <= now:
+            return
+        self._when, self._refusal = now, refusal
+        if self._wait is not None:
+            self._wait.reschedule(now)
+
+    async def next(self, messages: AsyncIterator[_Item]) -> _Item:
+        """The next message.
+
+        Raises:
+            StopAsyncIteration: there is none.
+            Refusal: the stream has to end.
+        """
+        if self._when <= self._loop.time():
+            raise self._refusal
+        wait = self._wait = asyncio.timeout_at(self._when)
+        try:
+            async with wait:
+                return await anext(messages)
+        except TimeoutError:
+            if not wait.expired():
+                raise
+            raise self._refusal from None
+        finally:
+            self._wait = None
 
 
 class Streams:
@@ -77,8 +103,8 @@ class Streams:
             BadCredential: the caller's credential has ended.
         """
         try:
-            async with self._lived():
-                await self._pump(context, messages, encode)
+            async with self._lived() as life:
+                await self._pump(context, messages, encode, life)
         finally:
             close = getattr(messages, "aclose", None)
             if close is not None:
@@ -93,18 +119,14 @@ class Streams:
                 await asyncio.sleep(0)
 
     @asynccontextmanager
-    async def _lived(self) -> AsyncIterator[None]:
+    async def _lived(self) -> AsyncIterator[_Life]:
         if self._draining:
             raise Draining
         life = self._new()
         self._open.add(life)
         try:
-            async with life.limit, self._revocable(life):
-                yield
-        except TimeoutError:
-            if not life.limit.expired():
-                raise
-            raise life.refusal from None
+            async with self._revocable(life):
+                yield life
         finally:
             self._open.discard(life)
 
@@ -134,9 +156,16 @@ class Streams:
         context: Context,
         messages: AsyncIterator[_Item],
         encode: Callable[[_Item], Any] | None,
+        life: _Life,
     ) -> None:
+        # Tells the peer that the stream is open; a status can be sent while a first write is stuck, too.
+        await context.send_initial_metadata(())
         end = _expire_time(caller())
-        async for item in messages:
+        while True:
+            try:
+                item = await life.next(messages)
+            except StopAsyncIteration:
+                return
             if end is not None and self._clock() >= end:
                 raise BadCredential
             await self._write(context, encode(item) if encode else item)

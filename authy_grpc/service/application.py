@@ -86,7 +86,9 @@ class Applications:
             lambda session: store.to_application(store.find(session, caller.application_id))
         )
 
-    async def list_page(self, caller: Operator, page_size: int, page_token: str) -> tuple[list[Application], str]:
+    async def list_page(
+        self, caller: Operator, page_size: int, page_token: str
+    ) -> tuple[list[Application], str]:
         """A page of relying sites, and the token of the next; empty on the last."""
         after = page.open_token(self._vault, _OPERATOR, _LIST, page_token)
         size = page.size(page_size)

@@ -66,6 +66,11 @@ class Subscription:
         self._rows.clear()
         return rows
 
+    @property
+    def read_up_to(self) -> Position:
+        """All that happened up to there has been taken from this subscription, where none of it waits."""
+        return EARLIEST if self._rows else self._signals.position
+
     def catch_up(self) -> None:
         """Say that the table will be read now: rows are kept again."""
         self.behind = False
@@ -86,7 +91,8 @@ class Signals:
         self._events = events
         self._wake = asyncio.Event()
         self._topics: dict[str, set[Subscription]] = defaultdict(set)
-        self._position: Position = EARLIEST
+        # All rows up to there have been handed out.
+        self.position: Position = EARLIEST
         self._task: asyncio.Task[None] | None = None
 
     def wake(self) -> None:
@@ -111,7 +117,7 @@ class Signals:
 
     async def start(self) -> None:
         """Begin after the newest row there is."""
-        self._position = await self._database.read(self._events.newest)
+        self.position = await self._database.read(self._events.newest)
         self._task = asyncio.create_task(self._run(), name="authy-tailer")
 
     async def stop(self) -> None:
@@ -139,7 +145,7 @@ class Signals:
             rows, unsettled = await self._database.read(self._new_rows)
             for row in rows:
                 await self._hand_over(row)
-                self._position = row.position
+                self.position = row.position
             if len(rows) < _PAGE:
                 return _UNSETTLED_SECONDS if unsettled else _POLL_SECONDS
 
@@ -151,6 +157,6 @@ class Signals:
                     await asyncio.sleep(0)
 
     def _new_rows(self, session: Session) -> tuple[list[Recorded], bool]:
-        rows = self._events.read_after(session, self._position, limit=_PAGE)
-        newest = rows[-1].position if rows else self._position
+        rows = self._events.read_after(session, self.position, limit=_PAGE)
+        newest = rows[-1].position if rows else self.position
         return rows, self._events.unsettled(session, newest)

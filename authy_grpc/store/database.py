@@ -36,12 +36,13 @@ class Database:
         self,
         url: str,
         *,
-        on_events: Callable[[], None] = lambda: None,
         timeout: float = 8.0,
         guard: bool = False,
     ) -> None:
         self.url = url
         self.postgres = not url.startswith("sqlite")
+        # Called in the loop after a commit that recorded events here.
+        self.on_events: Callable[[], None] = _nothing
         self._timeout = timeout
         self._loop = asyncio.get_running_loop()
         self._reads = connect(url, writes=False, connections=_READERS)
@@ -51,7 +52,7 @@ class Database:
                 connect(url, writes=True, connections=1),
                 self._loop,
                 before_commit=self._notify,
-                after_commit=on_events,
+                after_commit=lambda: self.on_events(),
                 guard=guard,
             )
             for _ in range(_POSTGRES_LANES if self.postgres else 1)
@@ -122,3 +123,7 @@ class Database:
     def _notify(self, session: Session) -> None:
         if self.postgres:
             session.connection().execute(text(f"SELECT pg_notify('{CHANNEL}', '')"))
+
+
+def _nothing() -> None:
+    """Nobody listens yet."""

@@ -69,7 +69,7 @@ class NewEvent:
 
 @dataclass(frozen=True)
 class Recorded:
-    """An event as it was recorded. `body` is opened when it is first asked for."""
+    """An event as it was recorded. `body` is opened when it is first asked for; `size` is its bytes."""
 
     position: Position
     event_id: str
@@ -79,6 +79,7 @@ class Recorded:
     account_id: str | None
     revision: int
     create_time: datetime
+    size: int
     open_body: Callable[[], Body] = field(repr=False, compare=False)
 
     @cached_property
@@ -224,6 +225,7 @@ class Events:
             account_id=row.account_id,
             revision=row.revision,
             create_time=row.create_time,
+            size=len(sealed),
             open_body=open_body,
         )
 

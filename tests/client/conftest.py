@@ -7,6 +7,7 @@ from contextlib import aclosing, closing
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import islice
+from threading import Event
 from typing import Any, NoReturn, Protocol
 
 import grpc
@@ -154,26 +155,35 @@ class Caller:
         return asyncio.run(go())
 
     def take(
-        self, count: int | None, target: str, watcher: str, *args: Any, silence: float = 75.0, **more: Any
+        self,
+        count: int | None,
+        target: str,
+        watcher: str,
+        *args: Any,
+        left: Event | None = None,
+        silence: float = 75.0,
+        **more: Any,
     ) -> Any:
-        """Returns the first items of a watcher, all where None, then closes it."""
+        """Returns the first items of a watcher, all where None, then closes it.
+
+        `left` must be set by that, while the client is still open.
+        """
         if self.kind == "sync":
-            with (
-                Client(target, API_KEY, sleep=self._sleep, silence=silence) as client,
-                closing(getattr(client, watcher)(*args, **more)) as items,
-            ):
-                return list(islice(items, count))
+            with Client(target, API_KEY, sleep=self._sleep, silence=silence) as client:
+                with closing(getattr(client, watcher)(*args, **more)) as items:
+                    taken = list(islice(items, count))
+                assert left is None or left.wait(5)
+            return taken
 
         async def go() -> list[Any]:
             taken: list[Any] = []
-            async with (
-                AsyncClient(target, API_KEY, sleep=self._asleep, silence=silence) as client,
-                aclosing(getattr(client, watcher)(*args, **more)) as items,
-            ):
-                async for item in items:
-                    taken.append(item)
-                    if len(taken) == count:
-                        break
+            async with AsyncClient(target, API_KEY, sleep=self._asleep, silence=silence) as client:
+                async with aclosing(getattr(client, watcher)(*args, **more)) as items:
+                    async for item in items:
+                        taken.append(item)
+                        if len(taken) == count:
+                            break
+                assert left is None or await asyncio.to_thread(left.wait, 5)
             return taken
 
         return asyncio.run(go())

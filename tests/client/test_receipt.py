@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import permutations
 from typing import Any
 
 import pytest
@@ -21,10 +22,12 @@ CREATED = 1_800_000_000
 EXPIRES = CREATED + 90
 PRIVATE = ec.derive_private_key(0x1234567, ec.SECP256R1())
 OTHER = ec.derive_private_key(0x7654321, ec.SECP256R1())
+APPROVED = approval_pb2.APPROVAL_STATE_APPROVED
+DENIED = approval_pb2.APPROVAL_STATE_DENIED
 STATES = {
-    Decision.APPROVE: (approval_pb2.APPROVAL_STATE_APPROVED, approval_pb2.DENY_REASON_UNSPECIFIED),
-    Decision.DENY: (approval_pb2.APPROVAL_STATE_DENIED, approval_pb2.DENY_REASON_CANCELED_BY_USER),
-    Decision.REPORT_FRAUD: (approval_pb2.APPROVAL_STATE_DENIED, approval_pb2.DENY_REASON_FRAUD),
+    Decision.APPROVE: (APPROVED, approval_pb2.DENY_REASON_UNSPECIFIED),
+    Decision.DENY: (DENIED, approval_pb2.DENY_REASON_CANCELED_BY_USER),
+    Decision.REPORT_FRAUD: (DENIED, approval_pb2.DENY_REASON_FRAUD),
 }
 QUESTION = Question(
     approval_id="apr_00000000000000000000000001",
@@ -126,10 +129,8 @@ def test_an_event_without_the_match_number_is_taken() -> None:
         {"details": (("To", "NL00"), ("Amount", "500"))},
         {"match_digits": 0},
         {"user_verification": False},
-        {"created": CREATED - 1},
-        {"created": CREATED + 1},
-        {"expires": EXPIRES + 1},
-        {"expires": EXPIRES - 1},
+        *({"created": CREATED + 1}, {"created": CREATED - 1}),
+        *({"expires": EXPIRES + 1}, {"expires": EXPIRES - 1}),
     ],
     ids=str,
 )
@@ -138,13 +139,8 @@ def test_another_question_is_refused(change: dict[str, Any]) -> None:
     assert "differs" in _refused(_ended(receipt=_receipt(question=question)))
 
 
-@pytest.mark.parametrize(
-    "change",
-    [{"site": "Another"}, {"site_id": "sit_2"}, {"nonce": "BBBBBBBBBBBBBBBBBBBBBB"}],
-    ids=str,
-)
-def test_what_the_site_cannot_know_is_not_compared(change: dict[str, Any]) -> None:
-    question = dataclasses.replace(QUESTION, **change)
+def test_what_the_site_cannot_know_is_not_compared() -> None:
+    question = dataclasses.replace(QUESTION, site="Another", site_id="sit_2", nonce="B" * 22)
     verify_receipt(_ended(receipt=_receipt(question=question)), ASKED, ORIGIN, [_key()])
 
 
@@ -157,11 +153,8 @@ def test_what_the_site_cannot_know_is_not_compared(change: dict[str, Any]) -> No
         {"details": []},
         {"hidden_details": {"order": "8"}},
         {"require_user_verification": False},
-        {"state": approval_pb2.APPROVAL_STATE_PENDING},
-        {"state": approval_pb2.APPROVAL_STATE_EXPIRED},
-        {"state": approval_pb2.APPROVAL_STATE_CANCELED},
-        {"state": approval_pb2.APPROVAL_STATE_UNSPECIFIED},
-        {"deny_reason": approval_pb2.DENY_REASON_FRAUD},
+        *({"state": state} for state in set(approval_pb2.ApprovalState.values()) - {APPROVED}),
+        *({"deny_reason": reason} for reason in approval_pb2.DenyReason.values()[1:]),
         {"receipt": ""},
     ],
     ids=str,
@@ -179,9 +172,7 @@ def test_an_approval_that_was_changed_is_refused(change: dict[str, Any]) -> None
         {"message": "Log in"},
         {"details": []},
         {"hidden_details": {}},
-        {"match_number": "042138"},
-        {"match_number": "42137"},
-        {"match_number": ""},
+        *({"match_number": number} for number in ("042138", "42137", "")),
         {"require_user_verification": False},
         {"create_time": Timestamp(seconds=CREATED + 1)},
         {"expire_time": Timestamp(seconds=EXPIRES + 1)},
@@ -192,29 +183,14 @@ def test_what_was_not_asked_is_refused(change: dict[str, Any]) -> None:
     _refused(_ended(), _with(ASKED, **change))
 
 
-@pytest.mark.parametrize("signed", list(Decision))
-@pytest.mark.parametrize("told", list(Decision))
+@pytest.mark.parametrize(("signed", "told"), permutations(Decision, 2))
 def test_the_decision_fits_the_state(signed: Decision, told: Decision) -> None:
-    approval = _ended(told, _receipt(signed))
-    if signed is told:
-        verify_receipt(approval, ASKED, ORIGIN, [_key()])
-    else:
-        assert "decision" in _refused(approval)
+    assert "decision" in _refused(_ended(told, _receipt(signed)))
 
 
-@pytest.mark.parametrize("decision", list(Decision))
-def test_a_denial_by_match_number_has_no_receipt(decision: Decision) -> None:
-    denied = _ended(Decision.DENY, _receipt(decision), deny_reason=approval_pb2.DENY_REASON_MATCH_NUMBER)
-    assert "state" in _refused(denied)
-
-
-@pytest.mark.parametrize("number", ["042138", "42137", "0421370"])
+@pytest.mark.parametrize("number", ["042138", "42137", "0421370", ""])
 def test_another_match_number_is_refused(number: str) -> None:
     assert "match_number" in _refused(_ended(receipt=_receipt(match_number=number)))
-
-
-def test_an_approval_without_the_number_asked_for_is_refused() -> None:
-    assert "match_number" in _refused(_ended(receipt=_receipt(match_number="")))
 
 
 def test_a_number_is_not_asked_for_where_there_is_none() -> None:
@@ -230,16 +206,17 @@ def test_user_verification_is_demanded_of_an_approval_alone() -> None:
     verify_receipt(denied, ASKED, ORIGIN, [_key()])
 
 
-@pytest.mark.parametrize(
-    ("time", "good"),
-    [(CREATED - 61, False), (CREATED - 60, True), (EXPIRES + 60, True), (EXPIRES + 61, False)],
-)
-def test_the_time_is_that_of_the_question(time: int, good: bool) -> None:
-    approval = _ended(receipt=_receipt(time=time))
-    if good:
-        verify_receipt(approval, ASKED, ORIGIN, [_key()])
-    else:
-        assert "in time" in _refused(approval)
+def test_the_time_is_that_of_the_question() -> None:
+    for time in (CREATED - 60, EXPIRES + 60):
+        verify_receipt(_ended(receipt=_receipt(time=time)), ASKED, ORIGIN, [_key()])
+    for time in (CREATED - 61, EXPIRES + 61):
+        assert "in time" in _refused(_ended(receipt=_receipt(time=time)))
+
+
+def test_nothing_asked_is_nothing_approved() -> None:
+    question = dataclasses.replace(QUESTION, approval_id="")
+    approval = _ended(receipt=_receipt(question=question), approval_id="")
+    assert "approval_id" in _refused(approval, _with(ASKED, approval_id=""))
 
 
 def test_a_time_beyond_the_calendar_is_refused() -> None:
@@ -252,7 +229,6 @@ def test_a_time_beyond_the_calendar_is_refused() -> None:
 @pytest.mark.parametrize(
     ("seconds", "nanos", "good"),
     [
-        (CREATED - 100, 0, False),
         (CREATED, 0, False),
         (CREATED, 900_000_000, False),
         (CREATED, 900_000_001, True),

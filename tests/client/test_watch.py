@@ -60,9 +60,8 @@ def test_an_approval_is_watched_to_each_of_its_ends(serve: Any, caller: Any, sta
         yield WatchApprovalResponse(approval=Approval(revision=5, state=state))
         canceled.wait()
 
-    approvals = caller.take(None, serve(WatchApproval=watch), "watch_approval", "apr_1", after_revision=3)
+    approvals = caller.take(None, serve(WatchApproval=watch), "watch_approval", "apr_1", 3, left=canceled)
     assert [approval.revision for approval in approvals] == [4, 5]
-    assert canceled.wait(5)
 
 
 @pytest.mark.parametrize("state", enrollment_pb2.EnrollmentState.values()[4:])
@@ -124,8 +123,7 @@ def test_a_watcher_that_is_left_ends_its_call(serve: Any, caller: Any, watcher: 
         canceled.wait()
 
     target = serve(WatchEnrollment=enrollment, WatchEvents=events)
-    assert len(caller.take(1, target, watcher, "at")) == 1
-    assert canceled.wait(5)
+    assert len(caller.take(1, target, watcher, "at", left=canceled)) == 1
 
 
 def test_a_server_that_comes_back_is_found(serve: Any, caller: Any) -> None:

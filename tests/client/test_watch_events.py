@@ -42,6 +42,8 @@ def test_a_feed_resumes_from_its_last_cursor(serve: Any, refuse: Any, caller: An
     # The fourth ended with OK, which a feed never does by itself.
     assert [cursor for cursor, _ in asked] == ["0", "3-", "6-", "9-", "12-"]
     assert all(types == ["approval.*"] for _, types in asked)
+    # Progress each time: no wait grows.
+    assert all(wait <= 0.1 for wait in caller.sleeps)
 
 
 def test_checkpoints_come_where_asked_for(serve: Any, caller: Any) -> None:

@@ -192,3 +192,22 @@ async def test_calls_at_once_share_a_session_and_their_proofs_rise(phone: Phone,
     await asyncio.gather(*(phone.revoke_device(f"dev_{n}") for n in range(2, 22)))
     assert len(service.called("CreateSession")) == 2
     assert service.proofs == sorted(set(service.proofs)) and len(service.proofs) == 22
+
+
+async def test_one_proof_is_under_way_at_a_time(phone: Phone, service: Any) -> None:
+    started, go_on = asyncio.Event(), asyncio.Event()
+
+    async def hold(context: Any) -> None:
+        started.set()
+        await go_on.wait()
+
+    service.refusals["RevokeDevice"] = [hold]
+    first = asyncio.create_task(phone.revoke_device("dev_2"))
+    await started.wait()
+    second = asyncio.create_task(phone.revoke_device("dev_3"))
+    for _ in range(3):
+        await phone.devices()
+    assert [request.device_id for request in service.called("RevokeDevice")] == ["dev_2"]
+    go_on.set()
+    await asyncio.gather(first, second)
+    assert [request.device_id for request in service.called("RevokeDevice")] == ["dev_2", "dev_3"]

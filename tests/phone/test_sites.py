@@ -77,9 +77,10 @@ async def test_codes_are_those_of_the_service_at_each_time(phone: Phone, service
     assert service.called("AddSiteKey") == []
 
 
-async def test_a_code_is_by_the_services_clock(target: str, service: Any, clock: Any) -> None:
+@pytest.mark.parametrize("off", [10_000, 40, -40])
+async def test_a_code_is_by_the_services_clock(target: str, service: Any, clock: Any, off: float) -> None:
     own = type(clock)()
-    own.turn(hours=3)
+    own.turn(seconds=off)
     async with Phone(target, origin=ORIGIN, clock=own) as phone:
         await phone.register(await phone.start("+15005550006"), "123456", "Pocket")
         site = await phone.accept(await phone.open(TEXT))

@@ -47,7 +47,11 @@ class Failure:
     @classmethod
     def of(cls, error: grpc.aio.AioRpcError) -> "Failure":
         status = rpc_status.from_call(error)  # type: ignore[arg-type]
-        info, bad, retry = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest(), error_details_pb2.RetryInfo()
+        info, bad, retry = (
+            error_details_pb2.ErrorInfo(),
+            error_details_pb2.BadRequest(),
+            error_details_pb2.RetryInfo(),
+        )
         for detail in status.details if status else ():
             for message in (info, bad, retry):
                 detail.Unpack(message)
@@ -110,11 +114,15 @@ Open = Callable[..., AbstractAsyncContextManager[Transport]]
 
 
 @contextlib.asynccontextmanager
-async def _open(*services: Service, stream_limits: Mapping[str, timedelta] | None = None, **server: Any) -> AsyncIterator[Transport]:
+async def _open(
+    *services: Service, stream_limits: Mapping[str, timedelta] | None = None, **server: Any
+) -> AsyncIterator[Transport]:
     world = Transport()
     log = logs.build(world.output, lambda: world.now)
-    world.streams = Streams(clock=lambda: world.now, random=os.urandom, ended=world.ended, **(stream_limits or {}))
-    chain = Chain(Observe(log, world.registry, os.urandom), Errors(log), Auth(world.find, NEEDS), Validate())
+    world.streams = Streams(
+        clock=lambda: world.now, random=os.urandom, ended=world.ended, **(stream_limits or {})
+    )
+    chain = Chain(Observe(log, world.registry, os.urandom), Errors(log, abort_timeout=timedelta(milliseconds=200)), Auth(world.find, NEEDS), Validate())
     options = {"listen": "127.0.0.1:0", "grace": timedelta(seconds=5)} | server
     world.server = Server(chain=chain, streams=world.streams, services=services, **options)
     world.port = await world.server.start()

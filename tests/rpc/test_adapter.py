@@ -40,7 +40,7 @@ class Applications(application_pb2_grpc.ApplicationServiceServicer):
         return application_pb2.ListApplicationsResponse()
 
     async def ListApiKeys(self, request: Message, context: Any) -> Any:
-        return application_pb2.Application()  # another message than the method's
+        return "ak_0123"  # no message
 
 
 def service(servicer: Applications) -> Service:
@@ -54,13 +54,18 @@ def raw(channel: grpc.aio.Channel, method: str) -> Any:
 async def test_a_call_passes_and_carries_a_request_id(transport: Any) -> None:
     async with transport(service(Applications())) as world:
         stub = application_pb2_grpc.ApplicationServiceStub(world.channel)
-        call = stub.GetApplication(application_pb2.GetApplicationRequest(application_id="app_1"), metadata=BEARER)
+        call = stub.GetApplication(
+            application_pb2.GetApplicationRequest(application_id="app_1"), metadata=BEARER
+        )
         assert (await call).application.application_id == "app_1"
         [(_, request_id)] = [pair for pair in await call.trailing_metadata() if pair[0] == "x-request-id"]
     [line] = world.lines
     assert line["request_id"] == request_id and len(bytes.fromhex(request_id)) == 8
     assert (line["method"], line["code"], line["caller"]) == (f"/{NAME}/GetApplication", "OK", "operator")
-    assert f'grpc_server_handled_total{{code="OK",method="/{NAME}/GetApplication",reason=""}} 1.0' in world.metrics
+    assert (
+        f'grpc_server_handled_total{{code="OK",method="/{NAME}/GetApplication",reason=""}} 1.0'
+        in world.metrics
+    )
 
 
 @pytest.mark.parametrize("junk", [b"\x0a\x02\xff\xfe", b"\x0a\x7f", b"\xff"])
@@ -142,7 +147,10 @@ async def test_health_checks_lists_and_watches(transport: Any, failure: Any) -> 
         assert caught.value.code() is grpc.StatusCode.NOT_FOUND
         messages: Any = health_pb2
         listed = await stub.List(messages.HealthListRequest())
-        assert {name: status.status for name, status in listed.statuses.items()} == {"": serving, NAME: serving}
+        assert {name: status.status for name, status in listed.statuses.items()} == {
+            "": serving,
+            NAME: serving,
+        }
         watch = stub.Watch(health_pb2.HealthCheckRequest(service=NAME))
         assert (await watch.read()).status == serving
         await world.server.stop()
@@ -248,7 +256,9 @@ async def test_a_stream_is_counted_while_it_is_open(transport: Any) -> None:
     added = Service("authy_grpc.v1.EventService", Events(), event_pb2_grpc.add_EventServiceServicer_to_server)
     async with transport(added) as world:
         stub: Any = event_pb2_grpc.EventServiceStub(world.channel)
-        call = stub.WatchEvents(event_pb2.WatchEventsRequest(), metadata=(("authorization", "Bearer ak_events"),))
+        call = stub.WatchEvents(
+            event_pb2.WatchEventsRequest(), metadata=(("authorization", "Bearer ak_events"),)
+        )
         await call.read()
         gauge = 'grpc_server_open_streams{method="/authy_grpc.v1.EventService/WatchEvents"}'
         assert f"{gauge} 1.0" in world.metrics

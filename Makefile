@@ -1,0 +1,64 @@
+# Needs Python 3.11 or newer, git and make. All else is put into .venv, which is this project's own.
+
+PYTHON ?= $(firstword $(shell command -v python3.11 || command -v python3) python3)
+BIN := .venv/bin
+UV := $(BIN)/uv
+CODE := hatch_build.py $(sort $(patsubst %/,%,$(dir $(wildcard authy_grpc/*.py benchmarks/*.py examples/*.py \
+	gateway/*.py scripts/*.py)))) tests
+COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
+	--no-emit-index-url --custom-compile-command "make requirements"
+
+# uv trusts what the system trusts, as git and pip do.
+export UV_SYSTEM_CERTS ?= 1
+
+.PHONY: help setup demo up test check proof bench protos requirements clean
+
+help:  ## List these targets
+	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+
+setup: .venv/installed  ## Make .venv with all that the other targets need
+
+demo: .venv/installed  ## Tell the whole story in this terminal
+	$(BIN)/authy-grpc demo
+
+up: .venv/installed  ## Start the service for development, with its data in .dev/
+	AUTHY_DEV=1 AUTHY_HOME=.dev $(BIN)/authy-grpc serve
+
+test: .venv/installed  ## Run the tests
+	$(BIN)/python -m pytest
+
+check: .venv/installed  ## Lint, check types, layers and the contract
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy $(CODE)
+	$(BIN)/lint-imports
+	$(BIN)/python scripts/contract.py
+
+proof: .venv/installed  ## Run the tests at their full figures; takes hours
+	$(BIN)/python -m pytest --proof
+
+bench: .venv/installed  ## Measure the speed, and print it as a table
+	$(BIN)/python -m benchmarks
+
+protos: .venv/installed  ## Format protos/, and make the stubs in authy_grpc/v1 anew
+	$(BIN)/buf format --write protos
+	$(BIN)/python hatch_build.py
+
+requirements: .venv/installed  ## Pin the newest dependencies that pyproject.toml allows
+	$(COMPILE) --upgrade requirements/uv.in --output-file requirements/uv.txt
+	$(COMPILE) --upgrade pyproject.toml --extra dev --output-file requirements/dev.txt
+
+clean:  ## Remove all that make has made, but not the data in .dev/
+	rm -rf .venv authy_grpc/v1 build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	find $(CODE) -name __pycache__ -prune -exec rm -rf {} +
+
+.venv/required: requirements/uv.txt requirements/dev.txt
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes \
+		--build-constraints requirements/dev.txt requirements/dev.txt
+	@touch $@
+
+.venv/installed: .venv/required pyproject.toml hatch_build.py $(wildcard protos/authy_grpc/v1/*.proto)
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,138 @@
+"""Owns the making of real things: store, clock, random and senders become services, once. The only such place."""
+
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TextIO
+
+from prometheus_client import CollectorRegistry
+from structlog.typing import FilteringBoundLogger
+
+from authy_grpc import logs
+from authy_grpc.home import Secrets
+from authy_grpc.rpc.adapter import Chain
+from authy_grpc.rpc.auth import Auth
+from authy_grpc.rpc.errors import Errors
+from authy_grpc.rpc.observe import Observe
+from authy_grpc.rpc.streams import Streams
+from authy_grpc.rpc.validate import Validate
+from authy_grpc.server import Server, Service, Tls
+from authy_grpc.service.credentials import Credentials
+from authy_grpc.service.signals import Signals
+from authy_grpc.settings import Settings
+from authy_grpc.store import keyset
+from authy_grpc.store.database import Database
+from authy_grpc.store.events import Events
+from authy_grpc.store.vault import Vault
+from authy_grpc.worker.loop import Step, Workers
+
+Clock = Callable[[], datetime]
+Random = Callable[[int], bytes]
+
+
+def real_clock() -> datetime:
+    """The time."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True)
+class World:
+    """What a service needs of the outside. Tests bring their own.
+
+    Attributes:
+        clock: the time, aware.
+        random: random bytes.
+        log_stream: where the log goes.
+        log_level: the least that is logged.
+        guard: whether to watch that works which raise have changed nothing.
+    """
+
+    clock: Clock = real_clock
+    random: Random = os.urandom
+    log_stream: TextIO = sys.stderr
+    log_level: str = "info"
+    guard: bool = False
+
+
+@dataclass(frozen=True)
+class Core:
+    """A service that was built: start it, stop it."""
+
+    server: Server
+    database: Database
+    signals: Signals
+    credentials: Credentials
+    workers: Workers
+    registry: CollectorRegistry
+    log: FilteringBoundLogger
+
+    async def start(self) -> int:
+        """Serve, and let the workers run; answers the port."""
+        await self.signals.start()
+        port = await self.server.start()
+        self.workers.start()
+        return port
+
+    async def stop(self, *, now: bool = False) -> None:
+        """Drain, then close everything."""
+        await self.server.stop(now=now)
+        await self.workers.stop()
+        await self.credentials.close()
+        await self.signals.stop()
+        await self.database.close()
+
+
+async def build(settings: Settings, secrets: Secrets, world: World) -> Core:
+    """Make a service.
+
+    Args:
+        settings: what the operator has set; the database's schema is up to date.
+        secrets: the installation's.
+        world: clock, random and log.
+
+    Raises:
+        KeysetError: the keyset is not the one that sealed the database.
+    """
+    log = logs.build(world.log_stream, world.clock, world.log_level)
+    vault = Vault(secrets.keyset)
+    database = Database(settings.database, guard=world.guard)
+    events = Events(vault, world.random, postgres=database.postgres)
+    await database.write(lambda session: keyset.check(session, vault))
+    await database.write(events.begin_epoch)
+    signals = Signals(database, events, log)
+    database.on_events = signals.wake
+    credentials = Credentials(
+        database,
+        signals,
+        world.clock,
+        operator_key=secrets.operator_key,
+        gateway_key=secrets.gateway_key,
+    )
+    registry = CollectorRegistry()
+    streams = Streams(clock=world.clock, random=world.random, ended=credentials.ended)
+    chain = Chain(
+        Observe(log, registry, world.random),
+        Errors(log),
+        Auth(credentials.find),
+        Validate(local_origins=settings.dev),
+    )
+    services: list[Service] = []
+    steps: list[Step] = []
+    server = Server(
+        chain=chain,
+        streams=streams,
+        services=services,
+        listen=settings.listen,
+        tls=_tls(settings),
+        reflects=settings.reflection,
+    )
+    return Core(server, database, signals, credentials, Workers(steps, log), registry, log)
+
+
+def _tls(settings: Settings) -> Tls | None:
+    if settings.tls_cert is None or settings.tls_key is None:
+        return None
+    client_ca = settings.tls_client_ca.read_bytes() if settings.tls_client_ca else None
+    return Tls(settings.tls_cert.read_bytes(), settings.tls_key.read_bytes(), client_ca)

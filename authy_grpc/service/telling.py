@@ -1,0 +1,128 @@
+"""Owns what sites are told later than it took effect, so that what hits several links cannot be matched by time."""
+
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from enum import StrEnum
+from math import log
+
+from authy_grpc.domain.event import UserEventType
+from authy_grpc.domain.ids import new_id
+from authy_grpc.service.link import Links
+from authy_grpc.store import link as links
+from authy_grpc.store import telling as store
+from authy_grpc.store.database import Database, Session
+from authy_grpc.store.events import Events
+from authy_grpc.store.tables import AccountRow, LinkRow, SiteKeyRow, TellingRow
+from authy_grpc.store.vault import Vault
+
+_MEAN = timedelta(hours=24)
+_LONGEST = timedelta(days=7)
+_DRAWN_BYTES = 7
+
+
+class TellingKind(StrEnum):
+    """What a site will be told."""
+
+    USER_DELETED = "user.deleted"
+    DEVICE_REMOVED = "user.device_removed"
+    FACTORS_CHANGED = "user.factors_changed"
+
+
+class Telling:
+    """Plans what sites are told, and tells it.
+
+    Args:
+        database: keeps the plans.
+        vault: opens what an event says.
+        events: where it is told.
+        links: ends a link whose account is gone.
+        clock: the time.
+        random: source of random bytes.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        vault: Vault,
+        events: Events,
+        links: Links,
+        clock: Callable[[], datetime],
+        random: Callable[[int], bytes],
+    ) -> None:
+        self._database = database
+        self._vault = vault
+        self._events = events
+        self._links = links
+        self._clock = clock
+        self._random = random
+
+    def plan(
+        self, session: Session, now: datetime, site_id: str, kind: TellingKind, kid: str | None = None
+    ) -> None:
+        """Have a site told of something after a random delay: 24 h on average, 7 days at most.
+
+        Args:
+            session: of the change.
+            now: when it took effect.
+            site_id: the link.
+            kind: what it is told.
+            kid: the key of a device that was removed.
+        """
+        telling_id = new_id("tel", now, self._random)
+        due_time = now + self._delay()
+        session.add(TellingRow(telling_id=telling_id, site_id=site_id, kind=kind, kid=kid, due_time=due_time))
+
+    async def tell_due(self) -> int:
+        """Tell what is due, a hundred at most; answers how many."""
+
+        def work(session: Session) -> int:
+            now = self._clock()
+            due = store.due(session, now)
+            for row in due:
+                self._tell(session, now, row)
+                session.flush()
+            return len(due)
+
+        return await self._database.write(work, "telling")
+
+    def _tell(self, session: Session, now: datetime, row: TellingRow) -> None:
+        link = session.get(LinkRow, row.site_id, with_for_update=True)
+        session.delete(row)
+        if link is None:
+            return
+        match TellingKind(row.kind):
+            case TellingKind.USER_DELETED:
+                session.flush()
+                self._links.end(session, now, link)
+            case TellingKind.DEVICE_REMOVED:
+                self._tell_removed(session, now, link, row.kid or "")
+            case TellingKind.FACTORS_CHANGED:
+                self._tell_factors(session, now, link)
+
+    def _tell_removed(self, session: Session, now: datetime, link: LinkRow, kid: str) -> None:
+        key = session.get(SiteKeyRow, kid)
+        if key is None or key.state == "REVOKED":
+            return
+        key.state, key.revoke_time = "REVOKED", now
+        session.add(key)
+        told = links.event(self._vault, link, UserEventType.DEVICE_REMOVED, key=links.site_key(key))
+        self._events.record(session, now, told)
+
+    def _tell_factors(self, session: Session, now: datetime, link: LinkRow) -> None:
+        """The truth of this moment: of two changes the later may be told first."""
+        account = session.get(AccountRow, link.account_id) if link.account_id else None
+        phone_codes = account is not None and account.phone_codes
+        if link.phone_codes == phone_codes:
+            return
+        link.phone_codes = phone_codes
+        session.add(link)
+        self._events.record(session, now, links.event(self._vault, link, UserEventType.FACTORS_CHANGED))
+
+    def _delay(self) -> timedelta:
+        """Exponential, so that the time that has passed says nothing of the time to come."""
+        while True:
+            drawn = (int.from_bytes(self._random(_DRAWN_BYTES)) + 1) / 256**_DRAWN_BYTES
+            delay = -log(drawn) * _MEAN
+            if delay <= _LONGEST:
+                return delay

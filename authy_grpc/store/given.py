@@ -1,0 +1,80 @@
+"""Owns how many rows reach a statement as one parameter, so that a batch of any size is one statement."""
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+from sqlalchemy import ARRAY, FromClause, Table, bindparam, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.types import TypeEngine
+from sqlmodel import Session
+
+Row = Sequence[Any]
+
+
+class Given:
+    """Rows to select from: `unnest` of arrays on PostgreSQL, `json_each` of a text on SQLite.
+
+    Args:
+        postgres: which of the two.
+        columns: the type of each; on SQLite none of bytes or times.
+    """
+
+    def __init__(self, postgres: bool, **columns: TypeEngine[Any] | type[TypeEngine[Any]]) -> None:
+        self._names = [f"given_{name}" for name in columns]
+        self._postgres = postgres
+        self.rows: FromClause = self._unnested(columns) if postgres else self._parsed(columns)
+        self.c = self.rows.c
+
+    def bind(self, rows: Sequence[Row]) -> dict[str, Any]:
+        """The parameters that bring rows, at least one, each in the order of the columns."""
+        if self._postgres:
+            return dict(zip(self._names, map(list, zip(*rows, strict=True)), strict=True))
+        return {"given": json.dumps(rows)}
+
+    def _unnested(self, columns: dict[str, Any]) -> FromClause:
+        named = zip(self._names, columns.values(), strict=True)
+        arrays = [bindparam(name, type_=ARRAY(kind)) for name, kind in named]
+        return func.unnest(*arrays).table_valued(*columns, name="given").render_derived()
+
+    def _parsed(self, columns: dict[str, Any]) -> FromClause:
+        value = func.json_each(bindparam("given")).table_valued("value", name="each").c.value
+        fields = [
+            func.json_extract(value, f"$[{index}]", type_=kind).label(name)
+            for index, (name, kind) in enumerate(columns.items())
+        ]
+        return select(*fields).subquery("given")
+
+
+class Inserted:
+    """An INSERT of rows: from arrays on PostgreSQL; SQLite, which takes no bytes in JSON, prepares it once.
+
+    Args:
+        postgres: which of the two.
+        table: where to.
+        columns: those that are set.
+        replaces: whether a row takes the place of one with the same primary key.
+    """
+
+    def __init__(self, postgres: bool, table: Table, *columns: str, replaces: bool = False) -> None:
+        self._columns = columns
+        statement = postgresql.insert(table) if postgres else sqlite.insert(table)
+        self._given = Given(True, **{name: table.c[name].type for name in columns}) if postgres else None
+        if self._given is not None:
+            statement = statement.from_select(columns, select(*self._given.c))
+        if replaces:
+            key = [column.name for column in table.primary_key]
+            values = {name: statement.excluded[name] for name in columns if name not in key}
+            statement = statement.on_conflict_do_update(index_elements=key, set_=values)
+        self._statement = statement
+
+    def run(self, session: Session, rows: Sequence[Row]) -> None:
+        """Write rows, if there are any, each in the order of the columns."""
+        if not rows:
+            return
+        given: Any = (
+            [dict(zip(self._columns, row, strict=True)) for row in rows]
+            if self._given is None
+            else self._given.bind(rows)
+        )
+        session.connection().execute(self._statement, given)

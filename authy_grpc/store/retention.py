@@ -1,0 +1,86 @@
+"""Owns how long rows are kept after they have served, and removes them in small steps."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import ColumnElement, delete, exists, inspect, select, tuple_
+from sqlmodel import Session, SQLModel, col
+
+from authy_grpc.store.cursor import pruned, set_pruned
+from authy_grpc.store.events import Position
+from authy_grpc.store.tables import (
+    AccountRow,
+    ActivityRow,
+    AnswerRow,
+    ApprovalRow,
+    BudgetRow,
+    DeviceRow,
+    EnrollmentRow,
+    EventRow,
+    LinkRow,
+    PhoneVerificationRow,
+    SentCodeRow,
+    SessionRow,
+)
+
+STEP = 500
+_ENDED = timedelta(days=7)
+_EVENTS = timedelta(days=30)
+_DEVICES = timedelta(days=30)
+_ACTIVITY = timedelta(days=90)
+
+_OPEN_ENROLLMENT = ("PENDING", "SCANNED", "AWAITING_CODE")
+
+
+def prune(session: Session, now: datetime) -> int:
+    """Remove what is kept no longer, some of each kind; answers how many rows went."""
+    removed = _prune_events(session, now - _EVENTS)
+    for table, condition in _conditions(now):
+        removed += _remove(session, table, condition)
+    return removed
+
+
+def _conditions(now: datetime) -> list[tuple[type[SQLModel], ColumnElement[bool]]]:
+    ended = now - _ENDED
+    revoked = (col(DeviceRow.state) == "REVOKED") & (col(DeviceRow.revoke_time) < now - _DEVICES)
+    erased = col(AccountRow.number_digest).is_(None)
+    return [
+        (
+            EnrollmentRow,
+            col(EnrollmentRow.state).not_in(_OPEN_ENROLLMENT) & (col(EnrollmentRow.update_time) < ended),
+        ),
+        (ApprovalRow, (col(ApprovalRow.state) != "PENDING") & (col(ApprovalRow.expire_time) < ended)),
+        (SentCodeRow, col(SentCodeRow.expire_time) < ended),
+        (PhoneVerificationRow, col(PhoneVerificationRow.expire_time) < ended),
+        (SessionRow, col(SessionRow.expire_time) < ended),
+        (AnswerRow, col(AnswerRow.expire_time) < now),
+        (BudgetRow, col(BudgetRow.expire_time) < now),
+        (ActivityRow, col(ActivityRow.create_time) < now - _ACTIVITY),
+        (DeviceRow, revoked & ~exists().where(col(SessionRow.device_id) == DeviceRow.device_id)),
+        (
+            AccountRow,
+            erased
+            & ~exists().where(col(DeviceRow.account_id) == AccountRow.account_id)
+            & ~exists().where(col(LinkRow.account_id) == AccountRow.account_id),
+        ),
+    ]
+
+
+def _remove(session: Session, table: type[SQLModel], condition: ColumnElement[bool]) -> int:
+    key = tuple_(*inspect(table).primary_key)
+    some = select(*inspect(table).primary_key).where(condition).limit(STEP)
+    done = session.connection().execute(delete(table).where(key.in_(some)))
+    return done.rowcount
+
+
+def _prune_events(session: Session, before: datetime) -> int:
+    """Events go in the order of the feed, so that one position says what is gone."""
+    order = (col(EventRow.epoch), col(EventRow.xid), col(EventRow.sequence))
+    old = select(*order, col(EventRow.create_time)).order_by(*order).limit(STEP)
+    gone = [row for row in session.connection().execute(old) if row.create_time < before]
+    if not gone:
+        return 0
+    sequences = [row.sequence for row in gone]
+    session.connection().execute(delete(EventRow).where(col(EventRow.sequence).in_(sequences)))
+    newest = max(Position(row.epoch, row.xid, row.sequence) for row in gone)
+    set_pruned(session, max(newest, pruned(session)))
+    return len(gone)

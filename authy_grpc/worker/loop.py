@@ -1,0 +1,70 @@
+"""Owns when the workers' steps run, and that one which fails is tried again."""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+from structlog.typing import FilteringBoundLogger
+
+_LONGEST_PAUSE = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """Something that is done again and again.
+
+    Attributes:
+        name: what a log calls it.
+        run: takes what is due, and answers how much that was.
+        pause: seconds to wait once nothing is due.
+    """
+
+    name: str
+    run: Callable[[], Awaitable[int]]
+    pause: float
+
+
+class Workers:
+    """Runs each step in a task of its own.
+
+    Args:
+        steps: what to do.
+        log: where failures are written.
+    """
+
+    def __init__(self, steps: Sequence[Step], log: FilteringBoundLogger) -> None:
+        self._steps = steps
+        self._log = log
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def start(self) -> None:
+        """Begin."""
+        self._tasks = [asyncio.create_task(self._repeat(step), name=step.name) for step in self._steps]
+
+    async def stop(self) -> None:
+        """End; a step that is under way is broken off, which its transaction survives."""
+        for task in self._tasks:
+            task.cancel()
+        for task in self._tasks:
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def run_due(self) -> None:
+        """Run every step until nothing is due: for whoever turns the clock by hand."""
+        for step in self._steps:
+            while await step.run():
+                pass
+
+    async def _repeat(self, step: Step) -> None:
+        failures = 0
+        while True:
+            try:
+                handled = await step.run()
+                failures = 0
+                pause = 0.0 if handled else step.pause
+            except Exception as error:  # noqa: BLE001
+                failures += 1
+                pause = min(step.pause * 2**failures, _LONGEST_PAUSE)
+                self._log.error("worker failed", worker=step.name, exc_info=error)
+            await asyncio.sleep(pause)

@@ -1,0 +1,76 @@
+"""Owns the build of `authy_grpc/v1`: typed stubs made from `protos/` and kept out of git."""
+
+import subprocess
+import sys
+from importlib.metadata import distribution
+from importlib.util import find_spec
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+PACKAGE = "authy_grpc/v1"
+
+
+def generate(root: Path) -> None:
+    """Makes `root/authy_grpc/v1` anew from `root/protos`, and removes from it what is made no more.
+
+    Raises:
+        subprocess.CalledProcessError: protoc refuses the contract. Its output says why.
+    """
+    target = root / PACKAGE
+    target.mkdir(parents=True, exist_ok=True)
+    with TemporaryDirectory(dir=root, prefix=".protoc-") as folder:
+        _protoc(root / "protos", Path(folder))
+        made = Path(folder, PACKAGE)
+        (made / "__init__.py").write_text('"""The contract, made by the build from `protos/`."""\n')
+        names = {path.name for path in made.iterdir()}
+        for name in names:
+            (made / name).replace(target / name)
+    for stale in target.glob("*.py*"):
+        if stale.name not in names:
+            stale.unlink()
+
+
+def _protoc(protos: Path, output: Path) -> None:
+    command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{protos}", f"-I{_common_protos()}"]
+    command += [f"--python_out={output}", f"--grpc_python_out={output}"]
+    for name in ("protoc-gen-mypy", "protoc-gen-mypy_grpc"):
+        command += [
+            f"--plugin={name}={_plugin(name)}",
+            f"--{name.removeprefix('protoc-gen-')}_out=quiet:{output}",
+        ]
+    command += [str(path) for path in sorted(protos.glob(f"{PACKAGE}/*.proto"))]
+    subprocess.run(command, check=True)
+
+
+def _common_protos() -> Path:
+    """The include folder of googleapis-common-protos; `google` is a namespace, so its files are asked."""
+    spec = find_spec("google.api.annotations_pb2")
+    if spec is None or spec.origin is None:
+        raise ModuleNotFoundError("google.api.annotations_pb2: install googleapis-common-protos")
+    return Path(spec.origin).parents[2]
+
+
+def _plugin(name: str) -> Path:
+    """A program of mypy-protobuf, from the environment that builds: its folder need not be on PATH."""
+    for path in distribution("mypy-protobuf").files or ():
+        if path.stem == name:
+            return Path(str(path.locate())).resolve()
+    raise FileNotFoundError(f"mypy-protobuf is installed without {name}")
+
+
+class StubsHook(BuildHookInterface):  # type: ignore[type-arg]  # hatchling is generic in its own config
+    """Runs before each wheel, sdist and editable install."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Makes the stubs, and ships them although git ignores them; a wheel gets the .proto files too."""
+        generate(Path(self.root))
+        build_data["artifacts"].append(f"/{PACKAGE}/*.py*")
+        if self.target_name == "wheel" and version != "editable":
+            build_data["force_include"]["protos"] = "authy_grpc/protos"
+
+
+if __name__ == "__main__":
+    generate(Path(__file__).resolve().parent)

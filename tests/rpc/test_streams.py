@@ -1,0 +1,196 @@
+"""What ends a stream, and what is cleaned up then."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from datetime import timedelta
+from typing import Any
+
+import grpc.aio
+import pytest
+from google.protobuf.message import Message
+
+from authy_grpc.domain.errors import CursorExpired
+from authy_grpc.server import Service
+from authy_grpc.v1 import event_pb2, event_pb2_grpc
+
+pytestmark = pytest.mark.asyncio
+BEARER = (("authorization", "Bearer ak_events"),)
+
+
+class Events(event_pb2_grpc.EventServiceServicer):
+    """Relays what a test puts into `source`; None ends it, an exception is raised."""
+
+    def __init__(self) -> None:
+        self.source: asyncio.Queue[str | Exception | None] = asyncio.Queue()
+        self.closed = asyncio.Event()
+        self.relay: Any = None
+
+    async def messages(self) -> AsyncIterator[str]:
+        try:
+            while (item := await self.source.get()) is not None:
+                if isinstance(item, Exception):
+                    raise item
+                yield item
+        finally:
+            await asyncio.sleep(0)  # cleaning up may wait
+            self.closed.set()
+
+    async def WatchEvents(self, request: Message, context: Any) -> None:  # type: ignore[override]
+        await self.relay(
+            context, self.messages(), lambda cursor: event_pb2.WatchEventsResponse(cursor=cursor)
+        )
+
+
+class Watch:
+    """A server with one open stream that has said something."""
+
+    def __init__(self, world: Any, servicer: Events, call: Any) -> None:
+        self.world, self.servicer, self.call = world, servicer, call
+
+    async def end(self) -> grpc.aio.AioRpcError:
+        """How the stream ends, when it does not end well."""
+        async with asyncio.timeout(10):
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                while await self.call.read() is not grpc.aio.EOF:
+                    pass
+            await self.servicer.closed.wait()
+        return caught.value
+
+
+@pytest.fixture
+def watch(transport: Any) -> Callable[..., AbstractAsyncContextManager[Watch]]:
+
+    @asynccontextmanager
+    async def opened(**limits: timedelta) -> AsyncIterator[Watch]:
+        servicer = Events()
+        added = Service(
+            "authy_grpc.v1.EventService", servicer, event_pb2_grpc.add_EventServiceServicer_to_server
+        )
+        async with transport(added, stream_limits=limits) as world:
+            servicer.relay = world.streams.relay
+            servicer.source.put_nowait("first")
+            stub: Any = event_pb2_grpc.EventServiceStub(world.channel)
+            call = stub.WatchEvents(event_pb2.WatchEventsRequest(), metadata=BEARER)
+            assert (await call.read()).cursor == "first"
+            yield Watch(world, servicer, call)
+
+    return opened
+
+
+async def test_it_ends_well_when_the_messages_end(watch: Any) -> None:
+    async with watch() as one:
+        for item in ("second", None):
+            one.servicer.source.put_nowait(item)
+        assert (await one.call.read()).cursor == "second"
+        assert await one.call.read() is grpc.aio.EOF
+        assert (await one.call.code()) is grpc.StatusCode.OK
+        assert one.servicer.closed.is_set()
+
+
+async def test_a_refusal_in_the_middle_is_told(watch: Any, failure: Any) -> None:
+    async with watch() as one:
+        one.servicer.source.put_nowait(CursorExpired())
+        assert failure(await one.end()).reason == "CURSOR_EXPIRED"
+
+
+async def test_a_hang_up_closes_the_messages(watch: Any) -> None:
+    async with watch() as one:
+        one.call.cancel()
+        async with asyncio.timeout(10):
+            await one.servicer.closed.wait()
+            await one.world.server.stop()
+    assert one.world.lines[-1]["code"] == "CANCELLED"
+
+
+async def test_a_drain_ends_it_with_draining(watch: Any, failure: Any) -> None:
+    async with watch() as one:
+        stop = asyncio.create_task(one.world.server.stop())
+        found = failure(await one.end())
+        await stop
+        assert (found.code, found.reason) == ("UNAVAILABLE", "DRAINING")
+
+
+async def test_a_stream_that_comes_while_draining_ends_at_once(watch: Any, failure: Any) -> None:
+    async with watch() as one:
+        await one.world.streams.drain()
+        await one.end()
+        stub: Any = event_pb2_grpc.EventServiceStub(one.world.channel)
+        one.servicer.closed.clear()
+        late = Watch(
+            one.world, one.servicer, stub.WatchEvents(event_pb2.WatchEventsRequest(), metadata=BEARER)
+        )
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await late.call.read()
+        assert failure(caught.value).reason == "DRAINING"
+
+
+async def test_age_ends_it_with_draining(watch: Any, failure: Any) -> None:
+    async with watch(max_age=timedelta(milliseconds=200)) as one:
+        assert failure(await one.end()).reason == "DRAINING"
+
+
+async def test_a_revoked_credential_ends_it(watch: Any, failure: Any) -> None:
+    async with watch() as one:
+        one.world.endings["key_events"].set()
+        found = failure(await one.end())
+        assert (found.code, found.reason) == ("UNAUTHENTICATED", "BAD_CREDENTIAL")
+
+
+async def test_nothing_is_told_after_the_credential_has_expired(watch: Any, failure: Any) -> None:
+    async with watch() as one:
+        one.world.now += timedelta(hours=1)
+        one.servicer.source.put_nowait("second")
+        found = failure(await one.end())
+        assert found.reason == "BAD_CREDENTIAL"
+
+
+async def test_the_expiry_itself_ends_it(transport: Any, failure: Any) -> None:
+    servicer = Events()
+    added = Service("authy_grpc.v1.EventService", servicer, event_pb2_grpc.add_EventServiceServicer_to_server)
+    async with transport(added) as world:
+        servicer.relay = world.streams.relay
+        world.now += timedelta(hours=1) - timedelta(milliseconds=100)
+        stub: Any = event_pb2_grpc.EventServiceStub(world.channel)
+        call = stub.WatchEvents(event_pb2.WatchEventsRequest(), metadata=BEARER)
+        assert failure(await Watch(world, servicer, call).end()).reason == "BAD_CREDENTIAL"
+
+
+async def test_a_peer_that_does_not_read_is_let_go(watch: Any, failure: Any) -> None:
+    async with watch(write_timeout=timedelta(milliseconds=200)) as one:
+        for _ in range(300):
+            one.servicer.source.put_nowait("x" * 100_000)
+        async with asyncio.timeout(10):
+            await one.servicer.closed.wait()
+            while not one.world.lines:  # until the server has done with it, though nothing was read
+                await asyncio.sleep(0.01)
+        assert one.world.lines[-1]["reason"] == "DRAINING"
+        assert failure(await one.end()).reason == "DRAINING"
+
+
+async def test_a_timeout_of_the_messages_own_is_a_fault(watch: Any, failure: Any) -> None:
+    async with watch() as one:
+        one.servicer.source.put_nowait(TimeoutError())
+        assert failure(await one.end()).reason == "INTERNAL"
+
+
+async def test_messages_that_need_no_encoding(transport: Any) -> None:
+    class Inbox(event_pb2_grpc.EventServiceServicer):
+        relay: Any = None
+
+        async def WatchEvents(self, request: Message, context: Any) -> None:  # type: ignore[override]
+            async def messages() -> AsyncIterator[Message]:
+                yield event_pb2.WatchEventsResponse(cursor="only")
+
+            await self.relay(context, messages())
+
+    servicer = Inbox()
+    added = Service("authy_grpc.v1.EventService", servicer, event_pb2_grpc.add_EventServiceServicer_to_server)
+    async with transport(added) as world:
+        servicer.relay = world.streams.relay
+        stub: Any = event_pb2_grpc.EventServiceStub(world.channel)
+        answers = [
+            answer.cursor
+            async for answer in stub.WatchEvents(event_pb2.WatchEventsRequest(), metadata=BEARER)
+        ]
+    assert answers == ["only"]
