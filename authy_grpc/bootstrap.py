@@ -12,6 +12,8 @@ from structlog.typing import FilteringBoundLogger
 
 from authy_grpc import logs
 from authy_grpc.home import Secrets
+from authy_grpc.outbound.sms import from_url
+from authy_grpc.outbound.sms.sender import Sender
 from authy_grpc.rpc.adapter import Chain
 from authy_grpc.rpc.auth import Auth
 from authy_grpc.rpc.errors import Errors
@@ -44,6 +46,7 @@ class World:
     Attributes:
         clock: the time, aware.
         random: random bytes.
+        sender: hands texts to a carrier; None for the one that the settings name.
         log_stream: where the log goes.
         log_level: the least that is logged.
         guard: whether to watch that works which raise have changed nothing.
@@ -51,6 +54,7 @@ class World:
 
     clock: Clock = real_clock
     random: Random = os.urandom
+    sender: Sender | None = None
     log_stream: TextIO = sys.stderr
     log_level: str = "info"
     guard: bool = False

@@ -4,6 +4,7 @@ A line keeps the keys of `ALLOWED` alone. An exception is written as its class a
 messages and local variables may hold numbers, codes and tokens.
 """
 
+import json
 import logging
 import traceback
 from collections.abc import Callable
@@ -59,6 +60,13 @@ def redact(_: WrappedLogger, __: str, line: EventDict) -> EventDict:
     return kept
 
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+
+
+def _render(_: WrappedLogger, __: str, line: EventDict) -> str:
+    return _encode(line)
+
+
 def build(stream: TextIO, clock: Callable[[], datetime], level: str = "info") -> FilteringBoundLogger:
     """A logger that writes one JSON object a line.
 
@@ -73,7 +81,7 @@ def build(stream: TextIO, clock: Callable[[], datetime], level: str = "info") ->
 
     logger: FilteringBoundLogger = structlog.wrap_logger(
         structlog.WriteLogger(stream),
-        processors=[stamp, redact, structlog.processors.JSONRenderer()],
+        processors=[stamp, redact, _render],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         context_class=dict,
         cache_logger_on_first_use=True,

@@ -1,18 +1,13 @@
 """Owns what all tests share: a clock that is turned by hand, real databases, and a real server on loopback."""
 
-import asyncio
-import io
 import os
-from collections.abc import AsyncIterator, Callable, Iterator
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
-import grpc
 import hypothesis
 import pytest
-import pytest_asyncio
+
+from tests.clock import TurnedClock
 
 hypothesis.settings.register_profile("authy", deadline=None, derandomize=True, max_examples=50)
 hypothesis.settings.load_profile("authy")
@@ -29,19 +24,22 @@ def figure(request: pytest.FixtureRequest) -> Callable[[int, int], int]:
     return lambda small, big: big if proof else small
 
 
-class TurnedClock:
-    """A clock that stands still until it is turned."""
-
-    def __init__(self) -> None:
-        self.now = datetime(2026, 11, 24, 12, 0, 0, tzinfo=UTC)
-
-    def __call__(self) -> datetime:
-        return self.now
-
-    def turn(self, seconds: float = 0, **span: float) -> None:
-        self.now += timedelta(seconds=seconds, **span)
-
-
 @pytest.fixture
 def clock() -> TurnedClock:
     return TurnedClock()
+
+
+@pytest.fixture
+def random() -> Callable[[int], bytes]:
+    return os.urandom
+
+
+@pytest.fixture
+async def service(
+    database_url: str, clock: TurnedClock, random: Callable[[int], bytes]
+) -> AsyncIterator[Any]:
+    """A running service on an empty database."""
+    from tests.harness import Service
+
+    async with Service.on(database_url, clock, random) as running:
+        yield running

@@ -3,7 +3,7 @@
 import asyncio
 import secrets
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from types import TracebackType
 from typing import Self, cast
 
@@ -25,7 +25,10 @@ from authy_grpc.v1.verification_pb2_grpc import VerificationServiceStub
 
 
 class AsyncClient:
-    """A connection to the service; good for many tasks of one event loop. Make it there. Close it, or use it in an `async with`.
+    """A connection to the service; good for many tasks of one event loop, in which it must be made.
+
+    Close it, or use it in an `async with`. A watcher that is left before its end is closed by
+    `contextlib.aclosing`, or some time later by the event loop.
 
     Every call carries the API key, has a deadline and raises an `AuthyError`. A call is made again after
     UNAVAILABLE only where that does no more: where it reads, or has a `request_id`, which is filled in.
@@ -98,7 +101,9 @@ class AsyncClient:
         """Ends the connection, open streams too."""
         await self._inner.close()
 
-    def watch_enrollment(self, enrollment_id: str, after_revision: int = 0) -> AsyncIterator[Enrollment]:
+    def watch_enrollment(
+        self, enrollment_id: str, after_revision: int = 0
+    ) -> AsyncGenerator[Enrollment, None]:
         """Yields an enrollment: its present state at once, then each change, to the terminal one.
 
         Connects again by itself and goes on after the last revision seen.
@@ -124,7 +129,7 @@ class AsyncClient:
             self._sleep,
         )
 
-    def watch_approval(self, approval_id: str, after_revision: int = 0) -> AsyncIterator[Approval]:
+    def watch_approval(self, approval_id: str, after_revision: int = 0) -> AsyncGenerator[Approval, None]:
         """Yields an approval: its present state at once, then each change, to the terminal one.
 
         Connects again by itself and goes on after the last revision seen.
@@ -152,7 +157,7 @@ class AsyncClient:
 
     def watch_events(
         self, cursor: str = "", types: Sequence[str] = (), checkpoints: bool = False
-    ) -> AsyncIterator[EventAt]:
+    ) -> AsyncGenerator[EventAt, None]:
         """Yields the site's events after a cursor, each once, for ever.
 
         Connects again by itself and goes on after the last cursor. Keep the cursor of the last event that

@@ -1,7 +1,7 @@
 """Owns the watchers of the async client: streams that resume by themselves, as async iterators."""
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import TypeVar
 
@@ -26,7 +26,7 @@ async def resources(
     revision: int,
     backoff: Backoff,
     sleep: Sleep,
-) -> AsyncIterator[Resource]:
+) -> AsyncGenerator[Resource, None]:
     """Yields the states of one thing, each once, to the last one.
 
     Args:
@@ -67,7 +67,7 @@ async def events(
     silence: float,
     backoff: Backoff,
     sleep: Sleep,
-) -> AsyncIterator[EventAt]:
+) -> AsyncGenerator[EventAt, None]:
     """Yields the events of the feed after a cursor, each once, for ever.
 
     Args:

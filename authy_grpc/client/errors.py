@@ -7,7 +7,7 @@ from typing import cast
 import grpc
 from google.protobuf.any_pb2 import Any
 from google.protobuf.message import DecodeError, Message
-from google.rpc import error_details_pb2, status_pb2  # type: ignore[import-untyped]
+from google.rpc import error_details_pb2, status_pb2
 
 DOMAIN = "authy_grpc"
 
@@ -167,7 +167,7 @@ def from_call(failure: grpc.RpcError) -> AuthyError:
     bad = error_details_pb2.BadRequest()
     for detail in _details(call):
         for target in (info, retry, bad):
-            if detail.Is(target.DESCRIPTOR):
+            if detail.TypeName() == target.DESCRIPTOR.full_name:
                 _read(target, detail.value)
     ours = info.domain == DOMAIN
     reason = info.reason if ours else ""

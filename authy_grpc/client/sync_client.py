@@ -2,7 +2,7 @@
 
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from types import TracebackType
 from typing import Self, cast
 
@@ -97,7 +97,9 @@ class Client:
         """Ends the connection, open streams too."""
         self._inner.close()
 
-    def watch_enrollment(self, enrollment_id: str, after_revision: int = 0) -> Iterator[Enrollment]:
+    def watch_enrollment(
+        self, enrollment_id: str, after_revision: int = 0
+    ) -> Generator[Enrollment, None, None]:
         """Yields an enrollment: its present state at once, then each change, to the terminal one.
 
         Connects again by itself and goes on after the last revision seen.
@@ -123,7 +125,7 @@ class Client:
             self._sleep,
         )
 
-    def watch_approval(self, approval_id: str, after_revision: int = 0) -> Iterator[Approval]:
+    def watch_approval(self, approval_id: str, after_revision: int = 0) -> Generator[Approval, None, None]:
         """Yields an approval: its present state at once, then each change, to the terminal one.
 
         Connects again by itself and goes on after the last revision seen.
@@ -151,7 +153,7 @@ class Client:
 
     def watch_events(
         self, cursor: str = "", types: Sequence[str] = (), checkpoints: bool = False
-    ) -> Iterator[EventAt]:
+    ) -> Generator[EventAt, None, None]:
         """Yields the site's events after a cursor, each once, for ever.
 
         Connects again by itself and goes on after the last cursor. Keep the cursor of the last event that

@@ -1,6 +1,6 @@
 """Owns the watchers of the sync client: streams that resume by themselves, as plain iterators."""
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Generator
 from contextlib import closing
 from typing import TypeVar
 
@@ -26,7 +26,7 @@ def resources(
     revision: int,
     backoff: Backoff,
     sleep: Sleep,
-) -> Iterator[Resource]:
+) -> Generator[Resource, None, None]:
     """Yields the states of one thing, each once, to the last one.
 
     Args:
@@ -67,7 +67,7 @@ def events(
     silence: float,
     backoff: Backoff,
     sleep: Sleep,
-) -> Iterator[EventAt]:
+) -> Generator[EventAt, None, None]:
     """Yields the events of the feed after a cursor, each once, for ever.
 
     Args:

@@ -1,5 +1,6 @@
 """Owns which devices are let in, when, and whether a device's proof is of now."""
 
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
@@ -14,6 +15,11 @@ UNSEEN_WAIT = timedelta(days=7)
 BLOCKED = timedelta(days=30)
 # From when a device was let in by time: what it may not do yet, see NewDevicePolicy of the contract.
 LIMITED = timedelta(days=7)
+
+# Wrong `check`s that ApproveDevice looks at, of one waiting device.
+CHECK_GUESSES = 5
+# How long a revoked device is still listed.
+LISTED = timedelta(days=30)
 
 MAX_SKEW_MILLIS = 60_000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -43,6 +49,42 @@ class DeviceState(StrEnum):
     ACTIVE = "ACTIVE"
     HELD = "HELD"
     REVOKED = "REVOKED"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Device:
+    """A device, as the account's devices see it.
+
+    Attributes:
+        release_time: where HELD, when it is let in by itself, as far as is known.
+        current: whether it is the one that asks.
+        check: where HELD, and only to itself, the digits by which its owner recognises it.
+        limited_until: where it was let in by time, until when it may not do all.
+    """
+
+    device_id: str
+    name: str = field(repr=False)
+    platform: DevicePlatform
+    state: DeviceState
+    create_time: datetime
+    last_seen_time: datetime | None = None
+    release_time: datetime | None = None
+    current: bool = False
+    check: str = field(default="", repr=False)
+    limited_until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A DeviceProof as it came.
+
+    Attributes:
+        time_millis: milliseconds since 1970.
+        signature: over `keys.proof_message`; empty where there was none.
+    """
+
+    time_millis: int
+    signature: bytes = field(repr=False)
 
 
 MOVES: dict[DeviceState, frozenset[DeviceState]] = {
@@ -105,6 +147,13 @@ def release_time(
     if shown_time is None or shown_time >= unseen:
         return unseen
     return max(shown_time + SHOWN_WAIT, blocked_until or shown_time)
+
+
+def state_at(state: DeviceState, release_time: datetime | None, now: datetime) -> DeviceState:
+    """Returns the state of a device at `now`: a HELD one is ACTIVE from its release time on."""
+    if state is DeviceState.HELD and release_time is not None and release_time <= now:
+        return DeviceState.ACTIVE
+    return state
 
 
 def check_proof_time(time_millis: int, last_millis: int, now: datetime) -> None:

@@ -5,6 +5,7 @@ Public keys are uncompressed points, 65 bytes. Text in what is signed or derived
 
 import hashlib
 import re
+from collections.abc import Callable
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
@@ -20,9 +21,21 @@ _POINT_BYTES = 65
 _UNCOMPRESSED = 4
 _SCALAR_BYTES = 32
 _TOTP_BYTES = 20
+# Of P-256's group (SP 800-186 section 3.2.1.3).
+_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 _ES256 = ec.ECDSA(hashes.SHA256())
 _COORDINATE = "([A-Za-z0-9_-]{43})"
 _JWK = re.compile(rf'\{{"crv":"P-256","kty":"EC","x":"{_COORDINATE}","y":"{_COORDINATE}"\}}')
+
+
+def new_private_key(random: Callable[[int], bytes]) -> ec.EllipticCurvePrivateKey:
+    """Makes a P-256 key (FIPS 186-5 appendix A.2.1: 64 bits more than needed, so that none is likelier).
+
+    Args:
+        random: gives that many random bytes.
+    """
+    drawn = int.from_bytes(random(_SCALAR_BYTES + 8), "big")
+    return ec.derive_private_key(drawn % (_ORDER - 1) + 1, ec.SECP256R1())
 
 
 def public_point(private: ec.EllipticCurvePrivateKey) -> bytes:

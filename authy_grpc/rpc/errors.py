@@ -208,7 +208,7 @@ class Errors:
     async def _abort(self, call: Call, status: status_pb2.Status) -> None:
         """End the call: raises AbortError.
 
-        A status is sent after what was written before: a peer that reads nothing would be waited for for ever.
+        A status is sent after what was written before: one that reads nothing would be waited for for ever.
         """
         converted = rpc_status.to_status(status)
         call.code = converted.code.name

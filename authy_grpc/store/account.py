@@ -1,19 +1,100 @@
-"""Owns how a change of an account reaches its devices: revisions that rise, activity, and a wake-up."""
+"""Owns how accounts are found, and how a change of one reaches its devices: revisions, activity, a wake-up."""
 
 import json
 from collections.abc import Callable
 from datetime import datetime
 
-from sqlalchemy import update
-from sqlmodel import Session, col
+from sqlalchemy import delete, update
+from sqlmodel import Session, col, select
 
+from authy_grpc.domain.account import Account
+from authy_grpc.domain.device import NewDevicePolicy
+from authy_grpc.domain.errors import BadCredential
 from authy_grpc.domain.ids import new_id
 from authy_grpc.store.events import Events, NewEvent
-from authy_grpc.store.tables import AccountRow, ActivityRow
+from authy_grpc.store.tables import AccountRow, ActivityRow, LinkRow
 from authy_grpc.store.vault import Vault
 
 ACTIVITY = "activity.body"
 ACCOUNT_CHANGED = "account.changed"
+_NUMBER = "account.number"
+
+
+def find(session: Session, account_id: str, *, lock: bool = False) -> AccountRow:
+    """The account of a device that calls.
+
+    Args:
+        session: of the work.
+        account_id: whose device calls.
+        lock: whether the work will change the account, its devices or its links.
+
+    Raises:
+        BadCredential: it was erased since the device's token was looked at.
+    """
+    row = session.get(AccountRow, account_id, with_for_update=True if lock else None)
+    if row is None or row.sealed_number is None:
+        raise BadCredential
+    return row
+
+
+def find_by_number(session: Session, vault: Vault, number: str) -> AccountRow | None:
+    """The account of a number, locked, or None. It tries the digests of every key."""
+    digests = vault.digests("number", number.encode())
+    statement = select(AccountRow).where(
+        col(AccountRow.number_digest).in_(digests) | col(AccountRow.number_digest_next).in_(digests)
+    )
+    return session.exec(statement.with_for_update()).first()
+
+
+def set_number(row: AccountRow, vault: Vault, number: str) -> None:
+    """Give an account its number, with a digest by each key."""
+    row.sealed_number = vault.seal(_NUMBER, row.account_id, number.encode())
+    row.number_digest, row.number_digest_next, *_ = (*vault.digests("number", number.encode()), None)
+
+
+def number(vault: Vault, row: AccountRow) -> str:
+    """The number of an account, E.164; empty where it was erased."""
+    sealed = row.sealed_number
+    return vault.open(_NUMBER, row.account_id, sealed).decode() if sealed else ""
+
+
+def to_account(vault: Vault, row: AccountRow) -> Account:
+    """An account, from its row."""
+    return Account(
+        phone_number=number(vault, row),
+        new_device_policy=NewDevicePolicy(row.new_device_policy),
+        phone_codes=row.phone_codes,
+        create_time=row.create_time,
+    )
+
+
+def links(session: Session, account_id: str) -> list[LinkRow]:
+    """The links of an account that have not ended, in a fixed order, locked."""
+    statement = (
+        select(LinkRow)
+        .where(LinkRow.account_id == account_id, LinkRow.state != "ENDED")
+        .order_by(col(LinkRow.site_id))
+        .with_for_update()
+    )
+    return list(session.exec(statement))
+
+
+def has_links(session: Session, account_id: str) -> bool:
+    """Whether an account has links that have not ended."""
+    statement = select(LinkRow.site_id).where(LinkRow.account_id == account_id, LinkRow.state != "ENDED")
+    return session.exec(statement.limit(1)).first() is not None
+
+
+def erase(session: Session, row: AccountRow) -> None:
+    """Remove all that an account keeps of its owner.
+
+    The row itself stays while links wait to be told of their end.
+    """
+    row.sealed_number = row.number_digest = row.number_digest_next = row.recovery_hash = None
+    row.phone_codes = False
+    session.add(row)
+    own = col(ActivityRow.account_id) == row.account_id
+    session.connection().execute(delete(ActivityRow).where(own))
 
 
 class Accounts:

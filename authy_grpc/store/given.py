@@ -7,9 +7,14 @@ from typing import Any
 from sqlalchemy import ARRAY, FromClause, Table, bindparam, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.types import TypeEngine
-from sqlmodel import Session
+from sqlmodel import Session, SQLModel
 
 Row = Sequence[Any]
+
+
+def table(model: type[SQLModel]) -> Table:
+    """The table of a model, for statements that make no objects."""
+    return SQLModel.metadata.tables[str(model.__tablename__)]
 
 
 class Given:

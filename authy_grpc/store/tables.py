@@ -189,7 +189,7 @@ class SpentKeyRow(SQLModel, table=True):
 
 
 class SiteKeyRow(SQLModel, table=True):
-    """A device's key for a link. `state`: PENDING (until enrolled), ACTIVE, REVOKED (and told)."""
+    """A device's key for a link. `state`: ACTIVE, REVOKED (and told)."""
 
     __tablename__ = "site_key"
 
@@ -207,7 +207,15 @@ class SiteKeyRow(SQLModel, table=True):
 class EnrollmentRow(SQLModel, table=True):
     __tablename__ = "enrollment"
     __table_args__ = (
-        Index("enrollment_custom_user", "application_id", "custom_user_digest"),
+        # A new one of the same user ends the one that is open.
+        Index(
+            "enrollment_one_open",
+            "application_id",
+            "custom_user_digest",
+            unique=True,
+            sqlite_where=text("state IN ('PENDING', 'SCANNED', 'AWAITING_CODE')"),
+            postgresql_where=text("state IN ('PENDING', 'SCANNED', 'AWAITING_CODE')"),
+        ),
         Index("enrollment_due", "state", "expire_time"),
     )
 
@@ -224,7 +232,7 @@ class EnrollmentRow(SQLModel, table=True):
     account_id: str | None = Field(default=None, index=True)
     # The device that accepted, and the key that it brought.
     device_id: str | None = None
-    kid: str | None = None
+    point: bytes | None = None
     # The link that it made, waits to make, or renews.
     site_id: str | None = Field(default=None, index=True)
     authy_id: str = ""

@@ -1,26 +1,252 @@
-"""Owns the hot path's statements: what a batch of codes reads and writes, each in one statement, no ORM objects.
+"""Owns the links of a batch of codes: each read, and each change, is one statement for all. No ORM objects.
 
-A link is locked before all else is read: what another server has just used up is seen then.
+A link is locked before all else is read, so that what another server has just used up is seen.
 """
 
-import json
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import BigInteger, Integer, LargeBinary, String, and_, delete, select, update
-from sqlmodel import Session, SQLModel
+from sqlalchemy import BigInteger, Integer, String, Table, and_, select, type_coerce, update
+from sqlmodel import Session
 
-from authy_grpc.domain.ids import new_id
 from authy_grpc.domain.keys import totp_secret
 from authy_grpc.domain.limits import Guesses
 from authy_grpc.domain.totp import Seed
-from authy_grpc.domain.user import Factor
-from authy_grpc.domain.verification import Codes, SentCode
-from authy_grpc.store.account import ACTIVITY
+from authy_grpc.domain.verification import Codes
 from authy_grpc.store.columns import to_millis
-from authy_grpc.store.given import Given
+from authy_grpc.store.given import Given, table
 from authy_grpc.store.link import CUSTOM_USER_ID, DEVICE_SECRET
+from authy_grpc.store.tables import AccountRow, ApplicationRow, DeviceRow, LinkRow, SiteKeyRow
 from authy_grpc.store.vault import Vault
+
+SEED = "link.seed"
+GENERIC = ""
+
+_REMEMBERED = 20_000
+_LINK, _KEY, _DEVICE, _ACCOUNT, _APPLICATION = map(
+    table, (LinkRow, SiteKeyRow, DeviceRow, AccountRow, ApplicationRow)
+)
+
+# A site and the name that it has for a user.
+Name = tuple[str, str]
+
+
+@dataclass(slots=True)
+class LinkState:
+    """A link that is locked, and what may take its codes.
+
+    Attributes:
+        is_active: whether a code can be accepted; where not, the site is yet to be told.
+        phone_works: whether codes that were sent count.
+        codes: what may take a code; it fills as keys, sent codes and backup codes are read.
+        changed: whether the link itself is to be saved.
+        seed_last_step, push_misses, push_frozen_until, last_use_time, last_verify_time: as they are
+            kept, times in milliseconds since 1970.
+    """
+
+    site_id: str
+    application_id: str
+    authy_id: str
+    account_id: str | None
+    custom_user_id: str = field(repr=False)
+    site_name: str
+    is_active: bool
+    phone_works: bool
+    codes: Codes
+    seed_last_step: int
+    push_misses: int
+    push_frozen_until: int | None
+    last_use_time: int | None
+    last_verify_time: int | None
+    changed: bool = False
+
+    def accepted(self, now: datetime) -> None:
+        """Note a success: it lifts what refused questions brought about, too."""
+        self.push_misses, self.push_frozen_until = 0, None
+        self.last_use_time = self.last_verify_time = to_millis(now)
+        self.changed = True
+
+
+class LinkStates:
+    """Reads and saves the links of a batch.
+
+    Secrets of devices are remembered: deriving one takes longer than all else about a code, and
+    whoever reads this memory finds the keyset in it too.
+
+    Args:
+        vault: opens seeds and secrets.
+        postgres: whether the store is PostgreSQL.
+    """
+
+    def __init__(self, vault: Vault, *, postgres: bool) -> None:
+        self._vault = vault
+        self._secret = lru_cache(_REMEMBERED)(self._derive)
+        self._names = Given(postgres, application_id=String, authy_id=String)
+        self._site_ids = Given(postgres, site_id=String)
+        self._links = _select_links(self._names)
+        self._keys = _select_keys(self._site_ids)
+        self._counts = Given(
+            postgres,
+            site_id=String,
+            failures=Integer,
+            locked_until=BigInteger,
+            push_misses=Integer,
+            push_frozen_until=BigInteger,
+            seed_last_step=BigInteger,
+            last_use_time=BigInteger,
+            last_verify_time=BigInteger,
+        )
+        self._update_links = _update(_LINK, self._counts, "site_id")
+        self._steps = Given(postgres, kid=String, last_step=BigInteger)
+        self._update_keys = _update(_KEY, self._steps, "kid")
+
+    def lock(self, session: Session, names: Collection[Name]) -> dict[Name, LinkState]:
+        """The links that sites know by these names, locked in one order; those that there are."""
+        rows = session.connection().execute(self._links, self._names.bind(list(names)))
+        found = map(self._state, rows)
+        return {(link.application_id, link.authy_id): link for link in found}
+
+    def read_keys(self, session: Session, links: Iterable[LinkState]) -> None:
+        """Add the soft tokens of devices: of their ACTIVE keys, while the device itself is ACTIVE."""
+        by_id = {link.site_id: link for link in links if link.is_active}
+        if not by_id:
+            return
+        given = self._site_ids.bind([(site_id,) for site_id in by_id])
+        for kid, last_step, site_id, *secret in session.connection().execute(self._keys, given):
+            seed = Seed(kid, self._secret(site_id, *secret), last_step)
+            by_id[site_id].codes.seeds.append(seed)
+
+    def save(self, session: Session, links: Iterable[LinkState]) -> None:
+        """Write counts, locks and the steps that were used up."""
+        counts: list[Sequence[Any]] = []
+        steps: list[Sequence[Any]] = []
+        for link in links:
+            codes = link.codes
+            if link.changed:
+                counts.append(_counts(link))
+            steps += [step for step in codes.steps.items() if step[0] != GENERIC]
+        for statement, given, rows in (
+            (self._update_links, self._counts, counts),
+            (self._update_keys, self._steps, steps),
+        ):
+            if rows:
+                session.connection().execute(statement, given.bind(rows))
+
+    def _state(self, row: Any) -> LinkState:
+        codes = Codes(
+            digits=row.code_digits,
+            period=row.code_period_seconds,
+            guesses=Guesses(row.failures, row.locked_until),
+        )
+        is_active = row.state == "ACTIVE"
+        if is_active and row.sealed_seed is not None:
+            secret = self._vault.open(SEED, row.site_id, row.sealed_seed)
+            codes.seeds.append(Seed(GENERIC, secret, row.seed_last_step))
+        return LinkState(
+            site_id=row.site_id,
+            application_id=row.application_id,
+            authy_id=row.authy_id,
+            account_id=row.account_id,
+            custom_user_id=self._vault.open(CUSTOM_USER_ID, row.site_id, row.sealed_custom_user_id).decode(),
+            site_name=row.name,
+            is_active=is_active,
+            phone_works=is_active and bool(row.phone_works),
+            codes=codes,
+            seed_last_step=row.seed_last_step,
+            push_misses=row.push_misses,
+            push_frozen_until=row.push_frozen_until,
+            last_use_time=row.last_use_time,
+            last_verify_time=row.last_verify_time,
+        )
+
+    def _derive(
+        self, site_id: str, device_id: str, agreement_key: bytes, server_agreement_key: bytes, sealed: bytes
+    ) -> bytes:
+        """All that a secret is made from is an argument: a changed row never finds an old secret."""
+        return totp_secret(
+            self._vault.open(DEVICE_SECRET, device_id, sealed),
+            site_id=site_id,
+            device_id=device_id,
+            agreement_key=agreement_key,
+            server_agreement_key=server_agreement_key,
+        )
+
+
+def _select_links(names: Given) -> Any:
+    link, application, account = _LINK.c, _APPLICATION.c, _ACCOUNT.c
+    phone_works = and_(
+        link.phone_codes, application.phone_codes, account.phone_codes, account.sealed_number.is_not(None)
+    )
+    same = and_(link.application_id == names.c.application_id, link.authy_id == names.c.authy_id)
+    raw = [
+        type_coerce(link[name], BigInteger).label(name)
+        for name in ("push_frozen_until", "last_use_time", "last_verify_time")
+    ]
+    return (
+        select(
+            link.site_id,
+            link.application_id,
+            link.authy_id,
+            link.account_id,
+            link.sealed_custom_user_id,
+            link.state,
+            link.sealed_seed,
+            link.seed_last_step,
+            link.failures,
+            link.locked_until,
+            link.push_misses,
+            *raw,
+            application.name,
+            application.code_digits,
+            application.code_period_seconds,
+            phone_works.label("phone_works"),
+        )
+        .select_from(names.rows)
+        .join(_LINK, same)
+        .join(_APPLICATION, application.application_id == link.application_id)
+        .outerjoin(_ACCOUNT, account.account_id == link.account_id)
+        .where(link.state != "AWAITING")
+        .order_by(link.site_id)
+        .with_for_update(of=_LINK)
+    )
+
+
+def _select_keys(site_ids: Given) -> Any:
+    key, device = _KEY.c, _DEVICE.c
+    return (
+        select(
+            key.kid,
+            key.last_step,
+            key.site_id,
+            key.device_id,
+            device.agreement_key,
+            device.server_agreement_key,
+            device.sealed_secret,
+        )
+        .select_from(site_ids.rows)
+        .join(_KEY, key.site_id == site_ids.c.site_id)
+        .join(_DEVICE, device.device_id == key.device_id)
+        .where(key.state == "ACTIVE", device.state == "ACTIVE")
+    )
+
+
+def _update(changed: Table, given: Given, key: str) -> Any:
+    values = {name: column for name, column in given.c.items() if name != key}
+    return update(changed).values(values).where(changed.c[key] == given.c[key])
+
+
+def _counts(link: LinkState) -> Sequence[Any]:
+    guesses = link.codes.guesses
+    return (
+        link.site_id,
+        guesses.failures,
+        None if guesses.locked_until is None else to_millis(guesses.locked_until),
+        link.push_misses,
+        link.push_frozen_until,
+        link.codes.steps.get(GENERIC, link.seed_last_step),
+        link.last_use_time,
+        link.last_verify_time,
+    )

@@ -76,6 +76,7 @@ class Transport:
     now: datetime = NOON
     credentials: dict[str, Caller] = field(default_factory=dict)
     endings: dict[str, asyncio.Event] = field(default_factory=dict)
+    chain: Chain = field(init=False)
     streams: Streams = field(init=False)
     server: Server = field(init=False)
     channel: grpc.aio.Channel = field(init=False)
@@ -122,9 +123,14 @@ async def _open(
     world.streams = Streams(
         clock=lambda: world.now, random=os.urandom, ended=world.ended, **(stream_limits or {})
     )
-    chain = Chain(Observe(log, world.registry, os.urandom), Errors(log, abort_timeout=timedelta(milliseconds=200)), Auth(world.find, NEEDS), Validate())
-    options = {"listen": "127.0.0.1:0", "grace": timedelta(seconds=5)} | server
-    world.server = Server(chain=chain, streams=world.streams, services=services, **options)
+    world.chain = Chain(
+        Observe(log, world.registry, os.urandom),
+        Errors(log, abort_timeout=timedelta(milliseconds=200)),
+        Auth(world.find, NEEDS),
+        Validate(),
+    )
+    options: dict[str, Any] = {"listen": "127.0.0.1:0", "grace": timedelta(seconds=5)} | server
+    world.server = Server(chain=world.chain, streams=world.streams, services=services, **options)
     world.port = await world.server.start()
     target = options["listen"] if world.port == 1 else f"127.0.0.1:{world.port}"
     try:

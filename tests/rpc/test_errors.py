@@ -35,7 +35,7 @@ def test_every_refusal_and_every_reason_has_one_answer() -> None:
     assert set(ANSWERS) == set(leaves())
     reasons = [answer.reason for answer in (*ANSWERS.values(), INTERNAL)]
     assert len(reasons) == len(set(reasons))
-    known = {name.removeprefix("ERROR_REASON_") for name in errors_pb2.ErrorReason.keys()}
+    known = {name.removeprefix("ERROR_REASON_") for name in errors_pb2.ErrorReason.DESCRIPTOR.values_by_name}
     assert set(reasons) == known - {"UNSPECIFIED"} - LATER
 
 
@@ -84,8 +84,15 @@ class Applications(application_pb2_grpc.ApplicationServiceServicer):
         return application_pb2.ListApplicationsResponse()
 
 
+def partly(kind: Any, *arguments: Any) -> Any:
+    """A servicer that has some of its methods."""
+    return kind(*arguments)
+
+
 async def attempt(transport: Any, act: Callable[[], Any]) -> tuple[grpc.aio.AioRpcError, Any]:
-    added = Service(NAME, Applications(act), application_pb2_grpc.add_ApplicationServiceServicer_to_server)
+    added = Service(
+        NAME, partly(Applications, act), application_pb2_grpc.add_ApplicationServiceServicer_to_server
+    )
     async with transport(added) as world:
         stub: Any = application_pb2_grpc.ApplicationServiceStub(world.channel)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -102,7 +109,6 @@ def raiser(error: BaseException) -> Callable[[], None]:
     return act
 
 
-@pytest.mark.asyncio
 @pytest.mark.parametrize(("refusal", "code", "reason", "metadata", "seconds"), SAMPLES)
 async def test_a_refusal_at_the_client(
     transport: Any, failure: Any, refusal: Any, code: str, reason: str, metadata: Any, seconds: Any
@@ -121,7 +127,6 @@ async def test_a_refusal_at_the_client(
     assert (line["code"], line["reason"], line["request_id"]) == (code, reason, found.request_id)
 
 
-@pytest.mark.asyncio
 async def test_an_unexpected_exception_tells_its_text_to_nobody(transport: Any, failure: Any) -> None:
     raised: list[BaseException] = []
 
@@ -137,7 +142,7 @@ async def test_an_unexpected_exception_tells_its_text_to_nobody(transport: Any, 
     found = failure(error)
     assert (found.code, found.reason, found.message) == ("INTERNAL", "INTERNAL", INTERNAL.sentence)
     assert found.metadata == {"request_id": found.request_id} and found.request_id
-    assert SECRET not in error.details() + repr(error.trailing_metadata()) + repr(error)
+    assert SECRET not in repr(error.details()) + repr(error.trailing_metadata()) + repr(error)
     fault, end = world.lines
     assert SECRET not in world.output.getvalue()
     assert SECRET in "".join(traceback.format_exception(raised[0]))  # the search would have found it
@@ -150,7 +155,6 @@ async def test_an_unexpected_exception_tells_its_text_to_nobody(transport: Any, 
     assert 'code="INTERNAL"' in world.metrics and SECRET not in world.metrics
 
 
-@pytest.mark.asyncio
 async def test_a_task_of_our_own_that_was_cancelled_does_not_hang_the_peer(
     transport: Any, failure: Any
 ) -> None:
@@ -163,7 +167,6 @@ async def test_a_task_of_our_own_that_was_cancelled_does_not_hang_the_peer(
     assert failure(error).reason == "INTERNAL"
 
 
-@pytest.mark.asyncio
 async def test_not_implemented_from_inside_is_a_fault(transport: Any, failure: Any) -> None:
     error, _ = await attempt(transport, raiser(NotImplementedError(SECRET)))
     assert failure(error).reason == "INTERNAL" and SECRET not in (error.details() or "")

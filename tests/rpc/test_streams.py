@@ -14,7 +14,6 @@ from authy_grpc.domain.errors import CursorExpired
 from authy_grpc.server import Service
 from authy_grpc.v1 import event_pb2, event_pb2_grpc
 
-pytestmark = pytest.mark.asyncio
 BEARER = (("authorization", "Bearer ak_events"),)
 
 
@@ -42,6 +41,11 @@ class Events(event_pb2_grpc.EventServiceServicer):
         )
 
 
+def partly(kind: Any, *arguments: Any) -> Any:
+    """A servicer that has some of its methods."""
+    return kind(*arguments)
+
+
 class Watch:
     """A server with one open stream that has said something."""
 
@@ -52,10 +56,14 @@ class Watch:
         """How the stream ends, when it does not end well."""
         async with asyncio.timeout(10):
             with pytest.raises(grpc.aio.AioRpcError) as caught:
-                while await self.call.read() is not grpc.aio.EOF:
-                    pass
+                await self.rest()
             await self.servicer.closed.wait()
         return caught.value
+
+    async def rest(self) -> None:
+        """Read all that comes."""
+        while await self.call.read() is not grpc.aio.EOF:
+            pass
 
 
 @pytest.fixture
@@ -63,7 +71,7 @@ def watch(transport: Any) -> Callable[..., AbstractAsyncContextManager[Watch]]:
 
     @asynccontextmanager
     async def opened(**limits: timedelta) -> AsyncIterator[Watch]:
-        servicer = Events()
+        servicer = partly(Events)
         added = Service(
             "authy_grpc.v1.EventService", servicer, event_pb2_grpc.add_EventServiceServicer_to_server
         )
@@ -146,7 +154,7 @@ async def test_nothing_is_told_after_the_credential_has_expired(watch: Any, fail
 
 
 async def test_the_expiry_itself_ends_it(transport: Any, failure: Any) -> None:
-    servicer = Events()
+    servicer = partly(Events)
     added = Service("authy_grpc.v1.EventService", servicer, event_pb2_grpc.add_EventServiceServicer_to_server)
     async with transport(added) as world:
         servicer.relay = world.streams.relay
@@ -162,8 +170,7 @@ async def test_a_peer_that_does_not_read_is_let_go(watch: Any, failure: Any) -> 
             one.servicer.source.put_nowait("x" * 100_000)
         async with asyncio.timeout(10):
             await one.servicer.closed.wait()
-            while not one.world.lines:  # until the server has done with it, though nothing was read
-                await asyncio.sleep(0.01)
+            await one.world.chain.idle()  # the server has done with it, though nothing was read
         assert one.world.lines[-1]["reason"] == "DRAINING"
         assert failure(await one.end()).reason == "DRAINING"
 
@@ -184,7 +191,7 @@ async def test_messages_that_need_no_encoding(transport: Any) -> None:
 
             await self.relay(context, messages())
 
-    servicer = Inbox()
+    servicer = partly(Inbox)
     added = Service("authy_grpc.v1.EventService", servicer, event_pb2_grpc.add_EventServiceServicer_to_server)
     async with transport(added) as world:
         servicer.relay = world.streams.relay

@@ -250,7 +250,7 @@ def upgrade() -> None:
         sa.Column("token_hash", sa.LargeBinary(), nullable=True),
         sa.Column("account_id", sa.String(), nullable=True),
         sa.Column("device_id", sa.String(), nullable=True),
-        sa.Column("kid", sa.String(), nullable=True),
+        sa.Column("point", sa.LargeBinary(), nullable=True),
         sa.Column("site_id", sa.String(), nullable=True),
         sa.Column("authy_id", sa.String(), nullable=False),
         sa.Column("confirm_hash", sa.LargeBinary(), nullable=True),
@@ -266,10 +266,14 @@ def upgrade() -> None:
         sa.UniqueConstraint("token_hash"),
     )
     with op.batch_alter_table("enrollment", schema=None) as batch_op:
-        batch_op.create_index(
-            "enrollment_custom_user", ["application_id", "custom_user_digest"], unique=False
-        )
         batch_op.create_index("enrollment_due", ["state", "expire_time"], unique=False)
+        batch_op.create_index(
+            "enrollment_one_open",
+            ["application_id", "custom_user_digest"],
+            unique=True,
+            sqlite_where=sa.text("state IN ('PENDING', 'SCANNED', 'AWAITING_CODE')"),
+            postgresql_where=sa.text("state IN ('PENDING', 'SCANNED', 'AWAITING_CODE')"),
+        )
         batch_op.create_index(batch_op.f("ix_enrollment_account_id"), ["account_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_enrollment_site_id"), ["site_id"], unique=False)
 

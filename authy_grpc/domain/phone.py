@@ -1,0 +1,54 @@
+"""Owns how a phone number is proven: what a code is for, how long it is good, how often it may be guessed."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+
+GOOD_FOR = timedelta(minutes=5)
+GUESSES = 5
+# From when a code was used: the same call again answers the same.
+ANSWERED_FOR = timedelta(minutes=10)
+
+
+class PhonePurpose(StrEnum):
+    """What the code may be used for."""
+
+    REGISTER_DEVICE = "REGISTER_DEVICE"
+    CHANGE_NUMBER = "CHANGE_NUMBER"
+
+
+class PhoneChannel(StrEnum):
+    """How a message reaches the phone."""
+
+    SMS = "SMS"
+    VOICE = "VOICE"
+
+
+@dataclass(frozen=True, slots=True)
+class PhoneVerification:
+    """A code on its way.
+
+    Attributes:
+        expire_time: until when it is good.
+        retry_delay: how long to wait before another.
+    """
+
+    verification_id: str
+    expire_time: datetime
+    retry_delay: timedelta
+
+
+_BODIES = {
+    PhonePurpose.REGISTER_DEVICE: "{code} is your code to add an authenticator for this number.",
+    PhonePurpose.CHANGE_NUMBER: "{code} is your code to move your authenticator account to this number.",
+}
+
+
+def body(purpose: PhonePurpose, code: str) -> str:
+    """Writes the message that brings a code: it says what the code is for, and nothing of an account."""
+    return f"{_BODIES[purpose].format(code=code)} Share it with nobody: whoever asks you for it is a fraud."
+
+
+def may_guess(failures: int, expire_time: datetime, now: datetime) -> bool:
+    """Returns whether a code that was not used yet may still be tried."""
+    return failures < GUESSES and now < expire_time

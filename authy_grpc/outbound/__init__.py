@@ -1,0 +1,1 @@
+"""What leaves this service for others than its callers: text messages and calls."""

@@ -1,0 +1,271 @@
+"""Owns the use cases of a site that asks its user to approve something."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+from pydantic import TypeAdapter
+
+from authy_grpc.domain import codes
+from authy_grpc.domain.approval import TERMINAL, Approval, ApprovalState, Detail, at, move
+from authy_grpc.domain.encoding import base64url
+from authy_grpc.domain.errors import FactorUnavailable, Refusal
+from authy_grpc.domain.ids import new_id
+from authy_grpc.domain.limits import check_push
+from authy_grpc.domain.receipts import Question
+from authy_grpc.service.caller import Site
+from authy_grpc.service.ending import Endings, counted, push_guard
+from authy_grpc.service.signals import Signals
+from authy_grpc.store import application as applications
+from authy_grpc.store import approval as store
+from authy_grpc.store import link as links
+from authy_grpc.store.database import Database, Session
+from authy_grpc.store.events import Events, Recorded
+from authy_grpc.store.once import Request, once
+from authy_grpc.store.tables import AccountRow, ApplicationRow, ApprovalRow, LinkRow
+from authy_grpc.store.vault import Vault
+
+_TTL = timedelta(seconds=90)
+_NONCE_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """What a site wants to ask.
+
+    Attributes:
+        hidden_details: kept with the approval, never shown to the user.
+        ttl: how long it stands; None for 90 s.
+        match_digits: how many digits to type at least; None for the application's own.
+        require_user_verification: whether an approval needs a PIN or a biometric.
+    """
+
+    authy_id: str
+    message: str = field(repr=False)
+    details: tuple[Detail, ...] = field(default=(), repr=False)
+    hidden_details: dict[str, str] = field(default_factory=dict, repr=False)
+    ttl: timedelta | None = None
+    match_digits: int | None = None
+    require_user_verification: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """An approval as its site is answered it: with the number that the user must type, which no event has."""
+
+    approval: Approval
+    match_number: str = field(repr=False)
+
+
+_ASKED = TypeAdapter(Asked)
+
+
+class Approvals:
+    """What a site does with questions to its users.
+
+    Args:
+        database: keeps them.
+        vault: opens and seals what is asked.
+        events: where the site learns what becomes of them.
+        signals: wake those who watch.
+        endings: writes the end of a question.
+        clock: the time.
+        random: source of random bytes.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        vault: Vault,
+        events: Events,
+        signals: Signals,
+        endings: Endings,
+        clock: Callable[[], datetime],
+        random: Callable[[int], bytes],
+    ) -> None:
+        self._database = database
+        self._vault = vault
+        self._events = events
+        self._signals = signals
+        self._endings = endings
+        self._clock = clock
+        self._random = random
+
+    async def create(self, caller: Site, request: Request, ask: Ask) -> Asked:
+        """Put a question to a user, in the place of one that is still open.
+
+        Args:
+            caller: the site.
+            request: the call, which may come again.
+            ask: what to ask.
+
+        Raises:
+            NotFound: the site has no such user.
+            FactorUnavailable: the user has no device to ask.
+            PushFrozen: too many questions came to nothing, or one was reported as fraud.
+        """
+
+        def work(session: Session) -> Asked | Refusal:
+            now = self._clock()
+            return once(
+                session,
+                self._vault,
+                caller.application_id,
+                request,
+                now,
+                _ASKED,
+                lambda: self._create(session, now, caller.application_id, ask),
+            )
+
+        return await self._database.write(work, f"{caller.application_id}/{ask.authy_id}")
+
+    async def get(self, caller: Site, approval_id: str) -> Asked:
+        """A question as it stands.
+
+        Raises:
+            NotFound: the site has no such approval.
+        """
+
+        def work(session: Session) -> Asked:
+            return self._asked(store.find(session, caller.application_id, approval_id), self._clock())
+
+        return await self._database.read(work)
+
+    async def watch(
+        self, caller: Site, approval_id: str, after_revision: int = 0
+    ) -> AsyncGenerator[Asked, None]:
+        """A question as it stands, then each change of it, until it has ended.
+
+        Args:
+            caller: the site.
+            approval_id: which.
+            after_revision: states up to this one are left out.
+
+        Raises:
+            NotFound: the site has no such approval.
+        """
+        with self._signals.subscribe(approval_id) as subscription:
+            asked = await self.get(caller, approval_id)
+            while True:
+                if asked.approval.revision > after_revision:
+                    after_revision = asked.approval.revision
+                    yield asked
+                if asked.approval.state in TERMINAL:
+                    return
+                rows = await subscription.wait()
+                if subscription.behind:
+                    subscription.catch_up()
+                    asked = await self.get(caller, approval_id)
+                elif rows:
+                    asked = Asked(_newest(rows, asked.approval), asked.match_number)
+
+    async def cancel(self, caller: Site, approval_id: str) -> Asked:
+        """Take back a question that is still open; one that was taken back is answered as it is.
+
+        Raises:
+            NotFound: the site has no such approval.
+            WrongState: it has ended in another way.
+        """
+
+        def work(session: Session) -> Asked:
+            now = self._clock()
+            found = store.find(session, caller.application_id, approval_id)
+            link = session.get(LinkRow, found.site_id, with_for_update=True)
+            row = store.locked(session, approval_id) or found
+            asked = self._asked(row, now)
+            if asked.approval.state is ApprovalState.CANCELED:
+                return asked
+            canceled = move(asked.approval, ApprovalState.CANCELED, now)
+            self._endings.end(session, now, link, row, canceled)
+            return Asked(canceled, asked.match_number)
+
+        return await self._database.write(work, approval_id)
+
+    async def expire_due(self) -> int:
+        """End the questions whose time has run out, a hundred at most; answers how many."""
+        due = await self._database.read(lambda session: store.due(session, self._clock()))
+        ended = await asyncio.gather(*(self._expire(each) for each in due))
+        return sum(ended)
+
+    def _create(self, session: Session, now: datetime, application_id: str, ask: Ask) -> Asked:
+        link = links.find(session, application_id, ask.authy_id, lock=True)
+        if not links.push_available(session, link, links.told_keys(session, link.site_id)):
+            raise FactorUnavailable
+        application = applications.find(session, application_id)
+        open_row = store.open_of_link(session, link.site_id)
+        before = store.to_approval(self._vault, open_row) if open_row else None
+        guard = push_guard(link)
+        if before is not None and at(before, now).state is ApprovalState.EXPIRED:
+            guard = counted(guard, at(before, now), now)
+        check_push(guard, now)
+
+        if open_row is not None and before is not None:
+            self._endings.end(session, now, link, open_row, store.called_off(before, now))
+        question, asked = self._drawn(now, link, application, ask)
+        row = store.add(session, self._vault, link, question, asked.approval, asked.match_number)
+        store.record(session, self._events, now, row, asked.approval)
+        return asked
+
+    def _drawn(
+        self, now: datetime, link: LinkRow, application: ApplicationRow, ask: Ask
+    ) -> tuple[Question, Asked]:
+        create_time = _whole_millis(now)
+        digits = max(application.match_digits, ask.match_digits or 0)
+        approval = Approval(
+            approval_id=new_id("apr", now, self._random),
+            authy_id=ask.authy_id,
+            message=ask.message,
+            details=ask.details,
+            create_time=create_time,
+            expire_time=_whole_millis(create_time + (ask.ttl or _TTL)),
+            hidden_details=ask.hidden_details,
+            require_user_verification=ask.require_user_verification,
+        )
+        question = Question(
+            approval_id=approval.approval_id,
+            authy_id=approval.authy_id,
+            site_id=link.site_id,
+            site=application.name,
+            origin=application.origin,
+            message=ask.message,
+            details=tuple((each.label, each.value) for each in ask.details),
+            match_digits=digits,
+            user_verification=ask.require_user_verification,
+            created=_whole_seconds(approval.create_time),
+            expires=_whole_seconds(approval.expire_time),
+            nonce=base64url(self._random(_NONCE_BYTES)),
+        )
+        return question, Asked(approval, codes.match_number(self._random, digits))
+
+    def _asked(self, row: ApprovalRow, now: datetime) -> Asked:
+        return Asked(at(store.to_approval(self._vault, row), now), store.match_number(self._vault, row))
+
+    async def _expire(self, due: store.Due) -> bool:
+        def work(session: Session) -> bool:
+            now = self._clock()
+            if due.account_id is not None:
+                session.get(AccountRow, due.account_id, with_for_update=True)
+            link = session.get(LinkRow, due.site_id, with_for_update=True)
+            row = store.locked(session, due.approval_id)
+            before = store.to_approval(self._vault, row) if row else None
+            if row is None or before is None or at(before, now) is before:
+                return False
+            self._endings.end(session, now, link, row, at(before, now))
+            return True
+
+        return await self._database.write(work, due.lane)
+
+
+def _newest(rows: list[Recorded], present: Approval) -> Approval:
+    told = [row.body for row in rows if isinstance(row.body, Approval)]
+    return max(present, *told, key=lambda each: each.revision) if told else present
+
+
+def _whole_millis(time: datetime) -> datetime:
+    return time.replace(microsecond=time.microsecond // 1000 * 1000)
+
+
+def _whole_seconds(time: datetime) -> int:
+    return (time - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(seconds=1)

@@ -1,0 +1,162 @@
+"""Owns VerifyCode's work: the codes of all calls that wait are checked in one transaction, in order."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from pydantic import TypeAdapter
+
+from authy_grpc.domain.codes import is_backup_shape
+from authy_grpc.domain.errors import NotFound, Refusal
+from authy_grpc.domain.event import UserEvent, UserEventType
+from authy_grpc.domain.user import Factor
+from authy_grpc.domain.verification import Checked, CodeResult
+from authy_grpc.store.answers import Answered, Answers
+from authy_grpc.store.backup_code import BackupCodes
+from authy_grpc.store.database import Session
+from authy_grpc.store.events import Events, NewEvent
+from authy_grpc.store.logins import Logins
+from authy_grpc.store.once import Request
+from authy_grpc.store.sent_code import SentCodes
+from authy_grpc.store.vault import Vault
+from authy_grpc.store.verification import LinkState, LinkStates, Name
+
+_ANSWERS_KEPT = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One VerifyCode.
+
+    Attributes:
+        code: as typed.
+        action: what a sent code must have been sent for.
+    """
+
+    application_id: str
+    authy_id: str
+    code: str = field(repr=False)
+    action: str
+    request: Request
+
+    @property
+    def name(self) -> Name:
+        """What names the link."""
+        return self.application_id, self.authy_id
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What a batch has read, and what it will write."""
+
+    now: datetime
+    links: dict[Name, LinkState]
+    answered: Answered[Checked]
+    events: list[NewEvent] = field(default_factory=list)
+    accepted: list[tuple[str, str]] = field(default_factory=list)
+
+
+class CodeChecks:
+    """Checks codes, a batch at a time.
+
+    Args:
+        vault: opens secrets, seals answers.
+        events: where what came of a code is recorded.
+        clock: the time.
+        random: source of random bytes.
+        postgres: whether the store is PostgreSQL.
+    """
+
+    def __init__(
+        self,
+        *,
+        vault: Vault,
+        events: Events,
+        clock: Callable[[], datetime],
+        random: Callable[[int], bytes],
+        postgres: bool,
+    ) -> None:
+        self._events = events
+        self._clock = clock
+        self._links = LinkStates(vault, postgres=postgres)
+        self._sent = SentCodes(vault, postgres=postgres)
+        self._backup = BackupCodes(vault, postgres=postgres)
+        self._answers = Answers(vault, TypeAdapter(Checked), _ANSWERS_KEPT, postgres=postgres)
+        self._logins = Logins(vault, random, postgres=postgres)
+
+    def check(self, session: Session, attempts: Sequence[Attempt]) -> list[Checked | Refusal]:
+        """Answer each attempt, in order: those at one link see what the ones before them used up."""
+        batch = self._read(session, attempts)
+        answers = [self._answer(batch, attempt) for attempt in attempts]
+        self._write(session, batch)
+        return answers
+
+    def _read(self, session: Session, attempts: Sequence[Attempt]) -> _Batch:
+        links = self._links.lock(session, {attempt.name for attempt in attempts})
+        # Not before the links are locked, which may take a while.
+        now = self._clock()
+        answered = self._answers.read(session, now, ((each.application_id, each.request) for each in attempts))
+        found = [(links[each.name], each) for each in attempts if each.name in links]
+        typed = [(link, each) for link, each in found if not is_backup_shape(each.code)]
+        self._links.read_keys(session, (link for link, _ in typed))
+        self._sent.read(session, ((link, each.action) for link, each in typed))
+        self._backup.read(session, (link for link, each in found if is_backup_shape(each.code)))
+        return _Batch(now, links, answered)
+
+    def _write(self, session: Session, batch: _Batch) -> None:
+        links = batch.links.values()
+        self._links.save(session, links)
+        self._sent.save(session, links)
+        self._backup.save(session, links)
+        self._answers.save(session, batch.now, batch.answered)
+        self._events.record(session, batch.now, *batch.events)
+        self._logins.save(session, batch.now, batch.accepted)
+
+    def _answer(self, batch: _Batch, attempt: Attempt) -> Checked | Refusal:
+        try:
+            before = batch.answered.find(attempt.application_id, attempt.request)
+            if before is not None:
+                return before
+            link = batch.links.get(attempt.name)
+            if link is None:
+                raise NotFound
+            checked = self._check(link, attempt, batch.now)
+        except Refusal as refusal:
+            return refusal
+        batch.answered.add(attempt.application_id, attempt.request, checked)
+        self._note(batch, link, attempt, checked)
+        return checked
+
+    def _check(self, link: LinkState, attempt: Attempt, now: datetime) -> Checked:
+        if is_backup_shape(attempt.code):
+            return link.codes.check_backup(self._backup.digests(link.site_id, attempt.code), now)
+        return link.codes.check(attempt.code, attempt.action, now)
+
+    def _note(self, batch: _Batch, link: LinkState, attempt: Attempt, checked: Checked) -> None:
+        if checked.result is CodeResult.ACCEPTED:
+            link.accepted(batch.now)
+            batch.events.append(_event(link, UserEventType.CODE_ACCEPTED, checked.factor, wakes=True))
+            if link.account_id is not None:
+                batch.accepted.append((link.account_id, link.site_name))
+            return
+        reason = checked.result.value.lower()
+        batch.events.append(_event(link, UserEventType.CODE_REJECTED, checked.factor, reason))
+        if checked.result is CodeResult.WRONG and not is_backup_shape(attempt.code):
+            link.changed = True
+            # A wrong code that was looked at and leaves none to try has begun a lock.
+            if checked.attempts_remaining == 0:
+                batch.events.append(_event(link, UserEventType.LOCKED))
+
+
+def _event(
+    link: LinkState, type: UserEventType, factor: Factor | None = None, reason: str = "", *, wakes: bool = False
+) -> NewEvent:
+    return NewEvent(
+        type=type.value,
+        subject_id=link.site_id,
+        application_id=link.application_id,
+        account_id=link.account_id if wakes else None,
+        body=UserEvent(
+            authy_id=link.authy_id, custom_user_id=link.custom_user_id, factor=factor, reason=reason
+        ),
+    )

@@ -1,0 +1,159 @@
+"""Owns how an enrollment becomes a user: a new one, or one whose device brings a new key."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from authy_grpc.domain.enrollment import Enrollment, EnrollmentMethod, EnrollmentState
+from authy_grpc.domain.event import UserEventType
+from authy_grpc.domain.ids import new_id
+from authy_grpc.domain.keys import jwk, thumbprint
+from authy_grpc.domain.user import SiteKey
+from authy_grpc.service.link import Links
+from authy_grpc.store import link as links
+from authy_grpc.store import site as sites
+from authy_grpc.store import user as users
+from authy_grpc.store.account import Accounts
+from authy_grpc.store.application import find
+from authy_grpc.store.database import Session
+from authy_grpc.store.enrollment import EnrollmentChanges
+from authy_grpc.store.events import Events
+from authy_grpc.store.tables import EnrollmentRow, LinkRow, SiteKeyRow
+from authy_grpc.store.vault import Vault
+
+_NO_STEP = -1
+
+
+class Completion:
+    """Makes users of enrollments.
+
+    Args:
+        vault: seals what the site calls its user.
+        events: where the site learns it.
+        accounts: tells the account's devices.
+        changes: moves the enrollments.
+        links: ends the user that another one replaces.
+        random: source of random bytes.
+    """
+
+    def __init__(
+        self,
+        *,
+        vault: Vault,
+        events: Events,
+        accounts: Accounts,
+        changes: EnrollmentChanges,
+        links: Links,
+        random: Callable[[int], bytes],
+    ) -> None:
+        self._vault = vault
+        self._events = events
+        self._accounts = accounts
+        self._changes = changes
+        self._links = links
+        self._random = random
+
+    def user_of(self, session: Session, now: datetime, row: EnrollmentRow) -> LinkRow | None:
+        """The user that an enrollment's custom_user_id has already, locked, or None."""
+        custom_user_id = self._changes.present(row, now).custom_user_id
+        return links.find_by_custom_user_id(
+            session, self._vault, row.application_id, custom_user_id, lock=True
+        )
+
+    def link_for(
+        self,
+        session: Session,
+        now: datetime,
+        row: EnrollmentRow,
+        user: LinkRow | None,
+        *,
+        sealed_seed: Callable[[str], bytes] | None = None,
+    ) -> LinkRow:
+        """The link that an enrollment is about: the user's own, where the same account holds both, or a new one.
+
+        Args:
+            session: of the work.
+            now: the time.
+            row: of the enrollment, with the account that holds it; it is set to the link.
+            user: from `user_of`.
+            sealed_seed: of GENERIC_TOTP: the seed, sealed for a site_id.
+        """
+        if user is not None and user.state == "ACTIVE" and row.account_id == user.account_id is not None:
+            row.site_id = user.site_id
+            return user
+        custom_user_id = self._changes.present(row, now).custom_user_id
+        site_id = new_id("sit", now, self._random)
+        seed = sealed_seed(site_id) if sealed_seed else None
+        link = users.awaiting_link(self._vault, row, custom_user_id, site_id, now, sealed_seed=seed)
+        session.add(link)
+        row.site_id = site_id
+        return link
+
+    def complete(
+        self,
+        session: Session,
+        now: datetime,
+        row: EnrollmentRow,
+        link: LinkRow,
+        user: LinkRow | None,
+        *,
+        step: int = _NO_STEP,
+    ) -> Enrollment:
+        """Make the user, and end the one that it replaces.
+
+        Args:
+            session: of the work, in which all rows are locked.
+            now: the time.
+            row: of the enrollment, in a state that may become COMPLETED.
+            link: from `link_for`.
+            user: from `user_of`: another one than `link` ends.
+            step: of the code that confirmed it, which is used up.
+        """
+        if user is not None and user is not link:
+            self._links.end(session, now, user)
+        renewed = link.state == "ACTIVE"
+        if not renewed:
+            users.activate(session, link, now, self._random)
+        key = None
+        if row.method == EnrollmentMethod.AUTHENTICATOR:
+            key = self._bring_key(session, now, row, link, step)
+        else:
+            link.seed_last_step = step
+        completed = self._changes.move(
+            session, now, row, EnrollmentState.COMPLETED, authy_id=link.authy_id or "", key=key
+        )
+        if link.account_id is not None:
+            self._accounts.changed(
+                session,
+                now,
+                link.account_id,
+                sites=True,
+                activity="site.renewed" if renewed else "site.added",
+                site_name=find(session, link.application_id).name,
+            )
+        return completed
+
+    def _bring_key(
+        self, session: Session, now: datetime, row: EnrollmentRow, link: LinkRow, step: int
+    ) -> SiteKey:
+        """The device's key takes the place of the one that it had. Codes stay used up: they come from the device."""
+        point, device_id = row.point or b"", row.device_id or ""
+        key = SiteKeyRow(
+            kid=thumbprint(point),
+            site_id=link.site_id,
+            device_id=device_id,
+            point=point,
+            state="ACTIVE",
+            last_step=step,
+            create_time=now,
+        )
+        former = sites.active_key(session, link.site_id, device_id)
+        if former is not None:
+            key.last_step = max(step, former.last_step)
+            former.state, former.revoke_time = "REVOKED", now
+            session.add(former)
+            told = links.event(
+                self._vault, link, UserEventType.DEVICE_REMOVED, key=links.site_key(former)
+            )
+            self._events.record(session, now, told)
+        session.add(key)
+        return SiteKey(key.kid, jwk(point), now)

@@ -1,0 +1,144 @@
+"""Owns the check of the first code, which proves that whoever scanned is whoever sits at the site."""
+
+from datetime import datetime
+
+from authy_grpc.domain.codes import normalize
+from authy_grpc.domain.enrollment import Enrollment, EnrollmentState
+from authy_grpc.domain.errors import CodeRejected, Refusal, WrongState
+from authy_grpc.domain.event import UserEventType
+from authy_grpc.domain.keys import totp_secret
+from authy_grpc.domain.limits import Guesses, PushGuard, after_wrong, check_guesses
+from authy_grpc.domain.totp import Seed, Verdict, evaluate
+from authy_grpc.domain.user import Factor
+from authy_grpc.service.completion import Completion
+from authy_grpc.store import enrollment as store
+from authy_grpc.store import link as links
+from authy_grpc.store import site as sites
+from authy_grpc.store.application import find
+from authy_grpc.store.database import Session
+from authy_grpc.store.enrollment import EnrollmentChanges
+from authy_grpc.store.events import Events
+from authy_grpc.store.tables import DeviceRow, EnrollmentRow, LinkRow
+from authy_grpc.store.vault import Vault
+from authy_grpc.store.verification import SEED
+
+_NO_STEP = -1
+
+
+class Confirmation:
+    """Checks first codes.
+
+    Args:
+        vault: opens what codes are made from.
+        events: where a site learns of a user's wrong codes.
+        changes: reads and moves enrollments.
+        completion: makes the user.
+    """
+
+    def __init__(
+        self, *, vault: Vault, events: Events, changes: EnrollmentChanges, completion: Completion
+    ) -> None:
+        self._vault = vault
+        self._events = events
+        self._changes = changes
+        self._completion = completion
+
+    def confirm(
+        self, session: Session, now: datetime, application_id: str, enrollment_id: str, typed: str
+    ) -> Enrollment | Refusal:
+        """Complete an enrollment by its first code.
+
+        Args:
+            session: of the work.
+            now: the time.
+            application_id: of the site that asks.
+            enrollment_id: as it gave it.
+            typed: the code, as typed.
+
+        Returns:
+            The enrollment, or a refusal that has left its trace.
+
+        Raises:
+            NotFound, WrongState, CodeRejected, UserLocked: nothing was written.
+        """
+        holder = store.find(session, application_id, enrollment_id).account_id
+        if holder is not None:
+            sites.lock_account(session, holder)
+        row = store.find(session, application_id, enrollment_id, lock=True)
+        present = self._changes.present(row, now)
+        code = normalize(typed)
+        if present.state is EnrollmentState.COMPLETED and row.confirm_hash in self._hashes(row, code):
+            return present
+        link = sites.lock_link(session, row.site_id or "")
+        if present.state is not EnrollmentState.AWAITING_CODE or link is None:
+            raise WrongState(present.state.value)
+        guesses = Guesses(link.failures, link.locked_until)
+        check_guesses(guesses, now)
+        application = find(session, application_id)
+        match = evaluate(
+            self._seeds(session, row, link),
+            code,
+            now,
+            digits=application.code_digits,
+            period=application.code_period_seconds,
+        )
+        if match.verdict is Verdict.REPLAYED:
+            raise CodeRejected
+        if match.verdict is Verdict.WRONG or match.step is None:
+            self._count(session, now, link, after_wrong(guesses, now))
+            return CodeRejected()
+        return self._accept(session, now, row, link, code, match.step)
+
+    def _accept(
+        self, session: Session, now: datetime, row: EnrollmentRow, link: LinkRow, code: str, step: int
+    ) -> Enrollment | Refusal:
+        user = self._completion.user_of(session, now, row)
+        if user is not None and not row.replace_existing:
+            self._changes.move(session, now, row, EnrollmentState.CANCELED)
+            return WrongState(EnrollmentState.CANCELED.value)
+        row.confirm_hash = self._hashes(row, code)[0]
+        link.failures, link.locked_until = Guesses().failures, Guesses().locked_until
+        link.push_misses, link.push_frozen_until = PushGuard().misses, PushGuard().frozen_until
+        session.add(link)
+        return self._completion.complete(session, now, row, link, user, step=step)
+
+    def _count(self, session: Session, now: datetime, link: LinkRow, guesses: Guesses) -> None:
+        """A link that waits is no user of the site yet: only of one that is renewed does the feed tell."""
+        locks = guesses.locked_until is not None
+        link.failures, link.locked_until = guesses.failures, guesses.locked_until
+        session.add(link)
+        if link.state == "AWAITING":
+            return
+        told = [
+            links.event(
+                self._vault,
+                link,
+                UserEventType.CODE_REJECTED,
+                factor=Factor.SOFT_TOKEN,
+                reason=Verdict.WRONG.name.lower(),
+            )
+        ]
+        if locks:
+            told.append(links.event(self._vault, link, UserEventType.LOCKED))
+        self._events.record(session, now, *told)
+
+    def _seeds(self, session: Session, row: EnrollmentRow, link: LinkRow) -> list[Seed]:
+        """What may have made the code: the seed in the QR code, or the device that accepted, while it may act."""
+        if link.sealed_seed is not None:
+            seed = self._vault.open(SEED, link.site_id, link.sealed_seed)
+            return [Seed(link.site_id, seed, link.seed_last_step)]
+        device = session.get(DeviceRow, row.device_id)
+        if device is None or device.state != "ACTIVE" or link.state == "ENDED":
+            return []
+        former = sites.active_key(session, link.site_id, device.device_id)
+        secret = totp_secret(
+            self._vault.open(links.DEVICE_SECRET, device.device_id, device.sealed_secret),
+            site_id=link.site_id,
+            device_id=device.device_id,
+            agreement_key=device.agreement_key,
+            server_agreement_key=device.server_agreement_key,
+        )
+        return [Seed(device.device_id, secret, former.last_step if former else _NO_STEP)]
+
+    def _hashes(self, row: EnrollmentRow, code: str) -> tuple[bytes, ...]:
+        return self._vault.digests("request", f"confirm\n{row.enrollment_id}\n{code}".encode())

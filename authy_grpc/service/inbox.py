@@ -1,0 +1,114 @@
+"""Owns what the devices of an account see of it as it happens: questions that wait, revisions, activity."""
+
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from authy_grpc.domain.errors import BadCredential
+from authy_grpc.service.caller import Device
+from authy_grpc.service.signals import Signals
+from authy_grpc.store import activity as activities
+from authy_grpc.store import approval, page
+from authy_grpc.store.activity import Activity
+from authy_grpc.store.approval import Pending
+from authy_grpc.store.database import Database, Session
+from authy_grpc.store.tables import AccountRow, DeviceRow
+from authy_grpc.store.vault import Vault
+
+_CHECKPOINT = timedelta(seconds=30)
+_JITTER = 0.1
+_LIST = "ListActivity"
+
+
+@dataclass(frozen=True, slots=True)
+class InboxState:
+    """All that waits now, and how often each of the other things has changed."""
+
+    approvals: tuple[Pending, ...]
+    sites_revision: int
+    devices_revision: int
+    activity_revision: int
+    server_time: datetime
+
+
+class Inbox:
+    """What devices see.
+
+    Args:
+        database: keeps it.
+        vault: opens what was asked, and seals page tokens.
+        signals: wake those who watch.
+        clock: the time.
+        random: source of random bytes, for the jitter of checkpoints.
+        checkpoint: how long a watcher hears nothing at most.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        vault: Vault,
+        signals: Signals,
+        clock: Callable[[], datetime],
+        random: Callable[[int], bytes],
+        checkpoint: timedelta = _CHECKPOINT,
+    ) -> None:
+        self._database = database
+        self._vault = vault
+        self._signals = signals
+        self._clock = clock
+        self._random = random
+        self._checkpoint = checkpoint.total_seconds()
+
+    async def watch(self, caller: Device) -> AsyncGenerator[InboxState, None]:
+        """All that waits, at once, after each change and every half minute, until the reader has enough.
+
+        A device that waits to be let in sees nothing but whether ListDevices answers something else.
+
+        Raises:
+            BadCredential: the device is out.
+        """
+        with self._signals.subscribe(caller.account_id) as subscription:
+            while True:
+                subscription.catch_up()
+                yield await self._database.read(lambda session: self._state(session, caller))
+                await subscription.wait(self._pause())
+
+    async def list_activity(
+        self, caller: Device, page_size: int, page_token: str
+    ) -> tuple[list[Activity], str]:
+        """A page of what has happened on the account, newest first, and the token of the next.
+
+        Raises:
+            BadField: the token is not one that this list answered to this account.
+        """
+        before = page.open_token(self._vault, caller.account_id, _LIST, page_token)
+        size = page.size(page_size)
+        found = await self._database.read(
+            lambda session: activities.listed(session, self._vault, caller.account_id, before, size + 1)
+        )
+        if len(found) <= size:
+            return found, ""
+        last = found[size - 1].activity_id
+        return found[:size], page.seal_token(self._vault, caller.account_id, _LIST, last)
+
+    def _state(self, session: Session, caller: Device) -> InboxState:
+        now = self._clock()
+        account = session.get(AccountRow, caller.account_id)
+        device = session.get(DeviceRow, caller.device_id)
+        if account is None or device is None or device.state == "REVOKED":
+            raise BadCredential
+        if device.state == "HELD":
+            return InboxState((), 0, account.devices_revision, 0, now)
+        return InboxState(
+            approval.pending(session, self._vault, account.account_id, now),
+            account.sites_revision,
+            account.devices_revision,
+            account.activity_revision,
+            now,
+        )
+
+    def _pause(self) -> float:
+        """So that a thousand devices that came at once do not speak at once for ever."""
+        share = int.from_bytes(self._random(4)) / 0xFFFFFFFF
+        return self._checkpoint * (1 - _JITTER * share)

@@ -1,0 +1,73 @@
+"""Owns how links end for good."""
+
+from datetime import datetime
+
+from authy_grpc.domain.enrollment import EnrollmentState
+from authy_grpc.domain.event import UserEventType
+from authy_grpc.store import approval as approvals
+from authy_grpc.store import enrollment as enrollments
+from authy_grpc.store import link as links
+from authy_grpc.store import user as users
+from authy_grpc.store.account import Accounts
+from authy_grpc.store.application import find
+from authy_grpc.store.database import Session
+from authy_grpc.store.enrollment import EnrollmentChanges
+from authy_grpc.store.events import Events
+from authy_grpc.store.tables import LinkRow
+from authy_grpc.store.vault import Vault
+
+
+class Links:
+    """Ends links.
+
+    Args:
+        vault: opens what an event says.
+        events: where the site learns it.
+        accounts: tells the account's devices.
+        changes: ends the enrollments that wait to make or renew a link.
+    """
+
+    def __init__(
+        self, *, vault: Vault, events: Events, accounts: Accounts, changes: EnrollmentChanges
+    ) -> None:
+        self._vault = vault
+        self._events = events
+        self._accounts = accounts
+        self._changes = changes
+
+    def end(
+        self,
+        session: Session,
+        now: datetime,
+        link: LinkRow,
+        *,
+        record: bool = True,
+        waiting: EnrollmentState = EnrollmentState.REJECTED,
+    ) -> None:
+        """Remove a link: its keys, codes, open questions, and what its site was yet to be told.
+
+        Of one that still waits for its first code the enrollment ends, and the link with it.
+
+        Args:
+            session: of the change, in which the link is locked.
+            now: when it ends.
+            link: row of the link, gone afterwards.
+            record: whether its site's feed says `user.deleted`.
+            waiting: what becomes of an enrollment that waits for a code to make or renew the link.
+        """
+        for row in enrollments.awaiting(session, link.site_id):
+            self._changes.end(session, now, row, waiting)
+        if link.state == "AWAITING":
+            session.flush()
+            return
+        approvals.cancel_open(session, self._vault, self._events, now, link.site_id)
+        if record:
+            told = links.event(self._vault, link, UserEventType.DELETED)
+            self._events.record(session, now, told)
+        account_id = link.account_id if link.state == "ACTIVE" else None
+        site_name = find(session, link.application_id).name
+        users.remove(session, link)
+        if account_id is not None:
+            self._accounts.changed(
+                session, now, account_id, sites=True, activity="site.removed", site_name=site_name
+            )

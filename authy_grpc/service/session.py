@@ -1,0 +1,106 @@
+"""Owns how a device gets a token, and how it gives it back."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from authy_grpc.domain.device import Proof
+from authy_grpc.domain.ids import hash_secret, new_id, new_secret
+from authy_grpc.service.caller import Device, Nobody
+from authy_grpc.service.proof import Proofs
+from authy_grpc.store import credential
+from authy_grpc.store import device as devices
+from authy_grpc.store import session as sessions
+from authy_grpc.store.database import Database, Session
+from authy_grpc.store.events import Events
+from authy_grpc.store.tables import SessionRow
+
+_GOOD_FOR = timedelta(hours=1)
+_MOST = 10
+_CREATE = "authy_grpc.v1.AccountService/CreateSession"
+
+
+@dataclass(frozen=True, slots=True)
+class NewSession:
+    """A session that was just opened: the one time that its token is told.
+
+    Attributes:
+        server_time: by which the device may set its clock.
+    """
+
+    device_token: str = field(repr=False)
+    expire_time: datetime
+    server_time: datetime
+
+
+class Sessions:
+    """Opens and ends the sessions of devices.
+
+    Args:
+        database: keeps them.
+        events: tell of sessions that end.
+        proofs: check who asks.
+        clock: the time.
+        random: source of random bytes.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        events: Events,
+        proofs: Proofs,
+        clock: Callable[[], datetime],
+        random: Callable[[int], bytes],
+    ) -> None:
+        self._database = database
+        self._events = events
+        self._proofs = proofs
+        self._clock = clock
+        self._random = random
+
+    async def create(self, caller: Nobody, device_id: str, proof: Proof) -> NewSession:
+        """Exchange a proof for a token. Of many sessions of a device the oldest ends.
+
+        Args:
+            caller: nobody: the proof says who it is.
+            device_id: of the device.
+            proof: names nothing more.
+
+        Raises:
+            BadCredential: the device is unknown or put out, or the proof is bad.
+            ClockSkew: the proof's time is off.
+        """
+
+        def work(session: Session) -> NewSession:
+            now = self._clock()
+            device = devices.lock(session, device_id)
+            self._proofs.check(session, device, _CREATE, proof, now=now)
+            return self._open(session, device_id, proof, now)
+
+        return await self._database.write(work, device_id)
+
+    async def delete(self, caller: Device) -> None:
+        """End the session that asks, its open streams too."""
+
+        def work(session: Session) -> None:
+            if sessions.end(session, caller.session_id):
+                self._events.record(session, self._clock(), credential.ended(caller.session_id))
+
+        await self._database.write(work, caller.device_id)
+
+    def _open(self, session: Session, device_id: str, proof: Proof, now: datetime) -> NewSession:
+        devices.note_proof(session, device_id, proof)
+        for old in sessions.oldest(session, device_id, _MOST - 1):
+            session.delete(old)
+            self._events.record(session, now, credential.ended(old.session_id))
+        token = new_secret("dt", self._random)
+        row = SessionRow(
+            session_id=new_id("ses", now, self._random),
+            device_id=device_id,
+            token_hash=hash_secret(token),
+            create_time=now,
+            expire_time=now + _GOOD_FOR,
+        )
+        session.add(row)
+        return NewSession(token, row.expire_time, now)

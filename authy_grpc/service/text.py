@@ -1,0 +1,159 @@
+"""Owns how messages go out: queued in the transaction of their cause, sent after it, outside of any."""
+
+import asyncio
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from functools import partial
+
+from structlog.typing import FilteringBoundLogger
+
+from authy_grpc.domain.ids import new_id
+from authy_grpc.domain.phone import PhoneChannel
+from authy_grpc.domain.user import Factor
+from authy_grpc.outbound.sms.number import Numbers
+from authy_grpc.outbound.sms.sender import Message, Refused, Sender, Unreachable
+from authy_grpc.store import text as texts
+from authy_grpc.store.database import Database, Session
+from authy_grpc.store.events import Events
+from authy_grpc.store.tables import TextRow
+from authy_grpc.store.vault import Vault
+
+# What a site is told of a message that did not go, in words that say nothing of the number.
+REFUSED = "refused"
+UNREACHABLE = "unreachable"
+UNKNOWN = "unknown"
+
+_LEASE = timedelta(seconds=60)
+_SEND_SECONDS = 15.0
+# Before each further attempt.
+_PAUSES = (timedelta(seconds=5), timedelta(seconds=20), timedelta(seconds=60))
+
+
+class Texts:
+    """Queues text messages and calls, and hands them to a carrier.
+
+    Args:
+        database: keeps what waits.
+        vault: seals it.
+        events: tell sites what became of a code.
+        sender: the carrier.
+        numbers: which numbers may be sent to.
+        log: where failures are written.
+        clock: the time.
+        random: source of random bytes.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        vault: Vault,
+        events: Events,
+        sender: Sender,
+        numbers: Numbers,
+        log: FilteringBoundLogger,
+        clock: Callable[[], datetime],
+        random: Callable[[int], bytes],
+    ) -> None:
+        self._database = database
+        self._vault = vault
+        self._events = events
+        self._sender = sender
+        self._numbers = numbers
+        self._log = log
+        self._clock = clock
+        self._random = random
+
+    def queue_to_number(
+        self,
+        session: Session,
+        now: datetime,
+        number: str,
+        body: str,
+        channel: PhoneChannel,
+        expire_time: datetime,
+    ) -> None:
+        """Have a message sent to whoever holds a number.
+
+        Args:
+            session: of the cause.
+            now: the time.
+            number: E.164.
+            body: what it says.
+            channel: how it goes.
+            expire_time: from when on it is of no use.
+        """
+        row = self._row(now, expire_time)
+        texts.add(session, self._vault, row, body=body, channel=channel, number=number)
+
+    def queue_to_link(
+        self, session: Session, now: datetime, site_id: str, body: str, factor: Factor, expire_time: datetime
+    ) -> None:
+        """Have a message sent to the owner of a link, whose site is told what became of it.
+
+        Whether it may go, and where to, is looked up when it goes: queueing is the same work whether or
+        not the owner has switched such codes off, and takes as long.
+
+        Args:
+            session: of the cause.
+            now: the time.
+            site_id: the link.
+            body: what it says.
+            factor: SMS or VOICE.
+            expire_time: from when on it is of no use.
+        """
+        row = self._row(now, expire_time)
+        row.site_id, row.factor = site_id, factor.value
+        texts.add(session, self._vault, row, body=body, channel=PhoneChannel(factor.value))
+
+    async def send_due(self) -> int:
+        """Send what is due, a hundred at most; answers how many were tried."""
+        due = await self._database.write(
+            lambda session: texts.take(session, self._vault, self._clock(), _LEASE), "texts"
+        )
+        await asyncio.gather(*[self._deliver(each) for each in due])
+        return len(due)
+
+    async def _deliver(self, text: texts.DueText) -> None:
+        reason = await self._send(text)
+        await self._database.write(partial(self._settle, text=text, reason=reason), text.text_id)
+
+    async def _send(self, text: texts.DueText) -> str:
+        """Why it did not go; empty where it did."""
+        if text.expire_time <= self._clock():
+            return UNREACHABLE
+        if not self._numbers.allow(text.number):
+            return REFUSED
+        try:
+            async with asyncio.timeout(_SEND_SECONDS):
+                await self._sender.send(Message(text.number, text.body, text.channel))
+        except Refused:
+            return REFUSED
+        except Unreachable as error:
+            self._log.warning("carrier_unreachable", attempt=text.attempts, exc_info=error)
+            return UNREACHABLE
+        except Exception as error:  # noqa: BLE001
+            # It may have gone: the same code once more does no harm.
+            self._log.error("carrier_failed", attempt=text.attempts, exc_info=error)
+            return UNKNOWN
+        return ""
+
+    def _settle(self, session: Session, *, text: texts.DueText, reason: str) -> None:
+        now = self._clock()
+        row = texts.find(session, text.text_id)
+        if row is None:
+            return
+        if reason in (UNREACHABLE, UNKNOWN) and row.attempts <= len(_PAUSES):
+            again = now + _PAUSES[row.attempts - 1]
+            if again < row.expire_time:
+                row.due_time = again
+                session.add(row)
+                return
+        told = texts.outcome(session, self._vault, row, reason)
+        session.delete(row)
+        if told is not None:
+            self._events.record(session, now, told)
+
+    def _row(self, now: datetime, expire_time: datetime) -> TextRow:
+        text_id = new_id("txt", now, self._random)
+        return TextRow(text_id=text_id, sealed_message=b"", due_time=now, expire_time=expire_time)

@@ -1,0 +1,112 @@
+"""Owns what a batch of calls with a `request_id` was answered: what `once.py` does, for many calls at once."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+from typing import Generic, TypeVar
+
+from pydantic import TypeAdapter
+from sqlalchemy import String, and_, bindparam, select
+from sqlmodel import Session
+
+from authy_grpc.domain.errors import RequestIdReused
+from authy_grpc.store.columns import Moment
+from authy_grpc.store.given import Given, Inserted, table
+from authy_grpc.store.once import Request
+from authy_grpc.store.tables import AnswerRow
+from authy_grpc.store.vault import Vault
+
+T = TypeVar("T")
+
+_PLACE = "answer.body"
+_ANSWER = table(AnswerRow)
+
+# Site, method and request_id.
+_Key = tuple[str, str, str]
+
+
+def _key(application_id: str, request: Request) -> _Key:
+    return application_id, request.method, request.request_id
+
+
+class Answered(Generic[T]):
+    """What the calls of a batch were answered before, and are answered now."""
+
+    def __init__(self, vault: Vault) -> None:
+        self._vault = vault
+        self._known: dict[_Key, tuple[bytes, T]] = {}
+        self.made: list[tuple[_Key, bytes, T]] = []
+
+    def know(self, key: _Key, digest: bytes, answer: T) -> None:
+        """Add what is kept: the digest of the request, and its answer."""
+        self._known[key] = digest, answer
+
+    def find(self, application_id: str, request: Request) -> T | None:
+        """What a call was answered before, or None.
+
+        Raises:
+            RequestIdReused: its id was used for another request.
+        """
+        known = self._known.get(_key(application_id, request))
+        if known is None:
+            return None
+        digest, answer = known
+        if digest not in self._vault.digests("request", request.content):
+            raise RequestIdReused
+        return answer
+
+    def add(self, application_id: str, request: Request, answer: T) -> None:
+        """Remember an answer, of a call that has a `request_id`."""
+        if not request.request_id:
+            return
+        key = _key(application_id, request)
+        digest = self._vault.digest("request", request.content)
+        self._known[key] = digest, answer
+        self.made.append((key, digest, answer))
+
+
+class Answers(Generic[T]):
+    """Reads and keeps answers, of a batch in one statement.
+
+    Args:
+        vault: seals them.
+        answer: how one is kept.
+        kept: for how long.
+        postgres: whether the store is PostgreSQL.
+    """
+
+    def __init__(self, vault: Vault, answer: TypeAdapter[T], kept: timedelta, *, postgres: bool) -> None:
+        self._vault = vault
+        self._answer = answer
+        self._life = kept
+        self._keys = Given(postgres, application_id=String, method=String, request_id=String)
+        row, keys = _ANSWER.c, self._keys.c
+        same = and_(*[row[name] == keys[name] for name in ("application_id", "method", "request_id")])
+        self._select = (
+            select(row.application_id, row.method, row.request_id, row.request_digest, row.sealed_body)
+            .select_from(self._keys.rows)
+            .join(_ANSWER, same)
+            .where(row.expire_time > bindparam("now", type_=Moment))
+        )
+        self._insert = Inserted(postgres, _ANSWER, *(column.name for column in row), replaces=True)
+
+    def read(self, session: Session, now: datetime, calls: Iterable[tuple[str, Request]]) -> Answered[T]:
+        """What calls, each of a site, were answered before."""
+        answered = Answered[T](self._vault)
+        keys = {_key(application_id, request) for application_id, request in calls if request.request_id}
+        if not keys:
+            return answered
+        given = {**self._keys.bind(sorted(keys)), "now": now}
+        for *names, digest, sealed in session.connection().execute(self._select, given):
+            body = self._vault.open(_PLACE, "/".join(names), sealed)
+            application_id, method, request_id = names
+            answered.know((application_id, method, request_id), digest, self._answer.validate_json(body))
+        return answered
+
+    def save(self, session: Session, now: datetime, answered: Answered[T]) -> None:
+        """Keep what was answered now."""
+        until = now + self._life
+        rows = [
+            (*key, digest, self._vault.seal(_PLACE, "/".join(key), self._answer.dump_json(answer)), until)
+            for key, digest, answer in answered.made
+        ]
+        self._insert.run(session, rows)

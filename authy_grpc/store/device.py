@@ -1,0 +1,133 @@
+"""Owns how devices are kept, and what their account sees of them."""
+
+from datetime import datetime
+
+from sqlalchemy import delete
+from sqlmodel import Session, col, select
+
+from authy_grpc.domain.device import LIMITED, LISTED, Device, DevicePlatform, DeviceState, state_at
+from authy_grpc.domain.errors import BadCredential, NotFound
+from authy_grpc.domain.keys import device_check
+from authy_grpc.store.tables import DeviceRow, LinkRow, SiteKeyRow
+from authy_grpc.store.vault import Vault
+
+_NAME = "device.name"
+_STEP = 100
+
+
+def lock(session: Session, device_id: str) -> DeviceRow | None:
+    """A device as it is now, locked; None where there is none."""
+    return session.get(DeviceRow, device_id, with_for_update=True, populate_existing=True)
+
+
+def acting(session: Session, device_id: str) -> DeviceRow:
+    """The device that calls.
+
+    Raises:
+        BadCredential: it was put out since its token was looked at.
+    """
+    row = session.get(DeviceRow, device_id)
+    if row is None or row.state == DeviceState.REVOKED:
+        raise BadCredential
+    return row
+
+
+def find(session: Session, account_id: str, device_id: str) -> DeviceRow:
+    """A device of an account, locked.
+
+    Raises:
+        NotFound: there is none, or it is another account's.
+    """
+    row = lock(session, device_id)
+    if row is None or row.account_id != account_id:
+        raise NotFound
+    return row
+
+
+def of_account(session: Session, account_id: str) -> list[DeviceRow]:
+    """The devices of an account that are not revoked, oldest first."""
+    statement = select(DeviceRow).where(DeviceRow.account_id == account_id, DeviceRow.state != "REVOKED")
+    return list(session.exec(statement.order_by(col(DeviceRow.create_time), col(DeviceRow.device_id))))
+
+
+def listed(session: Session, account_id: str, now: datetime) -> list[DeviceRow]:
+    """The devices of an account, oldest first, with those revoked not long ago."""
+    not_long_ago = col(DeviceRow.revoke_time) > now - LISTED
+    statement = select(DeviceRow).where(
+        DeviceRow.account_id == account_id, (col(DeviceRow.state) != "REVOKED") | not_long_ago
+    )
+    return list(session.exec(statement.order_by(col(DeviceRow.create_time), col(DeviceRow.device_id))))
+
+
+def due(session: Session, now: datetime) -> list[str]:
+    """The accounts of devices that have waited long enough, some of them."""
+    statement = (
+        select(DeviceRow.account_id)
+        .where(DeviceRow.state == "HELD", col(DeviceRow.release_time) <= now)
+        .distinct()
+        .limit(_STEP)
+    )
+    return list(session.exec(statement))
+
+
+def told_keys(session: Session, device_id: str) -> list[SiteKeyRow]:
+    """The keys of a device that sites know and take for good."""
+    statement = (
+        select(SiteKeyRow)
+        .join(LinkRow, col(LinkRow.site_id) == col(SiteKeyRow.site_id))
+        .where(SiteKeyRow.device_id == device_id, SiteKeyRow.state == "ACTIVE", LinkRow.state == "ACTIVE")
+        .order_by(col(SiteKeyRow.kid))
+    )
+    return list(session.exec(statement))
+
+
+def state(row: DeviceRow, now: datetime) -> DeviceState:
+    """The state of a device: one that has waited long enough is let in, whether or not that is written."""
+    return state_at(DeviceState(row.state), row.release_time, now)
+
+
+def set_name(row: DeviceRow, vault: Vault, name: str) -> None:
+    """Give a device a name."""
+    row.sealed_name = vault.seal(_NAME, row.device_id, name.encode())
+
+
+def name(vault: Vault, row: DeviceRow) -> str:
+    """The name of a device."""
+    return vault.open(_NAME, row.device_id, row.sealed_name).decode()
+
+
+def check(row: DeviceRow) -> str:
+    """The digits by which an owner recognises a device that waits."""
+    return device_check(row.device_id, row.signing_key, row.agreement_key, row.server_agreement_key)
+
+
+def to_device(vault: Vault, row: DeviceRow, now: datetime, *, current: bool = False) -> Device:
+    """A device, from its row.
+
+    Args:
+        vault: opens its name.
+        row: the device.
+        now: the time.
+        current: whether it is the one that asks.
+    """
+    present = state(row, now)
+    let_in_by_time = row.state == DeviceState.HELD and present is DeviceState.ACTIVE
+    held = present is DeviceState.HELD
+    limited_until = (row.release_time or now) + LIMITED if let_in_by_time else row.limited_until
+    return Device(
+        device_id=row.device_id,
+        name=name(vault, row),
+        platform=DevicePlatform(row.platform),
+        state=present,
+        create_time=row.create_time,
+        last_seen_time=row.last_seen_time,
+        release_time=row.release_time if held else None,
+        current=current,
+        check=check(row) if held and current else "",
+        limited_until=limited_until,
+    )
+
+
+def erase(session: Session, device_id: str) -> None:
+    """Remove a device whose sessions are gone."""
+    session.connection().execute(delete(DeviceRow).where(col(DeviceRow.device_id) == device_id))

@@ -1,0 +1,206 @@
+"""Owns how enrollments are kept, found and changed: with each change its event, and the link that waited for it."""
+
+from datetime import datetime
+
+from sqlmodel import Session, col, select
+
+from authy_grpc.domain import enrollment as rules
+from authy_grpc.domain.enrollment import Enrollment, EnrollmentMethod, EnrollmentState
+from authy_grpc.domain.errors import NotFound
+from authy_grpc.domain.event import event_type
+from authy_grpc.domain.ids import hash_secret
+from authy_grpc.domain.keys import jwk, thumbprint
+from authy_grpc.domain.user import SiteKey
+from authy_grpc.store.account import Accounts
+from authy_grpc.store.events import Events, NewEvent
+from authy_grpc.store.link import subject
+from authy_grpc.store.tables import EnrollmentRow, LinkRow
+from authy_grpc.store.vault import Vault
+
+CUSTOM_USER_ID = "enrollment.custom_user_id"
+_OPEN = sorted(set(EnrollmentState) - rules.TERMINAL)
+_DUE = 100
+
+
+def find(session: Session, application_id: str, enrollment_id: str, *, lock: bool = False) -> EnrollmentRow:
+    """An enrollment of a site. With `lock`, as it is once all who change it have ended.
+
+    Raises:
+        NotFound: there is none, or it is another site's.
+    """
+    statement = select(EnrollmentRow).where(
+        EnrollmentRow.enrollment_id == enrollment_id, EnrollmentRow.application_id == application_id
+    )
+    if lock:
+        statement = statement.with_for_update().execution_options(populate_existing=True)
+    row = session.exec(statement).first()
+    if row is None:
+        raise NotFound
+    return row
+
+
+def find_by_token(session: Session, token: str) -> EnrollmentRow:
+    """The enrollment of a QR code's token.
+
+    Raises:
+        NotFound: there is none.
+    """
+    row = session.exec(select(EnrollmentRow).where(EnrollmentRow.token_hash == hash_secret(token))).first()
+    if row is None:
+        raise NotFound
+    return row
+
+
+def open_of(session: Session, vault: Vault, application_id: str, custom_user_id: str) -> list[EnrollmentRow]:
+    """The open enrollments of a site's own user reference, locked: one, but while keys are changed."""
+    digests = vault.digests("custom_user_id", subject(application_id, custom_user_id))
+    statement = (
+        select(EnrollmentRow)
+        .where(
+            EnrollmentRow.application_id == application_id,
+            col(EnrollmentRow.custom_user_digest).in_(digests),
+            col(EnrollmentRow.state).in_(_OPEN),
+        )
+        .with_for_update()
+    )
+    return list(session.exec(statement))
+
+
+def awaiting(session: Session, site_id: str) -> list[EnrollmentRow]:
+    """The enrollments that wait for a first code to make or renew a link, locked."""
+    statement = (
+        select(EnrollmentRow)
+        .where(EnrollmentRow.site_id == site_id, EnrollmentRow.state == "AWAITING_CODE")
+        .with_for_update()
+    )
+    return list(session.exec(statement))
+
+
+def due(session: Session, now: datetime) -> list[EnrollmentRow]:
+    """A hundred open enrollments whose time is over, locked, without what another server has taken."""
+    statement = (
+        select(EnrollmentRow)
+        .where(col(EnrollmentRow.state).in_(_OPEN), EnrollmentRow.expire_time <= now)
+        .order_by(col(EnrollmentRow.expire_time))
+        .limit(_DUE)
+        .with_for_update(skip_locked=True)
+    )
+    return list(session.exec(statement))
+
+
+class EnrollmentChanges:
+    """Changes enrollments. Each change is an event; what comes to nothing takes the link with it that waited.
+
+    Args:
+        vault: opens the site's own references.
+        events: records the changes.
+        accounts: tells devices of a link that goes.
+    """
+
+    def __init__(self, vault: Vault, events: Events, accounts: Accounts) -> None:
+        self._vault = vault
+        self._events = events
+        self._accounts = accounts
+
+    def present(self, row: EnrollmentRow, now: datetime) -> Enrollment:
+        """An enrollment as it stands: past its time it is EXPIRED, whether or not that was written."""
+        return rules.at(self._read(row), now)
+
+    def begin(self, session: Session, now: datetime, row: EnrollmentRow) -> Enrollment:
+        """Write a new enrollment."""
+        enrollment = self._read(row)
+        session.add(row)
+        self._record(session, now, row, enrollment)
+        return enrollment
+
+    def move(
+        self,
+        session: Session,
+        now: datetime,
+        row: EnrollmentRow,
+        *states: EnrollmentState,
+        authy_id: str = "",
+        key: SiteKey | None = None,
+    ) -> Enrollment:
+        """Bring an enrollment to its next state, and the next.
+
+        Args:
+            session: of the work, in which the row is locked.
+            now: the time.
+            row: of the enrollment.
+            states: in order.
+            authy_id: with COMPLETED, of the user.
+            key: with COMPLETED, the key that came with it.
+
+        Raises:
+            WrongState: a move is not legal; nothing was written.
+        """
+        steps = [self._read(row)]
+        for state in states:
+            done = state is EnrollmentState.COMPLETED
+            steps.append(
+                rules.move(
+                    steps[-1],
+                    state,
+                    now,
+                    authy_id=authy_id if done else "",
+                    keys=(key,) if done and key else (),
+                )
+            )
+        return self._write(session, now, row, *steps[1:])
+
+    def end(self, session: Session, now: datetime, row: EnrollmentRow, state: EnrollmentState) -> Enrollment:
+        """Bring an open enrollment to nothing: to `state`, or to EXPIRED where its time is over."""
+        present = self.present(row, now)
+        if present.state is EnrollmentState.EXPIRED:
+            return self._write(session, now, row, present)
+        return self.move(session, now, row, state)
+
+    def _read(self, row: EnrollmentRow) -> Enrollment:
+        custom_user_id = self._vault.open(CUSTOM_USER_ID, row.enrollment_id, row.sealed_custom_user_id)
+        keys: tuple[SiteKey, ...] = ()
+        if row.state == EnrollmentState.COMPLETED and row.point is not None:
+            keys = (SiteKey(thumbprint(row.point), jwk(row.point), row.update_time),)
+        return Enrollment(
+            enrollment_id=row.enrollment_id,
+            custom_user_id=custom_user_id.decode(),
+            method=EnrollmentMethod(row.method),
+            state=EnrollmentState(row.state),
+            authy_id=row.authy_id,
+            create_time=row.create_time,
+            update_time=row.update_time,
+            expire_time=row.expire_time,
+            revision=row.revision,
+            keys=keys,
+        )
+
+    def _write(self, session: Session, now: datetime, row: EnrollmentRow, *steps: Enrollment) -> Enrollment:
+        last = steps[-1]
+        row.state, row.revision, row.update_time = last.state.value, last.revision, last.update_time
+        row.authy_id = last.authy_id
+        session.add(row)
+        self._record(session, now, row, *steps)
+        if last.state in rules.TERMINAL and last.state is not EnrollmentState.COMPLETED:
+            self._drop_link(session, now, row)
+        return last
+
+    def _record(self, session: Session, now: datetime, row: EnrollmentRow, *steps: Enrollment) -> None:
+        events = [
+            NewEvent(
+                type=event_type(each),
+                subject_id=each.enrollment_id,
+                application_id=row.application_id,
+                revision=each.revision,
+                body=each,
+            )
+            for each in steps
+        ]
+        self._events.record(session, now, *events)
+
+    def _drop_link(self, session: Session, now: datetime, row: EnrollmentRow) -> None:
+        link = session.get(LinkRow, row.site_id) if row.site_id else None
+        if link is None or link.state != "AWAITING":
+            return
+        session.delete(link)
+        if link.account_id is not None:
+            self._accounts.changed(session, now, link.account_id, sites=True)

@@ -1,0 +1,91 @@
+"""Owns the codes that prove a number, and what the one who used a code was answered."""
+
+from dataclasses import replace
+from datetime import datetime
+
+from pydantic import TypeAdapter
+from sqlalchemy import update
+from sqlmodel import Session, col
+
+from authy_grpc.domain.account import Registration
+from authy_grpc.domain.phone import ANSWERED_FOR, PhonePurpose
+from authy_grpc.store.tables import PhoneVerificationRow
+from authy_grpc.store.vault import Vault
+
+_NUMBER = "phone_verification.number"
+_CODE = "phone_verification.code"
+_ANSWER = "phone_verification.answer"
+_POINT_BYTES = 65
+_REGISTRATION = TypeAdapter(Registration)
+
+
+def add(
+    session: Session,
+    vault: Vault,
+    verification_id: str,
+    *,
+    number: str,
+    purpose: PhonePurpose,
+    code: str,
+    now: datetime,
+    expire_time: datetime,
+) -> None:
+    """Keep a code that goes out."""
+    session.add(
+        PhoneVerificationRow(
+            verification_id=verification_id,
+            sealed_number=vault.seal(_NUMBER, verification_id, number.encode()),
+            number_digest=vault.digest("number", number.encode()),
+            purpose=purpose.value,
+            sealed_code=vault.seal(_CODE, verification_id, code.encode()),
+            create_time=now,
+            expire_time=expire_time,
+        )
+    )
+
+
+def find(session: Session, verification_id: str) -> PhoneVerificationRow | None:
+    """A verification, locked, or None."""
+    return session.get(PhoneVerificationRow, verification_id, with_for_update=True)
+
+
+def number(vault: Vault, row: PhoneVerificationRow) -> str:
+    """The number that it proves."""
+    return vault.open(_NUMBER, row.verification_id, row.sealed_number).decode()
+
+
+def code(vault: Vault, row: PhoneVerificationRow) -> str:
+    """The code that went out."""
+    return vault.open(_CODE, row.verification_id, row.sealed_code).decode()
+
+
+def use(row: PhoneVerificationRow, vault: Vault, request: bytes, answer: Registration, now: datetime) -> None:
+    """Note that the code is used up, by which call, and what that was answered."""
+    row.request_hash = vault.digest("request", request)
+    row.device_id = answer.device.device_id
+    row.use_time = now
+    # Bytes have no place in JSON: the key, whose length is known, stands before it.
+    text = _REGISTRATION.dump_json(replace(answer, server_agreement_key=b""))
+    row.sealed_answer = vault.seal(_ANSWER, row.verification_id, answer.server_agreement_key + text)
+
+
+def answer(vault: Vault, row: PhoneVerificationRow) -> Registration | None:
+    """What the call that used the code was answered; None where it was forgotten."""
+    if row.sealed_answer is None:
+        return None
+    kept = vault.open(_ANSWER, row.verification_id, row.sealed_answer)
+    registration = _REGISTRATION.validate_json(kept[_POINT_BYTES:])
+    return replace(registration, server_agreement_key=kept[:_POINT_BYTES])
+
+
+def forget_answers(session: Session, now: datetime) -> int:
+    """Drop answers that are not given again: they hold recovery codes. Answers how many."""
+    forget = (
+        update(PhoneVerificationRow)
+        .where(
+            col(PhoneVerificationRow.use_time) < now - ANSWERED_FOR,
+            col(PhoneVerificationRow.sealed_answer).is_not(None),
+        )
+        .values(sealed_answer=None)
+    )
+    return session.connection().execute(forget).rowcount

@@ -1,0 +1,158 @@
+"""Owns how links and their keys are kept and found for the devices of an account."""
+
+from datetime import datetime
+
+from sqlmodel import Session, col, select
+
+from authy_grpc.domain.errors import BadCredential, BadSignature, DeviceHeld, NotFound
+from authy_grpc.domain.keys import thumbprint
+from authy_grpc.domain.site import Site
+from authy_grpc.store.tables import (
+    AccountRow,
+    ApplicationRow,
+    DeviceRow,
+    EnrollmentRow,
+    LinkRow,
+    SiteKeyRow,
+    SpentKeyRow,
+)
+from authy_grpc.store.vault import Vault
+
+LABEL = "link.label"
+
+
+def lock_account(session: Session, account_id: str) -> AccountRow | None:
+    """The account, locked: what changes its links and devices goes one after another."""
+    return session.get(AccountRow, account_id, with_for_update=True)
+
+
+def acting_device(session: Session, device_id: str) -> DeviceRow:
+    """The device that asks, as it is now: what is remembered of its token may be a second old.
+
+    Raises:
+        BadCredential: it was put out.
+        DeviceHeld: it waits to be let in.
+    """
+    row = session.get(DeviceRow, device_id)
+    if row is None or row.state == "REVOKED":
+        raise BadCredential
+    if row.state == "HELD":
+        raise DeviceHeld
+    return row
+
+
+def find(session: Session, account_id: str, site_id: str, now: datetime, *, lock: bool = False) -> LinkRow:
+    """A link of an account that has not ended.
+
+    Raises:
+        NotFound: there is none, it is another account's, or the time for its first code is over.
+    """
+    statement = select(LinkRow).where(
+        LinkRow.site_id == site_id,
+        LinkRow.account_id == account_id,
+        col(LinkRow.state).in_(("AWAITING", "ACTIVE")),
+    )
+    row = session.exec(statement.with_for_update() if lock else statement).first()
+    if row is None or (row.state == "AWAITING" and site_id not in _awaiting(session, account_id, now)):
+        raise NotFound
+    return row
+
+
+def lock_link(session: Session, site_id: str) -> LinkRow | None:
+    """A link, locked, or None."""
+    return session.get(LinkRow, site_id, with_for_update=True)
+
+
+def active_key(session: Session, site_id: str, device_id: str) -> SiteKeyRow | None:
+    """The key that a device has for a link, or None."""
+    statement = select(SiteKeyRow).where(
+        SiteKeyRow.site_id == site_id, SiteKeyRow.device_id == device_id, SiteKeyRow.state == "ACTIVE"
+    )
+    return session.exec(statement).first()
+
+
+def check_unseen(session: Session, device: DeviceRow, point: bytes) -> None:
+    """Ask whether a key was never seen before: not a key of any link, nor of a device.
+
+    Raises:
+        BadSignature: it was.
+    """
+    own = (device.signing_key, device.agreement_key, device.server_agreement_key)
+    if point in own or session.get(SpentKeyRow, thumbprint(point)) is not None:
+        raise BadSignature
+
+
+def spend(session: Session, point: bytes) -> None:
+    """Have a key refused wherever it is brought again."""
+    session.add(SpentKeyRow(thumbprint=thumbprint(point)))
+
+
+def listed(session: Session, vault: Vault, account_id: str, device_id: str, now: datetime) -> list[Site]:
+    """The links of an account as one of its devices sees them, oldest first."""
+    statement = (
+        select(LinkRow, ApplicationRow)
+        .join(ApplicationRow, col(ApplicationRow.application_id) == col(LinkRow.application_id))
+        .where(LinkRow.account_id == account_id, col(LinkRow.state).in_(("AWAITING", "ACTIVE")))
+        .order_by(col(LinkRow.create_time), col(LinkRow.site_id))
+    )
+    awaiting = _awaiting(session, account_id, now)
+    keyed = _keyed(session, device_id) | {site_id for site_id, by in awaiting.items() if by == device_id}
+    return [
+        site(vault, link, application, has_key=link.site_id in keyed)
+        for link, application in session.exec(statement)
+        if link.state == "ACTIVE" or link.site_id in awaiting
+    ]
+
+
+def one(session: Session, vault: Vault, link: LinkRow, device_id: str, now: datetime) -> Site:
+    """A link as a device sees it, by what is in the store."""
+    application = session.get_one(ApplicationRow, link.application_id)
+    accepted = _awaiting(session, link.account_id or "", now).get(link.site_id) == device_id
+    has_key = accepted or active_key(session, link.site_id, device_id) is not None
+    return site(vault, link, application, has_key=has_key)
+
+
+def site(vault: Vault, link: LinkRow, application: ApplicationRow, *, has_key: bool) -> Site:
+    """A link as its owner sees it."""
+    label = b"" if link.sealed_label is None else vault.open(LABEL, link.site_id, link.sealed_label)
+    return Site(
+        site_id=link.site_id,
+        name=application.name,
+        logo_id=application.logo_id,
+        code_digits=application.code_digits,
+        code_period_seconds=application.code_period_seconds,
+        create_time=link.create_time,
+        last_use_time=link.last_use_time,
+        has_key=has_key,
+        label=label.decode(),
+        awaiting_code=link.state == "AWAITING",
+    )
+
+
+def logo(session: Session, logo_id: str) -> bytes:
+    """The logo of any site, by an id that nobody guesses.
+
+    Raises:
+        NotFound: there is none.
+    """
+    found = session.exec(select(ApplicationRow.logo).where(ApplicationRow.logo_id == logo_id)).first()
+    if not found or not logo_id:
+        raise NotFound
+    return found
+
+
+def _awaiting(session: Session, account_id: str, now: datetime) -> dict[str, str | None]:
+    """The links for which a site still asks for a first code, and the devices whose code it is."""
+    statement = select(EnrollmentRow.site_id, EnrollmentRow.device_id).where(
+        EnrollmentRow.account_id == account_id,
+        EnrollmentRow.state == "AWAITING_CODE",
+        EnrollmentRow.expire_time > now,
+    )
+    return {site_id: device_id for site_id, device_id in session.exec(statement) if site_id is not None}
+
+
+def _keyed(session: Session, device_id: str) -> set[str]:
+    statement = select(SiteKeyRow.site_id).where(
+        SiteKeyRow.device_id == device_id, SiteKeyRow.state == "ACTIVE"
+    )
+    return set(session.exec(statement))

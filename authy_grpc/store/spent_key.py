@@ -1,0 +1,16 @@
+"""Owns that a public key is brought once: by one device, for one purpose, ever."""
+
+from sqlmodel import Session, col, select
+
+from authy_grpc.store.tables import SpentKeyRow
+
+
+def seen(session: Session, *thumbprints: str) -> bool:
+    """Whether one of these keys was brought before."""
+    statement = select(SpentKeyRow.thumbprint).where(col(SpentKeyRow.thumbprint).in_(thumbprints))
+    return session.exec(statement.limit(1)).first() is not None
+
+
+def spend(session: Session, *thumbprints: str) -> None:
+    """Remember keys for ever. Of two works that bring one at once, the second fails and is run again."""
+    session.add_all([SpentKeyRow(thumbprint=each) for each in thumbprints])

@@ -1,0 +1,105 @@
+"""Owns how the users of a site are made, listed and removed. What a site sees of one is in `link.py`."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from sqlalchemy import delete, literal, tuple_
+from sqlmodel import Session, col, select
+
+from authy_grpc.domain.ids import new_authy_id
+from authy_grpc.store.columns import Moment, from_millis, to_millis
+from authy_grpc.store.link import CUSTOM_USER_ID, subject
+from authy_grpc.store.tables import (
+    AccountRow,
+    BackupCodeRow,
+    EnrollmentRow,
+    LinkRow,
+    SentCodeRow,
+    SiteKeyRow,
+    SpentAuthyIdRow,
+    TellingRow,
+    TextRow,
+)
+from authy_grpc.store.vault import Vault
+
+
+def awaiting_link(
+    vault: Vault,
+    enrollment: EnrollmentRow,
+    custom_user_id: str,
+    site_id: str,
+    now: datetime,
+    *,
+    sealed_seed: bytes | None = None,
+) -> LinkRow:
+    """The link that an enrollment makes: no user of the site yet.
+
+    Args:
+        vault: seals the site's own reference.
+        enrollment: with the account that holds it, if any.
+        custom_user_id: the site's own reference.
+        site_id: of the new link.
+        now: the time.
+        sealed_seed: of GENERIC_TOTP.
+    """
+    digests = vault.digests("custom_user_id", subject(enrollment.application_id, custom_user_id))
+    return LinkRow(
+        site_id=site_id,
+        application_id=enrollment.application_id,
+        account_id=enrollment.account_id,
+        sealed_custom_user_id=vault.seal(CUSTOM_USER_ID, site_id, custom_user_id.encode()),
+        custom_user_digest=digests[0],
+        custom_user_digest_next=digests[1] if len(digests) > 1 else None,
+        state="AWAITING",
+        sealed_seed=sealed_seed,
+        create_time=now,
+    )
+
+
+def activate(session: Session, link: LinkRow, now: datetime, random: Callable[[int], bytes]) -> None:
+    """Make a link that waited a user, with an authy_id of its own."""
+    if link.account_id is not None:
+        account = session.get_one(AccountRow, link.account_id)
+        link.phone_codes = account.phone_codes and account.sealed_number is not None
+    link.authy_id = _unspent(session, link.application_id, random)
+    link.state, link.create_time = "ACTIVE", now
+    session.add(SpentAuthyIdRow(application_id=link.application_id, authy_id=link.authy_id))
+    session.add(link)
+
+
+def listed(session: Session, application_id: str, after: str, limit: int) -> list[LinkRow]:
+    """The users of a site, oldest first.
+
+    Args:
+        session: of a read.
+        application_id: whose.
+        after: the `sort_key` to go on after; empty for the beginning.
+        limit: at most so many.
+    """
+    order = (col(LinkRow.create_time), col(LinkRow.site_id))
+    statement = select(LinkRow).where(LinkRow.application_id == application_id, LinkRow.state != "AWAITING")
+    if after:
+        millis, _, site_id = after.partition(" ")
+        statement = statement.where(tuple_(*order) > tuple_(literal(from_millis(int(millis)), Moment()), site_id))
+    return list(session.exec(statement.order_by(*order).limit(limit)))
+
+
+def sort_key(link: LinkRow) -> str:
+    """Where a user stands in the list."""
+    return f"{to_millis(link.create_time)} {link.site_id}"
+
+
+def remove(session: Session, link: LinkRow) -> None:
+    """Remove a link with all that is its own. The thumbprints of its keys and its authy_id stay spent."""
+    session.flush()
+    for table in (SentCodeRow, BackupCodeRow, TellingRow, TextRow, SiteKeyRow):
+        session.connection().execute(delete(table).where(col(table.site_id) == link.site_id))
+    session.delete(link)
+    session.flush()
+
+
+def _unspent(session: Session, application_id: str, random: Callable[[int], bytes]) -> str:
+    while True:
+        authy_id = new_authy_id(random)
+        if session.get(SpentAuthyIdRow, (application_id, authy_id)) is None:
+            return authy_id

@@ -1,0 +1,195 @@
+"""How the server starts, tells of itself and stops."""
+
+import asyncio
+import datetime as dt
+import ipaddress
+import urllib.request
+from datetime import timedelta
+from typing import Any
+
+import grpc
+import grpc.aio
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from google.protobuf.message import Message
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from prometheus_client import CollectorRegistry, Counter
+
+from authy_grpc.server import Service, Tls, serve_metrics
+from authy_grpc.v1 import application_pb2, application_pb2_grpc
+
+NAME = "authy_grpc.v1.ApplicationService"
+BEARER = (("authorization", "Bearer op_1"),)
+
+
+class Applications(application_pb2_grpc.ApplicationServiceServicer):
+    """Answers at once, or when it is released."""
+
+    def __init__(self) -> None:
+        self.entered = asyncio.Event()
+        self.released = asyncio.Event()
+
+    async def GetApplication(self, request: Message, context: Any) -> Any:
+        return application_pb2.GetApplicationResponse()
+
+    async def ListApplications(self, request: Message, context: Any) -> Any:
+        self.entered.set()
+        await self.released.wait()
+        return application_pb2.ListApplicationsResponse()
+
+
+def partly(kind: Any, *arguments: Any) -> Any:
+    """A servicer that has some of its methods."""
+    return kind(*arguments)
+
+
+def service(servicer: Applications) -> Service:
+    return Service(NAME, servicer, application_pb2_grpc.add_ApplicationServiceServicer_to_server)
+
+
+async def test_health_checks_lists_and_watches(transport: Any, failure: Any) -> None:
+    async with transport(service(partly(Applications))) as world:
+        stub: Any = health_pb2_grpc.HealthStub(world.channel)
+        serving, stopped = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+        for name in ("", NAME):
+            assert (await stub.Check(health_pb2.HealthCheckRequest(service=name))).status == serving
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.Check(health_pb2.HealthCheckRequest(service="nobody"))
+        assert caught.value.code() is grpc.StatusCode.NOT_FOUND
+        messages: Any = health_pb2
+        listed = await stub.List(messages.HealthListRequest())
+        assert {name: status.status for name, status in listed.statuses.items()} == {
+            "": serving,
+            NAME: serving,
+        }
+        watch = stub.Watch(health_pb2.HealthCheckRequest(service=NAME))
+        assert (await watch.read()).status == serving
+        await world.server.stop()
+        assert (await watch.read()).status == stopped
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await watch.read()
+        assert failure(caught.value).reason == "DRAINING"
+
+
+async def _services(channel: grpc.aio.Channel) -> set[str]:
+    request = reflection_pb2.ServerReflectionRequest(list_services="")
+    stub: Any = reflection_pb2_grpc.ServerReflectionStub
+    call = stub(channel).ServerReflectionInfo(iter([request]))
+    answers = [answer async for answer in call]
+    return {entry.name for answer in answers for entry in answer.list_services_response.service}
+
+
+async def test_reflection_lists_the_services_and_can_be_switched_off(transport: Any) -> None:
+    async with transport(service(partly(Applications))) as world:
+        assert await _services(world.channel) == {
+            NAME,
+            "grpc.health.v1.Health",
+            "grpc.reflection.v1alpha.ServerReflection",
+        }
+    async with transport(service(partly(Applications)), reflects=False) as world:
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await _services(world.channel)
+        assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_a_stop_lets_an_accepted_call_finish(transport: Any) -> None:
+    servicer = partly(Applications)
+    async with transport(service(servicer)) as world:
+        stub: Any = application_pb2_grpc.ApplicationServiceStub(world.channel)
+        call = asyncio.ensure_future(
+            stub.ListApplications(application_pb2.ListApplicationsRequest(), metadata=BEARER)
+        )
+        await servicer.entered.wait()
+        stop = asyncio.create_task(world.server.stop())
+        await asyncio.sleep(0)
+        assert not stop.done()
+        servicer.released.set()
+        assert await call == application_pb2.ListApplicationsResponse()
+        await stop
+        await world.server.wait()
+
+
+async def test_a_second_stop_is_at_once(transport: Any) -> None:
+    servicer = partly(Applications)
+    async with transport(service(servicer), grace=timedelta(hours=1)) as world:
+        stub: Any = application_pb2_grpc.ApplicationServiceStub(world.channel)
+        call = asyncio.ensure_future(
+            stub.ListApplications(application_pb2.ListApplicationsRequest(), metadata=BEARER)
+        )
+        await servicer.entered.wait()
+        first = asyncio.create_task(world.server.stop())
+        await asyncio.sleep(0)
+        async with asyncio.timeout(5):
+            await world.server.stop(now=True)
+            await first
+        with pytest.raises(grpc.aio.AioRpcError):
+            await call
+    assert world.lines[-1]["code"] == "CANCELLED"
+
+
+async def test_a_taken_port_is_refused(transport: Any) -> None:
+    async with transport(service(partly(Applications))) as world:
+        with pytest.raises(OSError, match=f"127.0.0.1:{world.port}"):
+            async with transport(service(partly(Applications)), listen=f"127.0.0.1:{world.port}"):
+                pass
+
+
+async def test_a_unix_socket(transport: Any, tmp_path: Any) -> None:
+    async with transport(service(partly(Applications)), listen=f"unix:{tmp_path}/s") as world:
+        stub: Any = application_pb2_grpc.ApplicationServiceStub(world.channel)
+        request = application_pb2.GetApplicationRequest(application_id="app_1")
+        assert await stub.GetApplication(request, metadata=BEARER)
+
+
+async def test_metrics_are_served_as_text() -> None:
+    registry = CollectorRegistry()
+    Counter("things", "Things.", registry=registry).inc()
+    port, stop = serve_metrics("127.0.0.1:0", registry)
+    try:
+        with await asyncio.to_thread(urllib.request.urlopen, f"http://127.0.0.1:{port}/metrics") as answer:
+            assert b"things_total 1.0" in answer.read()
+    finally:
+        stop()
+
+
+def certificate() -> tuple[bytes, bytes]:
+    """A certificate of 127.0.0.1 that signs itself, and its key."""
+    key, name = ec.generate_private_key(ec.SECP256R1()), x509.Name([])
+    begin = dt.datetime(2020, 1, 1, tzinfo=dt.UTC)
+    built = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(begin)
+        .not_valid_after(begin + timedelta(days=36500))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .add_extension(
+            x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False
+        )
+        .sign(key, hashes.SHA256())
+    )
+    pem, form = serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8
+    return built.public_bytes(pem), key.private_bytes(pem, form, serialization.NoEncryption())
+
+
+@pytest.mark.parametrize("asks", [False, True])
+async def test_tls(transport: Any, asks: bool) -> None:
+    shown, key = certificate()
+    tls = Tls(certificate=shown, key=key, client_ca=shown if asks else None)
+    assert key.decode() not in repr(tls) and repr(key) not in repr(tls)
+    async with transport(service(partly(Applications)), tls=tls) as world:
+
+        async def call(credentials: grpc.ChannelCredentials) -> Any:
+            async with grpc.aio.secure_channel(f"127.0.0.1:{world.port}", credentials) as channel:
+                stub: Any = application_pb2_grpc.ApplicationServiceStub(channel)
+                request = application_pb2.GetApplicationRequest(application_id="app_1")
+                return await stub.GetApplication(request, metadata=BEARER, timeout=10)
+
+        known = grpc.ssl_channel_credentials(shown, key, shown)
+        assert await call(known) == application_pb2.GetApplicationResponse()
+        if asks:
+            with pytest.raises(grpc.aio.AioRpcError):
+                await call(grpc.ssl_channel_credentials(shown))
+        else:
+            assert await call(grpc.ssl_channel_credentials(shown)) is not None
