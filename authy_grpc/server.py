@@ -23,7 +23,8 @@ _MAX_STREAM_AGE = timedelta(minutes=33)
 _SERVING = health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.SERVING)
 _NOT_SERVING = health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.NOT_SERVING)
 _UNKNOWN = health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.SERVICE_UNKNOWN)
-_CLEAN_UP_SECONDS = 2.0
+_LAST_SECONDS = 1.0
+_MOMENT_SECONDS, _MOMENTS = 0.05, 20
 OPTIONS: tuple[tuple[str, int], ...] = (
     # Between a soft and a hard limit grpc refuses at random: one limit.
     ("grpc.max_metadata_size", 16 * 1024),
@@ -182,11 +183,28 @@ class Server:
         if self._server is None:
             return
         self._health.stop()
+        self._chain.close()
         await self._streams.drain()
-        await self._server.stop(None if now else self._grace)
+        # A server that is told to stop cancels calls on their way in, which no client takes for a reason to
+        # try again: so they are refused by ourselves for as long as others finish.
+        if not now:
+            await self._idle(self._grace)
+            await self._quiet()
+        await self._server.stop(None if now else _LAST_SECONDS)
         # grpc does not wait for handlers that it has cancelled, and they still use what is closed next.
+        await self._idle(_LAST_SECONDS)
+
+    async def _quiet(self) -> None:
+        """Wait until no call has come for a moment; not for ever, since some callers never tire."""
+        for _ in range(_MOMENTS):
+            before = self._chain.late
+            await asyncio.sleep(_MOMENT_SECONDS)
+            if self._chain.late == before:
+                return
+
+    async def _idle(self, seconds: float) -> None:
         with suppress(TimeoutError):
-            async with asyncio.timeout(_CLEAN_UP_SECONDS):
+            async with asyncio.timeout(seconds):
                 await self._chain.idle()
 
     async def wait(self) -> None:

@@ -46,7 +46,7 @@ _BODIES = {
 
 def body(purpose: PhonePurpose, code: str) -> str:
     """Writes the message that brings a code: it says what the code is for, and nothing of an account."""
-    return f"{_BODIES[purpose].format(code=code)} Share it with nobody: whoever asks you for it is a fraud."
+    return f"{_BODIES[purpose].format(code=code)} Enter it there alone, and share it with nobody."
 
 
 def may_guess(failures: int, expire_time: datetime, now: datetime) -> bool:

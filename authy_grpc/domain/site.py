@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from authy_grpc.domain import keys
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
@@ -41,3 +43,37 @@ class Site:
     has_key: bool
     label: str = field(default="", repr=False)
     awaiting_code: bool
+
+
+@dataclass(frozen=True, slots=True)
+class NewKey:
+    """A key that a device brings for one link.
+
+    Attributes:
+        point: its public half, an uncompressed point.
+        proof: by the key itself, over `keys.site_key_message`.
+        signature: by the device's signing key, over the same.
+    """
+
+    point: bytes
+    proof: bytes = field(repr=False)
+    signature: bytes = field(repr=False)
+
+    def check(self, device_id: str, signing_key: bytes, name: str) -> str:
+        """Check that a device holds it.
+
+        Args:
+            device_id: of the device.
+            signing_key: the device's, an uncompressed point.
+            name: the bare token or the site_id.
+
+        Returns:
+            Its thumbprint.
+
+        Raises:
+            BadSignature: the device does not.
+        """
+        message = keys.site_key_message(device_id, name, self.point)
+        keys.verify(self.point, message, self.proof)
+        keys.verify(signing_key, message, self.signature)
+        return keys.thumbprint(self.point)

@@ -74,6 +74,7 @@ class Codes:
         steps: new `last_step` of a seed, by its `key_id`.
         touched: actions whose sent code has changed.
         spent: digests of backup codes that are used.
+        taken_by: `key_id` of the seed that made the code checked last; None where it took none.
     """
 
     digits: int
@@ -85,6 +86,7 @@ class Codes:
     steps: dict[str, int] = field(default_factory=dict)
     touched: set[str] = field(default_factory=set)
     spent: set[bytes] = field(default_factory=set)
+    taken_by: str | None = None
 
     def check(self, code: str, action: str, now: datetime) -> Checked:
         """Checks a code against soft tokens and the code sent for an action.
@@ -100,6 +102,7 @@ class Codes:
         Raises:
             UserLocked: wrong codes have locked the user: this one was not looked at.
         """
+        self.taken_by = None
         check_guesses(self.guesses, now)
         result, factor = self._worth(normalize(code), action, now)
         if result is CodeResult.ACCEPTED:
@@ -116,6 +119,7 @@ class Codes:
             digests: of the code, by each key that one may be kept by.
             now: aware.
         """
+        self.taken_by = None
         for digest in digests:
             if digest in self.backup:
                 self.backup.discard(digest)
@@ -150,3 +154,4 @@ class Codes:
             if seed.key_id == token.key_id and token.step is not None:
                 self.seeds[index] = replace(seed, last_step=token.step)
                 self.steps[seed.key_id] = token.step
+                self.taken_by = seed.key_id

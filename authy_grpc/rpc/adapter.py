@@ -12,7 +12,7 @@ import grpc
 import grpc.aio
 from google.protobuf.message import DecodeError, Message
 
-from authy_grpc.domain.errors import BadField
+from authy_grpc.domain.errors import BadField, Draining
 from authy_grpc.service.caller import Caller, Nobody
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -101,11 +101,16 @@ class Chain(grpc.aio.ServerInterceptor):
 
     Args:
         concerns: the outermost first.
+
+    Attributes:
+        late: how many calls came after `close`.
     """
 
     def __init__(self, *concerns: Concern) -> None:
         self._concerns = concerns
         self._wrapped: dict[str, Handler] = {}
+        self.late = 0
+        self._closed = False
         self._active = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -135,6 +140,8 @@ class Chain(grpc.aio.ServerInterceptor):
             raise TypeError(f"{method} has no message types")
 
         async def answer(call: Call) -> Any:
+            if self._closed and call.caller is not None:
+                raise Draining
             response = await behavior(call.request, call.context)
             return None if streams else encode(response)
 
@@ -143,10 +150,14 @@ class Chain(grpc.aio.ServerInterceptor):
             run = _around(concern, run)
 
         async def enter(raw: bytes, context: Context) -> Any:
+            call = Call(method, context, raw, decode, streams)
+            if self._closed:
+                self.late += 1
+                return await run(call)
             self._active += 1
             self._idle.clear()
             try:
-                return await run(Call(method, context, raw, decode, streams))
+                return await run(call)
             finally:
                 self._active -= 1
                 if self._active == 0:
@@ -156,6 +167,10 @@ class Chain(grpc.aio.ServerInterceptor):
             return grpc.unary_stream_rpc_method_handler(enter, None, encode)
         return grpc.unary_unary_rpc_method_handler(enter, None, None)
 
+    def close(self) -> None:
+        """Refuse calls that come from now on with DRAINING; health, which knows no caller, goes on."""
+        self._closed = True
+
     async def idle(self) -> None:
-        """Wait until no call is running, its clean-up included."""
+        """Wait until every call that was accepted has ended, its clean-up included."""
         await self._idle.wait()

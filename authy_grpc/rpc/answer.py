@@ -19,7 +19,9 @@ class AnswerCalls(AuthenticatorServiceServicer):
         self._inbox = inbox
         self._streams = streams
 
-    async def WatchInbox(self, request: pb.WatchInboxRequest, context: Context) -> None:
+    async def WatchInbox(  # type: ignore[override]
+        self, request: pb.WatchInboxRequest, context: Context
+    ) -> None:
         await self._streams.relay(context, self._inbox.watch(auth.device()), _state)
 
     async def RespondApproval(

@@ -29,7 +29,9 @@ class ApprovalServicer(ApprovalServiceServicer):
         asked = await self._approvals.get(auth.site(), request.approval_id)
         return pb.GetApprovalResponse(approval=_approval(asked))
 
-    async def WatchApproval(self, request: pb.WatchApprovalRequest, context: Context) -> None:
+    async def WatchApproval(  # type: ignore[override]
+        self, request: pb.WatchApprovalRequest, context: Context
+    ) -> None:
         states = self._approvals.watch(auth.site(), request.approval_id, request.after_revision)
         await self._streams.relay(
             context, states, lambda asked: pb.WatchApprovalResponse(approval=_approval(asked))

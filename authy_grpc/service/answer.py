@@ -20,10 +20,11 @@ from authy_grpc.domain.errors import BadSignature, NotFound, WrongState
 from authy_grpc.domain.receipts import Decision, Question, Receipt, Signed
 from authy_grpc.service.caller import Device
 from authy_grpc.service.ending import Endings
+from authy_grpc.store import account as accounts
 from authy_grpc.store import approval as store
+from authy_grpc.store import device as devices
 from authy_grpc.store.database import Database, Session
-from authy_grpc.store.device import name_of
-from authy_grpc.store.tables import AccountRow, ApprovalRow, DeviceRow, LinkRow
+from authy_grpc.store.tables import ApprovalRow, LinkRow
 from authy_grpc.store.vault import Vault
 
 
@@ -110,16 +111,17 @@ class Answers:
 
     def _answer(self, session: Session, caller: Device, approval_id: str, verified: _Verified) -> Answered:
         now = self._clock()
-        account = session.get(AccountRow, caller.account_id, with_for_update=True)
+        accounts.find(session, caller.account_id, lock=True)
         link = session.get(LinkRow, verified.site_id, with_for_update=True)
         row = store.locked(session, approval_id)
-        if account is None or link is None or row is None:
+        if link is None or row is None:
             raise NotFound
         if link.state != "ACTIVE" or link.account_id != caller.account_id:
             raise NotFound
         kid = verified.signed.receipt.kid
         if store.answering_key(session, link.site_id, caller.device_id, kid, lock=True) is None:
             raise BadSignature
+        device = devices.acting(session, caller.device_id)
         answers = store.answers(row)
         if verified.digest in answers:
             state, left = answers[verified.digest]
@@ -134,8 +136,7 @@ class Answers:
         answers[verified.digest] = (answered.state.value, answered.attempts_remaining)
         store.keep_answers(session, row, answers)
         if after.state in TERMINAL:
-            device = session.get_one(DeviceRow, caller.device_id)
-            name = name_of(self._vault, device)
+            name = devices.name(self._vault, device)
             self._endings.end(session, now, link, row, after, device_name=name)
         return answered
 

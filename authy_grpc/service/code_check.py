@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 
 from pydantic import TypeAdapter
 
@@ -19,12 +20,12 @@ from authy_grpc.store.logins import Logins
 from authy_grpc.store.once import Request
 from authy_grpc.store.sent_code import SentCodes
 from authy_grpc.store.vault import Vault
-from authy_grpc.store.verification import LinkState, LinkStates, Name
+from authy_grpc.store.verification import GENERIC, LinkState, LinkStates, Name
 
 _ANSWERS_KEPT = timedelta(minutes=10)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Attempt:
     """One VerifyCode.
 
@@ -44,6 +45,11 @@ class Attempt:
         """What names the link."""
         return self.application_id, self.authy_id
 
+    @cached_property
+    def is_backup_code(self) -> bool:
+        """Whether it has the shape of one."""
+        return is_backup_shape(self.code)
+
 
 @dataclass(slots=True)
 class _Batch:
@@ -53,7 +59,7 @@ class _Batch:
     links: dict[Name, LinkState]
     answered: Answered[Checked]
     events: list[NewEvent] = field(default_factory=list)
-    accepted: list[tuple[str, str]] = field(default_factory=list)
+    accepted: list[tuple[LinkState, str]] = field(default_factory=list)
 
 
 class CodeChecks:
@@ -97,10 +103,10 @@ class CodeChecks:
         now = self._clock()
         answered = self._answers.read(session, now, ((each.application_id, each.request) for each in attempts))
         found = [(links[each.name], each) for each in attempts if each.name in links]
-        typed = [(link, each) for link, each in found if not is_backup_shape(each.code)]
+        typed = [(link, each) for link, each in found if not each.is_backup_code]
         self._links.read_keys(session, (link for link, _ in typed))
         self._sent.read(session, ((link, each.action) for link, each in typed))
-        self._backup.read(session, (link for link, each in found if is_backup_shape(each.code)))
+        self._backup.read(session, (link for link, each in found if each.is_backup_code))
         return _Batch(now, links, answered)
 
     def _write(self, session: Session, batch: _Batch) -> None:
@@ -120,41 +126,49 @@ class CodeChecks:
             link = batch.links.get(attempt.name)
             if link is None:
                 raise NotFound
+            held_back = link.holds_back(batch.now)
             checked = self._check(link, attempt, batch.now)
         except Refusal as refusal:
             return refusal
         batch.answered.add(attempt.application_id, attempt.request, checked)
-        self._note(batch, link, attempt, checked)
+        if checked.result is CodeResult.ACCEPTED:
+            _accept(batch, link, checked, held_back)
+        else:
+            _reject(batch, link, checked, counted=not attempt.is_backup_code)
         return checked
 
     def _check(self, link: LinkState, attempt: Attempt, now: datetime) -> Checked:
-        if is_backup_shape(attempt.code):
+        if attempt.is_backup_code:
             return link.codes.check_backup(self._backup.digests(link.site_id, attempt.code), now)
         return link.codes.check(attempt.code, attempt.action, now)
 
-    def _note(self, batch: _Batch, link: LinkState, attempt: Attempt, checked: Checked) -> None:
-        if checked.result is CodeResult.ACCEPTED:
-            link.accepted(batch.now)
-            batch.events.append(_event(link, UserEventType.CODE_ACCEPTED, checked.factor, wakes=True))
-            if link.account_id is not None:
-                batch.accepted.append((link.account_id, link.site_name))
-            return
-        reason = checked.result.value.lower()
-        batch.events.append(_event(link, UserEventType.CODE_REJECTED, checked.factor, reason))
-        if checked.result is CodeResult.WRONG and not is_backup_shape(attempt.code):
-            link.changed = True
-            # A wrong code that was looked at and leaves none to try has begun a lock.
-            if checked.attempts_remaining == 0:
-                batch.events.append(_event(link, UserEventType.LOCKED))
+
+def _accept(batch: _Batch, link: LinkState, checked: Checked, held_back: bool) -> None:
+    link.succeeded(batch.now)
+    batch.accepted.append((link, link.codes.taken_by or GENERIC))
+    batch.events.append(_event(link, UserEventType.CODE_ACCEPTED, checked.factor, wakes=True))
+    if held_back:
+        batch.events.append(_event(link, UserEventType.UNLOCKED))
+
+
+def _reject(batch: _Batch, link: LinkState, checked: Checked, *, counted: bool) -> None:
+    reason = checked.result.value.lower()
+    batch.events.append(_event(link, UserEventType.CODE_REJECTED, checked.factor, reason))
+    if checked.result is CodeResult.WRONG and counted:
+        link.changed = True
+        # A wrong code that was looked at and leaves none to try has begun a lock.
+        if checked.attempts_remaining == 0:
+            batch.events.append(_event(link, UserEventType.LOCKED))
 
 
 def _event(
-    link: LinkState, type: UserEventType, factor: Factor | None = None, reason: str = "", *, wakes: bool = False
+    link: LinkState, type: UserEventType, factor: Factor | None = None, reason: str = "", wakes: bool = False
 ) -> NewEvent:
     return NewEvent(
         type=type.value,
         subject_id=link.site_id,
         application_id=link.application_id,
+        # A wrong code is nothing that the owner's devices have to look at.
         account_id=link.account_id if wakes else None,
         body=UserEvent(
             authy_id=link.authy_id, custom_user_id=link.custom_user_id, factor=factor, reason=reason

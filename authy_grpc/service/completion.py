@@ -68,7 +68,7 @@ class Completion:
         *,
         sealed_seed: Callable[[str], bytes] | None = None,
     ) -> LinkRow:
-        """The link that an enrollment is about: the user's own, where the same account holds both, or a new one.
+        """The link that an enrollment is about: the user's own where the same account holds both, else a new one.
 
         Args:
             session: of the work.
@@ -135,7 +135,7 @@ class Completion:
     def _bring_key(
         self, session: Session, now: datetime, row: EnrollmentRow, link: LinkRow, step: int
     ) -> SiteKey:
-        """The device's key takes the place of the one that it had. Codes stay used up: they come from the device."""
+        """The key takes the place of the one that the device had, whose codes stay used up."""
         point, device_id = row.point or b"", row.device_id or ""
         key = SiteKeyRow(
             kid=thumbprint(point),
@@ -151,9 +151,7 @@ class Completion:
             key.last_step = max(step, former.last_step)
             former.state, former.revoke_time = "REVOKED", now
             session.add(former)
-            told = links.event(
-                self._vault, link, UserEventType.DEVICE_REMOVED, key=links.site_key(former)
-            )
+            told = links.event(self._vault, link, UserEventType.DEVICE_REMOVED, key=links.site_key(former))
             self._events.record(session, now, told)
         session.add(key)
         return SiteKey(key.kid, jwk(point), now)

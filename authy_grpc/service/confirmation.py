@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from authy_grpc.domain.codes import normalize
+from authy_grpc.domain.device import DeviceState
 from authy_grpc.domain.enrollment import Enrollment, EnrollmentState
 from authy_grpc.domain.errors import CodeRejected, Refusal, WrongState
 from authy_grpc.domain.event import UserEventType
@@ -11,6 +12,7 @@ from authy_grpc.domain.limits import Guesses, PushGuard, after_wrong, check_gues
 from authy_grpc.domain.totp import Seed, Verdict, evaluate
 from authy_grpc.domain.user import Factor
 from authy_grpc.service.completion import Completion
+from authy_grpc.store import device as devices
 from authy_grpc.store import enrollment as store
 from authy_grpc.store import link as links
 from authy_grpc.store import site as sites
@@ -18,7 +20,7 @@ from authy_grpc.store.application import find
 from authy_grpc.store.database import Session
 from authy_grpc.store.enrollment import EnrollmentChanges
 from authy_grpc.store.events import Events
-from authy_grpc.store.tables import DeviceRow, EnrollmentRow, LinkRow
+from authy_grpc.store.tables import EnrollmentRow, LinkRow
 from authy_grpc.store.vault import Vault
 from authy_grpc.store.verification import SEED
 
@@ -61,22 +63,18 @@ class Confirmation:
         Raises:
             NotFound, WrongState, CodeRejected, UserLocked: nothing was written.
         """
-        holder = store.find(session, application_id, enrollment_id).account_id
-        if holder is not None:
-            sites.lock_account(session, holder)
-        row = store.find(session, application_id, enrollment_id, lock=True)
+        row, link = store.lock_about(session, application_id, enrollment_id)
         present = self._changes.present(row, now)
         code = normalize(typed)
         if present.state is EnrollmentState.COMPLETED and row.confirm_hash in self._hashes(row, code):
             return present
-        link = sites.lock_link(session, row.site_id or "")
         if present.state is not EnrollmentState.AWAITING_CODE or link is None:
             raise WrongState(present.state.value)
         guesses = Guesses(link.failures, link.locked_until)
         check_guesses(guesses, now)
         application = find(session, application_id)
         match = evaluate(
-            self._seeds(session, row, link),
+            self._seeds(session, now, row, link),
             code,
             now,
             digits=application.code_digits,
@@ -122,13 +120,13 @@ class Confirmation:
             told.append(links.event(self._vault, link, UserEventType.LOCKED))
         self._events.record(session, now, *told)
 
-    def _seeds(self, session: Session, row: EnrollmentRow, link: LinkRow) -> list[Seed]:
-        """What may have made the code: the seed in the QR code, or the device that accepted, while it may act."""
+    def _seeds(self, session: Session, now: datetime, row: EnrollmentRow, link: LinkRow) -> list[Seed]:
+        """What makes the code: the seed in the QR code, or the device that accepted while it may act."""
         if link.sealed_seed is not None:
             seed = self._vault.open(SEED, link.site_id, link.sealed_seed)
             return [Seed(link.site_id, seed, link.seed_last_step)]
-        device = session.get(DeviceRow, row.device_id)
-        if device is None or device.state != "ACTIVE" or link.state == "ENDED":
+        device = devices.lock(session, row.device_id or "")
+        if device is None or devices.state(device, now) is not DeviceState.ACTIVE or link.state == "ENDED":
             return []
         former = sites.active_key(session, link.site_id, device.device_id)
         secret = totp_secret(

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from pydantic import TypeAdapter
 
 from authy_grpc.domain.enrollment import INITIAL, TERMINAL, Enrollment, EnrollmentMethod, EnrollmentState
-from authy_grpc.domain.errors import BadField, Refusal, UserExists, WrongState
+from authy_grpc.domain.errors import BadField, Refusal, UserExists
 from authy_grpc.domain.ids import enrollment_token, hash_secret, new_id
 from authy_grpc.domain.qr_text import otpauth_uri, token_uri
 from authy_grpc.service.caller import Site
@@ -233,9 +233,7 @@ class Enrollments:
         application = applications.find(session, caller.application_id)
         # Locked first: one that is being completed has its user by then.
         open_ones = store.open_of(session, self._vault, caller.application_id, draft.custom_user_id)
-        user = links.find_by_custom_user_id(
-            session, self._vault, caller.application_id, draft.custom_user_id
-        )
+        user = links.find_by_custom_user_id(session, self._vault, caller.application_id, draft.custom_user_id)
         if user is not None and not draft.replace_existing:
             raise UserExists
         for row in open_ones:

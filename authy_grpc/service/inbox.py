@@ -4,15 +4,16 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from authy_grpc.domain.errors import BadCredential
+from authy_grpc.domain.device import DeviceState
 from authy_grpc.service.caller import Device
 from authy_grpc.service.signals import Signals
+from authy_grpc.store import account as accounts
 from authy_grpc.store import activity as activities
 from authy_grpc.store import approval, page
+from authy_grpc.store import device as devices
 from authy_grpc.store.activity import Activity
 from authy_grpc.store.approval import Pending
 from authy_grpc.store.database import Database, Session
-from authy_grpc.store.tables import AccountRow, DeviceRow
 from authy_grpc.store.vault import Vault
 
 _CHECKPOINT = timedelta(seconds=30)
@@ -94,11 +95,9 @@ class Inbox:
 
     def _state(self, session: Session, caller: Device) -> InboxState:
         now = self._clock()
-        account = session.get(AccountRow, caller.account_id)
-        device = session.get(DeviceRow, caller.device_id)
-        if account is None or device is None or device.state == "REVOKED":
-            raise BadCredential
-        if device.state == "HELD":
+        account = accounts.find(session, caller.account_id)
+        device = devices.acting(session, caller.device_id)
+        if devices.state(device, now) is DeviceState.HELD:
             return InboxState((), 0, account.devices_revision, 0, now)
         return InboxState(
             approval.pending(session, self._vault, account.account_id, now),

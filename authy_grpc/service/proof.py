@@ -16,6 +16,34 @@ _DECOY = keys.public_point(keys.new_private_key(bytes))
 class Proofs:
     """Checks DeviceProofs."""
 
+    def use(
+        self, session: Session, device_id: str, method: str, proof: Proof, *names: str, now: datetime
+    ) -> DeviceRow:
+        """Check the proof of a device that calls with a token, and use it up.
+
+        It is used up whatever else becomes of the call: from here on a work returns what it refuses.
+
+        Args:
+            session: of the work that the proof is for.
+            device_id: of the device.
+            method: such as `authy_grpc.v1.AccountService/RevokeDevice`.
+            proof: as it came.
+            names: what the request names, as the contract says at each proof.
+            now: the time.
+
+        Returns:
+            The device, locked.
+
+        Raises:
+            BadCredential: as `check`.
+            ClockSkew: as `check`.
+        """
+        device = self.check(session, devices.acting(session, device_id), method, proof, *names, now=now)
+        device.last_proof_millis = proof.time_millis
+        session.add(device)
+        session.flush()
+        return device
+
     def check(
         self,
         session: Session,
@@ -24,11 +52,10 @@ class Proofs:
         proof: Proof,
         *names: str,
         now: datetime,
-    ) -> None:
+    ) -> DeviceRow:
         """Check a proof, and lock the device as it is now.
 
-        The caller then sets the device's `last_proof_millis` to the proof's time, whatever else becomes
-        of the call: from there on it returns what it refuses.
+        The caller then sets the device's `last_proof_millis` to the proof's time.
 
         Args:
             session: of the work that the proof is for.
@@ -37,6 +64,9 @@ class Proofs:
             proof: as it came.
             names: what the request names, as the contract says at each proof.
             now: the time.
+
+        Returns:
+            The device, locked.
 
         Raises:
             BadCredential: the signature is missing or does not verify, or the device is put out.
@@ -53,3 +83,4 @@ class Proofs:
         if present is None or present.state == DeviceState.REVOKED:
             raise BadCredential
         check_proof_time(proof.time_millis, present.last_proof_millis, now)
+        return present

@@ -1,4 +1,4 @@
-"""Owns the drawing of QR codes, which takes too long for the loop: in threads of its own, and only so many at once."""
+"""Owns the drawing of QR codes: too slow for the loop, so in threads of its own, a bounded number at once."""
 
 import asyncio
 import io
@@ -127,5 +127,6 @@ def _text(matrix: list[list[bool]]) -> str:
     light = [False] * len(matrix)
     pairs = zip(matrix[::2], [*matrix[1::2], light], strict=False)
     return "".join(
-        "".join(_HALF_BLOCKS[pair] for pair in zip(upper, lower, strict=True)) + "\n" for upper, lower in pairs
+        "".join(_HALF_BLOCKS[pair] for pair in zip(upper, lower, strict=True)) + "\n"
+        for upper, lower in pairs
     )

@@ -74,9 +74,11 @@ class Sessions:
 
         def work(session: Session) -> NewSession:
             now = self._clock()
-            device = devices.lock(session, device_id)
-            self._proofs.check(session, device, _CREATE, proof, now=now)
-            return self._open(session, device_id, proof, now)
+            known = devices.lock(session, device_id)
+            device = self._proofs.check(session, known, _CREATE, proof, now=now)
+            device.last_proof_millis = proof.time_millis
+            session.add(device)
+            return self._open(session, device_id, now)
 
         return await self._database.write(work, device_id)
 
@@ -89,8 +91,7 @@ class Sessions:
 
         await self._database.write(work, caller.device_id)
 
-    def _open(self, session: Session, device_id: str, proof: Proof, now: datetime) -> NewSession:
-        devices.note_proof(session, device_id, proof)
+    def _open(self, session: Session, device_id: str, now: datetime) -> NewSession:
         for old in sessions.oldest(session, device_id, _MOST - 1):
             session.delete(old)
             self._events.record(session, now, credential.ended(old.session_id))

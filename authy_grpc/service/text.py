@@ -132,7 +132,7 @@ class Texts:
         except Unreachable as error:
             self._log.warning("carrier_unreachable", attempt=text.attempts, exc_info=error)
             return UNREACHABLE
-        except Exception as error:  # noqa: BLE001
+        except Exception as error:
             # It may have gone: the same code once more does no harm.
             self._log.error("carrier_failed", attempt=text.attempts, exc_info=error)
             return UNKNOWN

@@ -1,4 +1,4 @@
-"""Owns how accounts are found, and how a change of one reaches its devices: revisions, activity, a wake-up."""
+"""Owns how accounts are kept, and how a change of one reaches its devices: revisions, activity, a wake-up."""
 
 import json
 from collections.abc import Callable

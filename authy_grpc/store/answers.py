@@ -1,4 +1,4 @@
-"""Owns what a batch of calls with a `request_id` was answered: what `once.py` does, for many calls at once."""
+"""Owns what a batch of calls with a `request_id` was answered: what `once.py` does, for many at once."""
 
 from collections.abc import Iterable
 from datetime import datetime, timedelta

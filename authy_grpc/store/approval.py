@@ -106,7 +106,7 @@ def find_asked(session: Session, account_id: str, approval_id: str) -> tuple[App
 
 def locked(session: Session, approval_id: str) -> ApprovalRow | None:
     """An approval as it is now, locked. Its link is locked before it."""
-    return session.get(ApprovalRow, approval_id, with_for_update=True)
+    return session.get(ApprovalRow, approval_id, with_for_update=True, populate_existing=True)
 
 
 def open_of_link(session: Session, site_id: str) -> ApprovalRow | None:

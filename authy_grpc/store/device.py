@@ -2,12 +2,12 @@
 
 from datetime import datetime
 
-from sqlalchemy import delete
 from sqlmodel import Session, col, select
 
 from authy_grpc.domain.device import LIMITED, LISTED, Device, DevicePlatform, DeviceState, state_at
 from authy_grpc.domain.errors import BadCredential, NotFound
 from authy_grpc.domain.keys import device_check
+from authy_grpc.store.link import DEVICE_SECRET
 from authy_grpc.store.tables import DeviceRow, LinkRow, SiteKeyRow
 from authy_grpc.store.vault import Vault
 
@@ -96,6 +96,11 @@ def name(vault: Vault, row: DeviceRow) -> str:
     return vault.open(_NAME, row.device_id, row.sealed_name).decode()
 
 
+def set_secret(row: DeviceRow, vault: Vault, secret: bytes) -> None:
+    """Give a device what its codes are made from, 32 bytes."""
+    row.sealed_secret = vault.seal(DEVICE_SECRET, row.device_id, secret)
+
+
 def check(row: DeviceRow) -> str:
     """The digits by which an owner recognises a device that waits."""
     return device_check(row.device_id, row.signing_key, row.agreement_key, row.server_agreement_key)
@@ -126,8 +131,3 @@ def to_device(vault: Vault, row: DeviceRow, now: datetime, *, current: bool = Fa
         check=check(row) if held and current else "",
         limited_until=limited_until,
     )
-
-
-def erase(session: Session, device_id: str) -> None:
-    """Remove a device whose sessions are gone."""
-    session.connection().execute(delete(DeviceRow).where(col(DeviceRow.device_id) == device_id))

@@ -1,4 +1,4 @@
-"""Owns how enrollments are kept, found and changed: with each change its event, and the link that waited for it."""
+"""Owns how enrollments are kept, found and changed, each change with its event."""
 
 from datetime import datetime
 
@@ -14,7 +14,7 @@ from authy_grpc.domain.user import SiteKey
 from authy_grpc.store.account import Accounts
 from authy_grpc.store.events import Events, NewEvent
 from authy_grpc.store.link import subject
-from authy_grpc.store.tables import EnrollmentRow, LinkRow
+from authy_grpc.store.tables import AccountRow, EnrollmentRow, LinkRow
 from authy_grpc.store.vault import Vault
 
 CUSTOM_USER_ID = "enrollment.custom_user_id"
@@ -23,7 +23,7 @@ _DUE = 100
 
 
 def find(session: Session, application_id: str, enrollment_id: str, *, lock: bool = False) -> EnrollmentRow:
-    """An enrollment of a site. With `lock`, as it is once all who change it have ended.
+    """An enrollment of a site.
 
     Raises:
         NotFound: there is none, or it is another site's.
@@ -31,24 +31,42 @@ def find(session: Session, application_id: str, enrollment_id: str, *, lock: boo
     statement = select(EnrollmentRow).where(
         EnrollmentRow.enrollment_id == enrollment_id, EnrollmentRow.application_id == application_id
     )
-    if lock:
-        statement = statement.with_for_update().execution_options(populate_existing=True)
-    row = session.exec(statement).first()
+    row = session.exec(statement.with_for_update() if lock else statement).first()
     if row is None:
         raise NotFound
     return row
 
 
 def find_by_token(session: Session, token: str) -> EnrollmentRow:
-    """The enrollment of a QR code's token.
+    """The enrollment of a QR code's token, locked.
 
     Raises:
         NotFound: there is none.
     """
-    row = session.exec(select(EnrollmentRow).where(EnrollmentRow.token_hash == hash_secret(token))).first()
+    statement = select(EnrollmentRow).where(EnrollmentRow.token_hash == hash_secret(token))
+    row = session.exec(statement.with_for_update()).first()
     if row is None:
         raise NotFound
     return row
+
+
+def lock_about(
+    session: Session, application_id: str, enrollment_id: str
+) -> tuple[EnrollmentRow, LinkRow | None]:
+    """An enrollment of a site with the link that it is about, and the account that holds both, locked.
+
+    Raises:
+        NotFound: there is none, or it is another site's.
+    """
+    holder = select(EnrollmentRow.account_id).where(
+        EnrollmentRow.enrollment_id == enrollment_id, EnrollmentRow.application_id == application_id
+    )
+    account_id = session.exec(holder).first()
+    if account_id is not None:
+        session.get(AccountRow, account_id, with_for_update=True)
+    row = find(session, application_id, enrollment_id, lock=True)
+    link = session.get(LinkRow, row.site_id, with_for_update=True) if row.site_id else None
+    return row, link
 
 
 def open_of(session: Session, vault: Vault, application_id: str, custom_user_id: str) -> list[EnrollmentRow]:

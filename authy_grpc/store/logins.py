@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Sequence
 from datetime import datetime
 
-from sqlalchemy import String, select, update
+from sqlalchemy import String, update
 from sqlmodel import Session
 
 from authy_grpc.domain.ids import new_id
@@ -15,7 +15,9 @@ from authy_grpc.store.account import ACTIVITY
 from authy_grpc.store.given import Given, Inserted, table
 from authy_grpc.store.tables import AccountRow, ActivityRow
 from authy_grpc.store.vault import Vault
+from authy_grpc.store.verification import LinkState
 
+_DEVICE_NAME = "device.name"
 _ACCOUNT, _ACTIVITY = table(AccountRow), table(ActivityRow)
 
 
@@ -32,35 +34,34 @@ class Logins:
         self._vault = vault
         self._random = random
         self._accounts = Given(postgres, account_id=String)
-        account = _ACCOUNT.c
-        # In one order, so that two servers do not wait for each other.
-        locked = (
-            select(account.account_id)
-            .select_from(self._accounts.rows)
-            .join(_ACCOUNT, account.account_id == self._accounts.c.account_id)
-            .order_by(account.account_id)
-            .with_for_update(of=_ACCOUNT, key_share=True)
-            .cte("locked")
-        )
+        account, accounts = _ACCOUNT.c, self._accounts.c
         self._update = (
             update(_ACCOUNT)
             .values(activity_revision=account.activity_revision + 1)
-            .where(account.account_id == locked.c.account_id)
+            .where(account.account_id == accounts.account_id)
         )
         columns = ("activity_id", "account_id", "type", "sealed_body", "create_time")
         self._insert = Inserted(postgres, _ACTIVITY, *columns)
 
-    def save(self, session: Session, now: datetime, accepted: Sequence[tuple[str, str]]) -> None:
-        """Write that codes were accepted: each of an account, with the name of the site."""
-        if not accepted:
+    def save(self, session: Session, now: datetime, accepted: Sequence[tuple[LinkState, str]]) -> None:
+        """Write which links had a code accepted, each with the `kid` of a soft token; empty for another's.
+
+        Their accounts are locked already.
+        """
+        seen = [(link, kid, link.account_id) for link, kid in accepted if link.account_id is not None]
+        if not seen:
             return
-        accounts = sorted({account_id for account_id, _ in accepted})
+        accounts = {account_id for _, _, account_id in seen}
         session.connection().execute(self._update, self._accounts.bind([(each,) for each in accounts]))
         rows = []
-        for account_id, site_name in accepted:
+        for link, kid, account_id in seen:
             activity_id = new_id("act", now, self._random)
-            body = json.dumps({"site": site_name, "device": ""}).encode()
-            rows.append(
-                (activity_id, account_id, "code.accepted", self._vault.seal(ACTIVITY, activity_id, body), now)
-            )
+            body = json.dumps({"site": link.site_name, "device": self._device_name(link, kid)}).encode()
+            sealed = self._vault.seal(ACTIVITY, activity_id, body)
+            rows.append((activity_id, account_id, "code.accepted", sealed, now))
         self._insert.run(session, rows)
+
+    def _device_name(self, link: LinkState, kid: str) -> str:
+        if kid not in link.device_names:
+            return ""
+        return self._vault.open(_DEVICE_NAME, *link.device_names[kid]).decode()

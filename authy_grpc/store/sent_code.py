@@ -2,19 +2,22 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import Boolean, Integer, String, and_, select, update
+from sqlalchemy import Boolean, Integer, String, and_, exists, select, update
 from sqlmodel import Session
 
+from authy_grpc.domain.event import UserEventType
 from authy_grpc.domain.user import Factor
 from authy_grpc.domain.verification import SentCode
 from authy_grpc.store.given import Given, table
-from authy_grpc.store.tables import SentCodeRow
+from authy_grpc.store.tables import AccountRow, ApplicationRow, LinkRow, SentCodeRow, TellingRow
 from authy_grpc.store.vault import Vault
 from authy_grpc.store.verification import LinkState
 
 _PLACE = "sent_code.code"
-_SENT = table(SentCodeRow)
+_SENT, _LINK, _TELLING = table(SentCodeRow), table(LinkRow), table(TellingRow)
+_ACCOUNT, _APPLICATION = table(AccountRow), table(ApplicationRow)
 
 
 class SentCodes:
@@ -27,21 +30,10 @@ class SentCodes:
 
     def __init__(self, vault: Vault, *, postgres: bool) -> None:
         self._vault = vault
-        sent = _SENT.c
         self._keys = Given(postgres, site_id=String, action=String)
-        same = and_(sent.site_id == self._keys.c.site_id, sent.action == self._keys.c.action)
-        columns = (
-            sent.site_id,
-            sent.action,
-            sent.channel,
-            sent.sealed_code,
-            sent.failures,
-            sent.used,
-            sent.expire_time,
-        )
-        self._select = select(*columns).select_from(self._keys.rows).join(_SENT, same)
+        self._select = _select_good(self._keys)
         self._changes = Given(postgres, site_id=String, action=String, failures=Integer, used=Boolean)
-        changes = self._changes.c
+        sent, changes = _SENT.c, self._changes.c
         self._update = (
             update(_SENT)
             .values(failures=changes.failures, used=changes.used)
@@ -50,16 +42,17 @@ class SentCodes:
 
     def read(self, session: Session, wanted: Iterable[tuple[LinkState, str]]) -> None:
         """Add to links the codes that were sent for these actions, where such codes count at all."""
-        links = {(link.site_id, action): link for link, action in wanted if link.phone_works}
+        links = {(link.site_id, action): link for link, action in wanted if link.is_active}
         if not links:
             return
-        for row in session.connection().execute(self._select, self._keys.bind(list(links))):
-            links[row.site_id, row.action].codes.sent[row.action] = SentCode(
-                code=self._open(row.site_id, row.action, row.sealed_code),
-                factor=Factor(row.channel),
-                expire_time=row.expire_time,
-                failures=row.failures,
-                used=row.used,
+        rows = session.connection().execute(self._select, self._keys.bind(list(links)))
+        for site_id, action, channel, sealed, failures, used, expire_time in rows:
+            links[site_id, action].codes.sent[action] = SentCode(
+                code=self._open(site_id, action, sealed),
+                factor=Factor(channel),
+                expire_time=expire_time,
+                failures=failures,
+                used=used,
             )
 
     def save(self, session: Session, links: Iterable[LinkState]) -> None:
@@ -102,3 +95,29 @@ class SentCodes:
 
     def _open(self, site_id: str, action: str, sealed: bytes) -> str:
         return self._vault.open(_PLACE, f"{site_id}/{action}", sealed).decode()
+
+
+def _select_good(keys: Given) -> Any:
+    """Codes count while site and owner have them switched on, and the site knows all about it."""
+    sent, link, account, telling = _SENT.c, _LINK.c, _ACCOUNT.c, _TELLING.c
+    untold = exists().where(
+        telling.site_id == link.site_id, telling.kind == UserEventType.FACTORS_CHANGED.value
+    )
+    return (
+        select(
+            sent.site_id,
+            sent.action,
+            sent.channel,
+            sent.sealed_code,
+            sent.failures,
+            sent.used,
+            sent.expire_time,
+        )
+        .select_from(keys.rows)
+        .join(_SENT, and_(sent.site_id == keys.c.site_id, sent.action == keys.c.action))
+        .join(_LINK, link.site_id == sent.site_id)
+        .join(_APPLICATION, _APPLICATION.c.application_id == link.application_id)
+        .join(_ACCOUNT, account.account_id == link.account_id)
+        .where(link.phone_codes, _APPLICATION.c.phone_codes, account.phone_codes)
+        .where(account.sealed_number.is_not(None), ~untold)
+    )

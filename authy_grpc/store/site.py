@@ -4,41 +4,12 @@ from datetime import datetime
 
 from sqlmodel import Session, col, select
 
-from authy_grpc.domain.errors import BadCredential, BadSignature, DeviceHeld, NotFound
-from authy_grpc.domain.keys import thumbprint
+from authy_grpc.domain.errors import NotFound
 from authy_grpc.domain.site import Site
-from authy_grpc.store.tables import (
-    AccountRow,
-    ApplicationRow,
-    DeviceRow,
-    EnrollmentRow,
-    LinkRow,
-    SiteKeyRow,
-    SpentKeyRow,
-)
+from authy_grpc.store.tables import ApplicationRow, EnrollmentRow, LinkRow, SiteKeyRow
 from authy_grpc.store.vault import Vault
 
-LABEL = "link.label"
-
-
-def lock_account(session: Session, account_id: str) -> AccountRow | None:
-    """The account, locked: what changes its links and devices goes one after another."""
-    return session.get(AccountRow, account_id, with_for_update=True)
-
-
-def acting_device(session: Session, device_id: str) -> DeviceRow:
-    """The device that asks, as it is now: what is remembered of its token may be a second old.
-
-    Raises:
-        BadCredential: it was put out.
-        DeviceHeld: it waits to be let in.
-    """
-    row = session.get(DeviceRow, device_id)
-    if row is None or row.state == "REVOKED":
-        raise BadCredential
-    if row.state == "HELD":
-        raise DeviceHeld
-    return row
+_LABEL = "link.label"
 
 
 def find(session: Session, account_id: str, site_id: str, now: datetime, *, lock: bool = False) -> LinkRow:
@@ -58,33 +29,12 @@ def find(session: Session, account_id: str, site_id: str, now: datetime, *, lock
     return row
 
 
-def lock_link(session: Session, site_id: str) -> LinkRow | None:
-    """A link, locked, or None."""
-    return session.get(LinkRow, site_id, with_for_update=True)
-
-
 def active_key(session: Session, site_id: str, device_id: str) -> SiteKeyRow | None:
     """The key that a device has for a link, or None."""
     statement = select(SiteKeyRow).where(
         SiteKeyRow.site_id == site_id, SiteKeyRow.device_id == device_id, SiteKeyRow.state == "ACTIVE"
     )
     return session.exec(statement).first()
-
-
-def check_unseen(session: Session, device: DeviceRow, point: bytes) -> None:
-    """Ask whether a key was never seen before: not a key of any link, nor of a device.
-
-    Raises:
-        BadSignature: it was.
-    """
-    own = (device.signing_key, device.agreement_key, device.server_agreement_key)
-    if point in own or session.get(SpentKeyRow, thumbprint(point)) is not None:
-        raise BadSignature
-
-
-def spend(session: Session, point: bytes) -> None:
-    """Have a key refused wherever it is brought again."""
-    session.add(SpentKeyRow(thumbprint=thumbprint(point)))
 
 
 def listed(session: Session, vault: Vault, account_id: str, device_id: str, now: datetime) -> list[Site]:
@@ -112,9 +62,14 @@ def one(session: Session, vault: Vault, link: LinkRow, device_id: str, now: date
     return site(vault, link, application, has_key=has_key)
 
 
+def set_label(vault: Vault, link: LinkRow, label: str) -> None:
+    """Give a link its owner's own name; an empty one for none."""
+    link.sealed_label = vault.seal(_LABEL, link.site_id, label.encode()) if label else None
+
+
 def site(vault: Vault, link: LinkRow, application: ApplicationRow, *, has_key: bool) -> Site:
     """A link as its owner sees it."""
-    label = b"" if link.sealed_label is None else vault.open(LABEL, link.site_id, link.sealed_label)
+    label = b"" if link.sealed_label is None else vault.open(_LABEL, link.site_id, link.sealed_label)
     return Site(
         site_id=link.site_id,
         name=application.name,

@@ -8,7 +8,7 @@ from sqlmodel import Session, col, select
 
 from authy_grpc.domain.ids import new_authy_id
 from authy_grpc.store.columns import Moment, from_millis, to_millis
-from authy_grpc.store.link import CUSTOM_USER_ID, subject
+from authy_grpc.store.link import CUSTOM_USER_ID, find, subject
 from authy_grpc.store.tables import (
     AccountRow,
     BackupCodeRow,
@@ -67,6 +67,21 @@ def activate(session: Session, link: LinkRow, now: datetime, random: Callable[[i
     session.add(link)
 
 
+def lock(session: Session, application_id: str, authy_id: str) -> LinkRow:
+    """The user of a site, locked, and before it the account behind it.
+
+    Raises:
+        NotFound: there is none, or it is another site's.
+    """
+    holder = select(LinkRow.account_id).where(
+        LinkRow.application_id == application_id, LinkRow.authy_id == authy_id
+    )
+    account_id = session.exec(holder).first()
+    if account_id is not None:
+        session.get(AccountRow, account_id, with_for_update=True)
+    return find(session, application_id, authy_id, lock=True)
+
+
 def listed(session: Session, application_id: str, after: str, limit: int) -> list[LinkRow]:
     """The users of a site, oldest first.
 
@@ -80,7 +95,9 @@ def listed(session: Session, application_id: str, after: str, limit: int) -> lis
     statement = select(LinkRow).where(LinkRow.application_id == application_id, LinkRow.state != "AWAITING")
     if after:
         millis, _, site_id = after.partition(" ")
-        statement = statement.where(tuple_(*order) > tuple_(literal(from_millis(int(millis)), Moment()), site_id))
+        statement = statement.where(
+            tuple_(*order) > tuple_(literal(from_millis(int(millis)), Moment()), site_id)
+        )
     return list(session.exec(statement.order_by(*order).limit(limit)))
 
 

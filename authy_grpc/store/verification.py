@@ -23,28 +23,26 @@ from authy_grpc.store.tables import AccountRow, ApplicationRow, DeviceRow, LinkR
 from authy_grpc.store.vault import Vault
 
 SEED = "link.seed"
+# The seed of a link that has one of its own, and no device behind it.
 GENERIC = ""
 
 _REMEMBERED = 20_000
-_LINK, _KEY, _DEVICE, _ACCOUNT, _APPLICATION = map(
-    table, (LinkRow, SiteKeyRow, DeviceRow, AccountRow, ApplicationRow)
-)
+_LINK, _KEY, _DEVICE = table(LinkRow), table(SiteKeyRow), table(DeviceRow)
+_ACCOUNT, _APPLICATION = table(AccountRow), table(ApplicationRow)
 
-# A site and the name that it has for a user.
+# A site, and the name that it has for a user.
 Name = tuple[str, str]
 
 
 @dataclass(slots=True)
 class LinkState:
-    """A link that is locked, and what may take its codes.
+    """A link that is locked, and what may take its codes. Times are kept milliseconds since 1970.
 
     Attributes:
         is_active: whether a code can be accepted; where not, the site is yet to be told.
-        phone_works: whether codes that were sent count.
         codes: what may take a code; it fills as keys, sent codes and backup codes are read.
+        device_names: sealed, with the device's id, by `kid`.
         changed: whether the link itself is to be saved.
-        seed_last_step, push_misses, push_frozen_until, last_use_time, last_verify_time: as they are
-            kept, times in milliseconds since 1970.
     """
 
     site_id: str
@@ -54,17 +52,24 @@ class LinkState:
     custom_user_id: str = field(repr=False)
     site_name: str
     is_active: bool
-    phone_works: bool
     codes: Codes
     seed_last_step: int
     push_misses: int
     push_frozen_until: int | None
     last_use_time: int | None
     last_verify_time: int | None
+    device_names: dict[str, tuple[str, bytes]] = field(default_factory=dict)
     changed: bool = False
 
-    def accepted(self, now: datetime) -> None:
-        """Note a success: it lifts what refused questions brought about, too."""
+    def holds_back(self, now: datetime) -> bool:
+        """Whether wrong codes or refused questions stop something now."""
+        locked_until, frozen_until = self.codes.guesses.locked_until, self.push_frozen_until
+        return (locked_until is not None and now < locked_until) or (
+            frozen_until is not None and to_millis(now) < frozen_until
+        )
+
+    def succeeded(self, now: datetime) -> None:
+        """Note an accepted code: it lifts what refused questions brought about, too."""
         self.push_misses, self.push_frozen_until = 0, None
         self.last_use_time = self.last_verify_time = to_millis(now)
         self.changed = True
@@ -83,9 +88,11 @@ class LinkStates:
 
     def __init__(self, vault: Vault, *, postgres: bool) -> None:
         self._vault = vault
+        self._postgres = postgres
         self._secret = lru_cache(_REMEMBERED)(self._derive)
         self._names = Given(postgres, application_id=String, authy_id=String)
         self._site_ids = Given(postgres, site_id=String)
+        self._accounts = _select_accounts(self._names)
         self._links = _select_links(self._names)
         self._keys = _select_keys(self._site_ids)
         self._counts = Given(
@@ -104,9 +111,14 @@ class LinkStates:
         self._update_keys = _update(_KEY, self._steps, "kid")
 
     def lock(self, session: Session, names: Collection[Name]) -> dict[Name, LinkState]:
-        """The links that sites know by these names, locked in one order; those that there are."""
-        rows = session.connection().execute(self._links, self._names.bind(list(names)))
-        found = map(self._state, rows)
+        """The links that sites know by these names, of those that there are.
+
+        Accounts are locked first, then links, each in one order, as everywhere.
+        """
+        given = self._names.bind(list(names))
+        if self._postgres:
+            session.connection().execute(self._accounts, given)
+        found = map(self._state, session.connection().execute(self._links, given))
         return {(link.application_id, link.authy_id): link for link in found}
 
     def read_keys(self, session: Session, links: Iterable[LinkState]) -> None:
@@ -115,19 +127,20 @@ class LinkStates:
         if not by_id:
             return
         given = self._site_ids.bind([(site_id,) for site_id in by_id])
-        for kid, last_step, site_id, *secret in session.connection().execute(self._keys, given):
-            seed = Seed(kid, self._secret(site_id, *secret), last_step)
-            by_id[site_id].codes.seeds.append(seed)
+        rows = session.connection().execute(self._keys, given)
+        for kid, last_step, sealed_name, site_id, device_id, *secret in rows:
+            link = by_id[site_id]
+            link.codes.seeds.append(Seed(kid, self._secret(site_id, device_id, *secret), last_step))
+            link.device_names[kid] = device_id, sealed_name
 
     def save(self, session: Session, links: Iterable[LinkState]) -> None:
         """Write counts, locks and the steps that were used up."""
         counts: list[Sequence[Any]] = []
         steps: list[Sequence[Any]] = []
         for link in links:
-            codes = link.codes
             if link.changed:
                 counts.append(_counts(link))
-            steps += [step for step in codes.steps.items() if step[0] != GENERIC]
+            steps += [step for step in link.codes.steps.items() if step[0] != GENERIC]
         for statement, given, rows in (
             (self._update_links, self._counts, counts),
             (self._update_keys, self._steps, steps),
@@ -136,30 +149,38 @@ class LinkStates:
                 session.connection().execute(statement, given.bind(rows))
 
     def _state(self, row: Any) -> LinkState:
-        codes = Codes(
-            digits=row.code_digits,
-            period=row.code_period_seconds,
-            guesses=Guesses(row.failures, row.locked_until),
-        )
-        is_active = row.state == "ACTIVE"
-        if is_active and row.sealed_seed is not None:
-            secret = self._vault.open(SEED, row.site_id, row.sealed_seed)
-            codes.seeds.append(Seed(GENERIC, secret, row.seed_last_step))
+        (
+            site_id,
+            application_id,
+            authy_id,
+            account_id,
+            sealed_custom_user_id,
+            state,
+            sealed_seed,
+            failures,
+            locked_until,
+            seed_last_step,
+            *pushes_and_times,
+            site_name,
+            digits,
+            period,
+        ) = row
+        codes = Codes(digits=digits, period=period, guesses=Guesses(failures, locked_until))
+        is_active = state == "ACTIVE"
+        if is_active and sealed_seed is not None:
+            seed = Seed(GENERIC, self._vault.open(SEED, site_id, sealed_seed), seed_last_step)
+            codes.seeds.append(seed)
         return LinkState(
-            site_id=row.site_id,
-            application_id=row.application_id,
-            authy_id=row.authy_id,
-            account_id=row.account_id,
-            custom_user_id=self._vault.open(CUSTOM_USER_ID, row.site_id, row.sealed_custom_user_id).decode(),
-            site_name=row.name,
-            is_active=is_active,
-            phone_works=is_active and bool(row.phone_works),
-            codes=codes,
-            seed_last_step=row.seed_last_step,
-            push_misses=row.push_misses,
-            push_frozen_until=row.push_frozen_until,
-            last_use_time=row.last_use_time,
-            last_verify_time=row.last_verify_time,
+            site_id,
+            application_id,
+            authy_id,
+            account_id,
+            self._vault.open(CUSTOM_USER_ID, site_id, sealed_custom_user_id).decode(),
+            site_name,
+            is_active,
+            codes,
+            seed_last_step,
+            *pushes_and_times,
         )
 
     def _derive(
@@ -175,16 +196,24 @@ class LinkStates:
         )
 
 
-def _select_links(names: Given) -> Any:
-    link, application, account = _LINK.c, _APPLICATION.c, _ACCOUNT.c
-    phone_works = and_(
-        link.phone_codes, application.phone_codes, account.phone_codes, account.sealed_number.is_not(None)
+def _same_name(names: Given) -> Any:
+    return and_(_LINK.c.application_id == names.c.application_id, _LINK.c.authy_id == names.c.authy_id)
+
+
+def _select_accounts(names: Given) -> Any:
+    return (
+        select(_ACCOUNT.c.account_id)
+        .select_from(names.rows)
+        .join(_LINK, _same_name(names))
+        .join(_ACCOUNT, _ACCOUNT.c.account_id == _LINK.c.account_id)
+        .order_by(_ACCOUNT.c.account_id)
+        .with_for_update(of=_ACCOUNT, key_share=True)
     )
-    same = and_(link.application_id == names.c.application_id, link.authy_id == names.c.authy_id)
-    raw = [
-        type_coerce(link[name], BigInteger).label(name)
-        for name in ("push_frozen_until", "last_use_time", "last_verify_time")
-    ]
+
+
+def _select_links(names: Given) -> Any:
+    link, application = _LINK.c, _APPLICATION.c
+    passed_on = ("push_misses", "push_frozen_until", "last_use_time", "last_verify_time")
     return (
         select(
             link.site_id,
@@ -194,20 +223,17 @@ def _select_links(names: Given) -> Any:
             link.sealed_custom_user_id,
             link.state,
             link.sealed_seed,
-            link.seed_last_step,
             link.failures,
             link.locked_until,
-            link.push_misses,
-            *raw,
+            link.seed_last_step,
+            *[type_coerce(link[name], BigInteger) for name in passed_on],
             application.name,
             application.code_digits,
             application.code_period_seconds,
-            phone_works.label("phone_works"),
         )
         .select_from(names.rows)
-        .join(_LINK, same)
+        .join(_LINK, _same_name(names))
         .join(_APPLICATION, application.application_id == link.application_id)
-        .outerjoin(_ACCOUNT, account.account_id == link.account_id)
         .where(link.state != "AWAITING")
         .order_by(link.site_id)
         .with_for_update(of=_LINK)
@@ -220,6 +246,7 @@ def _select_keys(site_ids: Given) -> Any:
         select(
             key.kid,
             key.last_step,
+            device.sealed_name,
             key.site_id,
             key.device_id,
             device.agreement_key,

@@ -95,21 +95,48 @@ async def test_reflection_lists_the_services_and_can_be_switched_off(transport: 
         assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
-async def test_a_stop_lets_an_accepted_call_finish(transport: Any) -> None:
+async def test_a_stop_lets_an_accepted_call_finish_and_takes_no_other(transport: Any, failure: Any) -> None:
     servicer = partly(Applications)
     async with transport(service(servicer)) as world:
         stub: Any = application_pb2_grpc.ApplicationServiceStub(world.channel)
-        call = asyncio.ensure_future(
-            stub.ListApplications(application_pb2.ListApplicationsRequest(), metadata=BEARER)
-        )
+        health: Any = health_pb2_grpc.HealthStub(world.channel)
+        listing = application_pb2.ListApplicationsRequest()
+        call = asyncio.ensure_future(stub.ListApplications(listing, metadata=BEARER))
         await servicer.entered.wait()
         stop = asyncio.create_task(world.server.stop())
-        await asyncio.sleep(0)
+        checked = await health.Check(health_pb2.HealthCheckRequest(service=NAME))
+        assert checked.status == health_pb2.HealthCheckResponse.NOT_SERVING
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.ListApplications(listing, metadata=BEARER)
+        assert failure(caught.value).reason == "DRAINING"
         assert not stop.done()
         servicer.released.set()
         assert await call == application_pb2.ListApplicationsResponse()
         await stop
         await world.server.wait()
+
+
+async def test_under_load_a_stop_answers_everybody_ok_or_draining(transport: Any, failure: Any) -> None:
+    ended: list[str] = []
+    many = asyncio.Semaphore(0)
+    async with transport(service(partly(Applications))) as world:
+        stub: Any = application_pb2_grpc.ApplicationServiceStub(world.channel)
+        request = application_pb2.GetApplicationRequest(application_id="app_1")
+
+        async def caller() -> None:
+            try:
+                while True:
+                    await stub.GetApplication(request, metadata=BEARER)
+                    many.release()
+            except grpc.aio.AioRpcError as error:
+                ended.append(failure(error).reason)
+
+        callers = asyncio.gather(*(caller() for _ in range(20)))
+        for _ in range(100):
+            await many.acquire()
+        await world.server.stop()
+        await callers
+    assert ended == ["DRAINING"] * 20
 
 
 async def test_a_second_stop_is_at_once(transport: Any) -> None:

@@ -1,0 +1,42 @@
+"""Owns the command line as a whole: which commands there are, and that what fails ends in a sentence."""
+
+from typing import Any
+
+import click
+import typer
+from typer.core import TyperGroup
+
+from authy_grpc.cli import account, api_key, application, database, demo, doctor, phone, secret, serve
+from authy_grpc.cli.failure import explain, report
+
+
+class Commands(TyperGroup):
+    """The commands; an expected failure is told with what to do next, and exits with 1."""
+
+    def invoke(self, context: click.Context) -> Any:
+        """Runs one command."""
+        try:
+            return super().invoke(context)
+        except Exception as error:
+            failure = explain(error)
+            if failure is None:
+                raise
+            report(failure)
+            raise typer.Exit(1) from error
+
+
+app = typer.Typer(
+    cls=Commands,
+    help="A second factor without personal data: enroll by QR code, verify and approve over gRPC.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+)
+app.command("serve")(serve.serve)
+app.command("demo")(demo.demo)
+app.add_typer(application.app, name="application")
+app.add_typer(api_key.app, name="api-key")
+app.add_typer(account.app, name="account")
+app.add_typer(phone.app, name="phone")
+app.add_typer(database.app, name="db")
+app.add_typer(secret.app, name="keys")
+app.command("doctor")(doctor.doctor)

@@ -1,0 +1,105 @@
+"""Owns how a command fails: one sentence of what is wrong, one of what to do, and no traceback."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+_WAIT = "Try again later."
+# By gRPC code or reason of `errors.proto`.
+_MENDS = {
+    "UNAVAILABLE": "Is the service running there? Start it with `authy-grpc serve`, or set AUTHY_SERVER.",
+    "DEADLINE_EXCEEDED": "The service was reached and did not answer in time; see its log.",
+    "BACKEND": "The service runs without its database or keyset; see its log, or run `authy-grpc doctor`.",
+    "INTERNAL": "A fault of the service: find the request id in its log.",
+    "RATE_LIMITED": _WAIT,
+    "USER_LOCKED": _WAIT,
+    "DEVICE_HELD": "Approve it on another device of the account: `authy-grpc phone devices`.",
+    "CODE_REJECTED": "Ask for another code by running the command again.",
+}
+
+
+class Failure(Exception):
+    """A command cannot go on, as may happen.
+
+    Attributes:
+        text: what is wrong.
+        mend: what to do; may be empty.
+    """
+
+    def __init__(self, text: str, mend: str = "") -> None:
+        super().__init__(text)
+        self.text = text
+        self.mend = mend
+
+
+@contextmanager
+def extra(name: str) -> Iterator[None]:
+    """Wraps the imports of a command.
+
+    Args:
+        name: the extra that brings what they need.
+
+    Raises:
+        Failure: it is not installed.
+    """
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if (error.name or "authy_grpc").partition(".")[0] == "authy_grpc":
+            raise
+        raise _missing(error, name) from error
+
+
+def explain(error: Exception) -> Failure | None:
+    """What to tell of an error; None for one that nobody expects, which deserves its traceback."""
+    if isinstance(error, Failure):
+        return error
+    if isinstance(error, ModuleNotFoundError) and error.name == "psycopg":
+        return _missing(error, "postgres")
+    # By name: to import each class would cost each command a second.
+    match type(error).__name__:
+        case "HomeError" | "SchemaError" | "KeysetError":
+            return Failure(str(error))
+        case "ValidationError":
+            return _bad_settings(error)
+        case "BackendUnavailable":
+            return Failure("The database is out of reach.", "Run `authy-grpc doctor`.")
+        case "OperationalError":
+            return Failure("The database cannot be opened.", "Run `authy-grpc doctor`.")
+        case "PhoneError":
+            return _refused(error)
+    if any(kind.__name__ == "AuthyError" for kind in type(error).__mro__):
+        return _refused(error)
+    return None
+
+
+def report(failure: Failure) -> None:
+    """Writes a failure to stderr."""
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console.print(Text.assemble(("error: ", "bold red"), failure.text))
+    if failure.mend:
+        console.print(Text.assemble(("  try: ", "bold"), failure.mend))
+
+
+def _missing(error: ModuleNotFoundError, name: str) -> Failure:
+    return Failure(f"This command needs {error.name}.", f"pip install 'authy-grpc[{name}]'")
+
+
+def _bad_settings(error: Any) -> Failure:
+    # Without the values: they may be secrets.
+    faults = []
+    for fault in error.errors(include_input=False, include_url=False):
+        name = f"AUTHY_{fault['loc'][0]}: ".upper() if fault["loc"] else ""
+        faults.append(name + fault["msg"].removeprefix("Value error, "))
+    return Failure("; ".join(faults), "The settings stand in docs/operations.md.")
+
+
+def _refused(error: Any) -> Failure:
+    code = error.code.name if error.code is not None else ""
+    mend = _MENDS.get(error.reason) or ("" if error.reason else _MENDS.get(code, ""))
+    if error.retry_delay is not None and mend == _WAIT:
+        mend = f"Try again in {round(error.retry_delay.total_seconds())} s."
+    return Failure(str(error), mend)

@@ -1,0 +1,162 @@
+"""Owns the command that runs the service: what may listen where, what is made first, how it stops."""
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from authy_grpc.bootstrap import Core
+    from authy_grpc.home import Secrets
+    from authy_grpc.settings import Settings
+
+_PRIVATE = 0o077
+
+
+def serve(
+    home: Annotated[Path | None, typer.Option(help="Holds data/ and secrets/ (AUTHY_HOME).")] = None,
+    database_url: Annotated[str | None, typer.Option(help="sqlite:///PATH or postgresql://…")] = None,
+    listen: Annotated[str | None, typer.Option(help="HOST:PORT or unix:PATH (AUTHY_LISTEN).")] = None,
+    metrics_listen: Annotated[str | None, typer.Option(help="HOST:PORT for Prometheus.")] = None,
+    public_url: Annotated[str | None, typer.Option(help="Origin of QR links (AUTHY_PUBLIC_URL).")] = None,
+    sms_url: Annotated[str | None, typer.Option(help="console: or file:PATH (AUTHY_SMS_URL).")] = None,
+    sms_countries: Annotated[str | None, typer.Option(help="ISO codes, comma-separated.")] = None,
+    tls_cert: Annotated[Path | None, typer.Option(help="PEM (AUTHY_TLS_CERT).")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="PEM (AUTHY_TLS_KEY).")] = None,
+    tls_client_ca: Annotated[Path | None, typer.Option(help="PEM: who signs clients.")] = None,
+    insecure: Annotated[bool | None, typer.Option("--insecure", help="Beyond loopback without TLS.")] = None,
+    reflection: Annotated[bool | None, typer.Option("--reflection/--no-reflection")] = None,
+    dev: Annotated[bool | None, typer.Option("--dev", help="Development: texts go to the console.")] = None,
+) -> None:
+    """Run the service. Each flag is a setting AUTHY_… of the environment, too."""
+    # What is made here is for its owner alone.
+    os.umask(_PRIVATE)
+    from authy_grpc.cli import installation
+
+    settings = installation.read_settings(
+        home=home,
+        database_url=database_url,
+        listen=listen,
+        metrics_listen=metrics_listen,
+        public_url=public_url,
+        sms_url=sms_url,
+        sms_countries=sms_countries,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        tls_client_ca=tls_client_ca,
+        insecure=insecure,
+        reflection=reflection,
+        dev=dev,
+    )
+    check_listen(settings)
+    asyncio.run(_serve(settings, prepare(settings)))
+
+
+def check_listen(settings: "Settings") -> None:
+    """Ask whether the service may listen where it is told to.
+
+    Raises:
+        Failure: others could read along, or use what is for development.
+    """
+    from authy_grpc.cli.failure import Failure
+    from authy_grpc.client.connect import is_loopback
+
+    if is_loopback(settings.listen):
+        return
+    if settings.dev:
+        raise Failure(
+            f"AUTHY_DEV is for this machine alone, and AUTHY_LISTEN is {settings.listen}.",
+            "Listen on 127.0.0.1, or unset AUTHY_DEV.",
+        )
+    if settings.tls_cert is None and not settings.insecure:
+        raise Failure(
+            f"AUTHY_LISTEN is {settings.listen}: beyond this machine, without TLS, API keys can be read along.",
+            "Set AUTHY_TLS_CERT and AUTHY_TLS_KEY, or AUTHY_INSECURE=1 behind a proxy that does TLS.",
+        )
+
+
+def prepare(settings: "Settings") -> "Secrets":
+    """Make ready what the service starts on: a new SQLite database, its secrets, the schema.
+
+    Raises:
+        HomeError: a secret is missing, or lies open.
+        SchemaError: the PostgreSQL database is of another version.
+    """
+    from authy_grpc import home
+    from authy_grpc.cli import installation, show
+    from authy_grpc.cli.failure import extra
+
+    with extra("server"):
+        from authy_grpc.store import schema
+    path = installation.sqlite_file(settings)
+    if path is None:
+        schema.check(settings.database)
+        return home.read_secrets(settings)
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        folder = home.make_secrets(settings, os.urandom)
+        show.console.print(f"New database  {path.resolve()}\nNew secrets   {folder.resolve()}")
+        show.console.print("Back up both: each is worthless without the other.\n")
+    secrets = home.read_secrets(settings)
+    schema.upgrade(settings.database)
+    return secrets
+
+
+async def _serve(settings: "Settings", secrets: "Secrets") -> None:
+    from authy_grpc.bootstrap import World, build
+    from authy_grpc.cli import welcome
+    from authy_grpc.server import serve_metrics
+
+    core = await build(settings, secrets, World())
+    stopper = Stopper(core)
+    stop_metrics = None
+    try:
+        port = await core.start()
+        if settings.metrics_listen:
+            _, stop_metrics = serve_metrics(settings.metrics_listen, core.registry)
+        stopper.listen()
+        welcome.welcome(settings, port)
+        await stopper.stopped()
+    except OSError as error:
+        from authy_grpc.cli.failure import Failure
+
+        raise Failure(f"{error}", "Set AUTHY_LISTEN (or AUTHY_METRICS_LISTEN), or stop what is there.") from error
+    finally:
+        if stop_metrics is not None:
+            stop_metrics()
+        await core.stop(now=stopper.hurried)
+
+
+class Stopper:
+    """Waits for SIGTERM or SIGINT: the first drains, the second stops at once.
+
+    Args:
+        core: what is stopped.
+    """
+
+    def __init__(self, core: "Core") -> None:
+        self._core = core
+        self._stopped = asyncio.Event()
+        self._stopping: list[asyncio.Task[None]] = []
+        self.hurried = False
+
+    def listen(self) -> None:
+        """Take signals from now on."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._signal)
+
+    async def stopped(self) -> None:
+        """Wait until the server has stopped."""
+        await self._stopped.wait()
+
+    def _signal(self) -> None:
+        self.hurried = bool(self._stopping)
+        self._stopping.append(asyncio.get_running_loop().create_task(self._stop(self.hurried)))
+
+    async def _stop(self, now: bool) -> None:
+        await self._core.server.stop(now=now)
+        self._stopped.set()

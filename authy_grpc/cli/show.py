@@ -1,0 +1,76 @@
+"""Owns how commands show what they got: tables for people, the contract's JSON for programs."""
+
+import json
+import shutil
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+console = Console(highlight=False, soft_wrap=True)
+
+
+def as_json(found: Any) -> None:
+    """Prints one JSON document: messages as proto3 JSON, in the contract's lowerCamelCase."""
+    print(json.dumps(_plain(found), indent=2, ensure_ascii=False))
+
+
+def table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> None:
+    """Prints rows in columns."""
+    shown = Table(*columns, box=box.SIMPLE, header_style="bold", pad_edge=False)
+    for row in rows:
+        # As text: what people have named must not be read as markup.
+        shown.add_row(*(Text(each) if isinstance(each, str) else each for each in row))
+    console.print(shown)
+
+
+def facts(pairs: Iterable[tuple[str, str | Text]]) -> None:
+    """Prints names and values, a line each."""
+    shown = Table.grid(padding=(0, 2))
+    for name, value in pairs:
+        shown.add_row(Text(name, style="bold"), Text(value) if isinstance(value, str) else value)
+    console.print(shown)
+
+
+def following(*commands: str) -> None:
+    """Prints what to run next."""
+    console.print(Text("\nnext:", style="bold"))
+    for command in commands:
+        console.print(Text(f"  {command}", style="cyan"))
+
+
+def when(time: Timestamp) -> str:
+    """A time for people, in UTC; `-` for none."""
+    return f"{time.ToDatetime():%Y-%m-%d %H:%M} UTC" if time.seconds else "-"
+
+
+def name_of(enum: Any, value: int, prefix: str) -> str:
+    """The name of an enum's value without its prefix, such as `ACTIVE`."""
+    name: str = enum.Name(value)
+    return name.removeprefix(prefix)
+
+
+def program(name: str = "authy-grpc") -> str:
+    """How a program is called from here: by its name, where that is found, else by its path."""
+    beside = Path(sys.executable).parent / name
+    if shutil.which(name) or not beside.exists():
+        return name
+    return str(beside.relative_to(Path.cwd()) if beside.is_relative_to(Path.cwd()) else beside)
+
+
+def _plain(found: Any) -> Any:
+    if isinstance(found, Message):
+        return MessageToDict(found)
+    if isinstance(found, dict):
+        return {name: _plain(each) for name, each in found.items()}
+    if isinstance(found, (list, tuple)):
+        return [_plain(each) for each in found]
+    return found

@@ -1,0 +1,163 @@
+"""Owns what a person's devices do with the account itself."""
+
+from collections.abc import Callable
+from datetime import datetime
+
+from authy_grpc.domain.account import Account
+from authy_grpc.domain.device import DeviceState, NewDevicePolicy, Proof
+from authy_grpc.service.admission import Admission
+from authy_grpc.service.caller import Device
+from authy_grpc.service.proof import Proofs
+from authy_grpc.service.telling import Telling, TellingKind
+from authy_grpc.store import account as store
+from authy_grpc.store import device as devices
+from authy_grpc.store.account import Accounts
+from authy_grpc.store.database import Database, Session
+from authy_grpc.store.tables import AccountRow
+from authy_grpc.store.vault import Vault
+
+_UPDATE = "authy_grpc.v1.AccountService/UpdateAccount"
+_DELETE = "authy_grpc.v1.AccountService/DeleteAccount"
+# As the contract numbers them: a proof names the number.
+POLICY_NUMBERS = {NewDevicePolicy.ALLOW: 1, NewDevicePolicy.HOLD: 2, NewDevicePolicy.DENY: 3}
+
+
+class OwnAccount:
+    """Shows, changes and erases the account of the device that asks.
+
+    Args:
+        database: keeps it.
+        vault: seals its number.
+        accounts: tells the account's devices.
+        admission: puts devices out.
+        telling: tells sites what became of the account.
+        proofs: check who asks.
+        clock: the time.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        vault: Vault,
+        accounts: Accounts,
+        admission: Admission,
+        telling: Telling,
+        proofs: Proofs,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._database = database
+        self._vault = vault
+        self._accounts = accounts
+        self._admission = admission
+        self._telling = telling
+        self._proofs = proofs
+        self._clock = clock
+
+    async def get(self, caller: Device) -> Account:
+        """The account of the device that asks."""
+
+        def work(session: Session) -> Account:
+            devices.acting(session, caller.device_id)
+            return store.to_account(self._vault, store.find(session, caller.account_id))
+
+        return await self._database.read(work)
+
+    async def update(
+        self,
+        caller: Device,
+        proof: Proof,
+        *,
+        new_device_policy: NewDevicePolicy | None = None,
+        phone_codes: bool | None = None,
+    ) -> Account:
+        """Change the account.
+
+        Args:
+            caller: one of its devices.
+            proof: names the policy's number and phone_codes as 0 or 1, "-" for one that is None.
+            new_device_policy: None leaves it; DENY refuses the devices that wait.
+            phone_codes: None leaves it. Off is at once, sites are told of it later; on is, at each
+                site, when that is told.
+        """
+        names = (
+            str(POLICY_NUMBERS[new_device_policy]) if new_device_policy else "-",
+            "-" if phone_codes is None else str(int(phone_codes)),
+        )
+
+        def work(session: Session) -> Account:
+            now = self._clock()
+            row = store.find(session, caller.account_id, lock=True)
+            self._proofs.use(session, caller.device_id, _UPDATE, proof, *names, now=now)
+            if new_device_policy is not None:
+                self._set_policy(session, now, row, new_device_policy)
+            if phone_codes is not None and phone_codes != row.phone_codes:
+                row.phone_codes = phone_codes
+                self._plan(session, now, row, TellingKind.FACTORS_CHANGED)
+            session.add(row)
+            session.flush()
+            self._accounts.changed(session, now, row.account_id, activity="account.updated")
+            return store.to_account(self._vault, row)
+
+        return await self._database.write(work, caller.account_id)
+
+    async def delete(self, caller: Device, proof: Proof) -> None:
+        """Erase the account.
+
+        Args:
+            caller: one of its devices.
+            proof: names nothing more.
+        """
+
+        def work(session: Session) -> None:
+            now = self._clock()
+            row = store.find(session, caller.account_id, lock=True)
+            self._proofs.use(session, caller.device_id, _DELETE, proof, now=now)
+            self.erase(session, now, row)
+
+        await self._database.write(work, caller.account_id)
+
+    def erase(self, session: Session, now: datetime, row: AccountRow) -> None:
+        """Erase an account: at once for its owner and whoever has its number next, later for its sites.
+
+        A link that waits for its first code goes with its enrollment, whose time runs out: nobody has
+        the device that could complete it.
+
+        Args:
+            session: of the change.
+            now: the time.
+            row: the account, locked.
+        """
+        for link in store.links(session, row.account_id):
+            if link.state == "ACTIVE":
+                link.state = "ENDED"
+                session.add(link)
+                self._telling.plan(session, now, link.site_id, TellingKind.USER_DELETED)
+        session.flush()
+        for device in devices.listed(session, row.account_id, now):
+            if device.state != DeviceState.REVOKED:
+                self._admission.put_out(session, now, device)
+            devices.set_name(device, self._vault, "")
+            session.add(device)
+        store.erase(session, row)
+
+    def _set_policy(self, session: Session, now: datetime, row: AccountRow, policy: NewDevicePolicy) -> None:
+        row.new_device_policy = policy.value
+        if policy is not NewDevicePolicy.DENY:
+            return
+        waiting = [
+            device
+            for device in devices.of_account(session, row.account_id)
+            if devices.state(device, now) is DeviceState.HELD
+        ]
+        if not waiting:
+            return
+        self._admission.block_release(session, now, row)
+        for device in waiting:
+            self._admission.put_out(session, now, device)
+            self._admission.tell(session, now, device, "device.refused")
+
+    def _plan(self, session: Session, now: datetime, row: AccountRow, kind: TellingKind) -> None:
+        for link in store.links(session, row.account_id):
+            if link.state == "ACTIVE":
+                self._telling.plan(session, now, link.site_id, kind)

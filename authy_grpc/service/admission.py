@@ -1,0 +1,127 @@
+"""Owns how a device is let in and put out, whoever asked for it, and who learns of it."""
+
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+
+from authy_grpc.domain.device import BLOCKED, LIMITED, DeviceState, release_time
+from authy_grpc.domain.errors import BadCredential
+from authy_grpc.service.telling import Telling, TellingKind
+from authy_grpc.store import account as store
+from authy_grpc.store import credential
+from authy_grpc.store import device as devices
+from authy_grpc.store import session as sessions
+from authy_grpc.store.account import Accounts
+from authy_grpc.store.database import Database, Session
+from authy_grpc.store.events import Events
+from authy_grpc.store.tables import AccountRow, DeviceRow
+from authy_grpc.store.vault import Vault
+
+_SECRET_BYTES = 32
+
+
+class Admission:
+    """Lets devices in and puts them out.
+
+    Args:
+        database: keeps them.
+        vault: seals names and secrets.
+        events: tell of credentials that end or change.
+        accounts: tells the account's devices.
+        telling: tells sites of devices that are gone.
+        clock: the time.
+        random: source of random bytes.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        vault: Vault,
+        events: Events,
+        accounts: Accounts,
+        telling: Telling,
+        clock: Callable[[], datetime],
+        random: Callable[[int], bytes],
+    ) -> None:
+        self._database = database
+        self._vault = vault
+        self._events = events
+        self._accounts = accounts
+        self._telling = telling
+        self._clock = clock
+        self._random = random
+
+    async def release_due(self) -> int:
+        """Let in the devices that have waited long enough; answers how many."""
+        account_ids = await self._database.read(lambda session: devices.due(session, self._clock()))
+        released = 0
+        for account_id in account_ids:
+            released += await self._database.write(partial(self._release, account_id=account_id), account_id)
+        return released
+
+    def let_in(self, session: Session, now: datetime, row: DeviceRow, activity: str) -> None:
+        """Let in a device that waits.
+
+        Args:
+            session: of the change, in which the account is locked.
+            now: the time.
+            row: the device.
+            activity: how it came to that, such as `device.approved`.
+        """
+        row.state, row.release_time = DeviceState.ACTIVE.value, None
+        session.add(row)
+        self._events.record(session, now, credential.changed(row.device_id))
+        self.tell(session, now, row, activity)
+
+    def put_out(self, session: Session, now: datetime, row: DeviceRow) -> None:
+        """End a device at once, with its sessions and streams; sites are told later.
+
+        Args:
+            session: of the change, in which the account is locked.
+            now: the time.
+            row: the device.
+        """
+        row.state, row.revoke_time, row.release_time = DeviceState.REVOKED.value, now, None
+        # Not even by a fault elsewhere is one of its codes right again.
+        devices.set_secret(row, self._vault, self._random(_SECRET_BYTES))
+        session.add(row)
+        session.flush()
+        sessions.end_all(session, row.device_id)
+        self._events.record(session, now, credential.ended(row.device_id))
+        for key in devices.told_keys(session, row.device_id):
+            self._telling.plan(session, now, key.site_id, TellingKind.DEVICE_REMOVED, key.kid)
+
+    def block_release(self, session: Session, now: datetime, account: AccountRow) -> None:
+        """After a device was refused: for 30 days none of the account is let in by time."""
+        account.release_blocked_until = now + BLOCKED
+        session.add(account)
+        for row in devices.of_account(session, account.account_id):
+            if devices.state(row, now) is DeviceState.HELD:
+                row.release_time = release_time(
+                    row.create_time, row.shown_time, account.release_blocked_until
+                )
+                session.add(row)
+
+    def tell(self, session: Session, now: datetime, row: DeviceRow, activity: str) -> None:
+        """Tell the account's devices what happened to one."""
+        name = devices.name(self._vault, row)
+        self._accounts.changed(
+            session, now, row.account_id, devices=True, activity=activity, device_name=name
+        )
+
+    def _release(self, session: Session, *, account_id: str) -> int:
+        now = self._clock()
+        try:
+            store.find(session, account_id, lock=True)
+        except BadCredential:
+            return 0
+        due = [
+            row
+            for row in devices.of_account(session, account_id)
+            if row.state == DeviceState.HELD and devices.state(row, now) is DeviceState.ACTIVE
+        ]
+        for row in due:
+            row.limited_until = (row.release_time or now) + LIMITED
+            self.let_in(session, now, row, "device.released")
+        return len(due)

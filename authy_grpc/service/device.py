@@ -1,0 +1,196 @@
+"""Owns the devices of an account: who sees them, who lets them in, and how they are put out."""
+
+import hmac
+from collections.abc import Callable
+from datetime import datetime
+from functools import partial
+
+from authy_grpc.domain import codes
+from authy_grpc.domain.device import (
+    BLOCKED,
+    CHECK_GUESSES,
+    UNSEEN_WAIT,
+    Device,
+    DeviceState,
+    Proof,
+    move,
+    release_time,
+)
+from authy_grpc.domain.errors import CodeRejected, DeviceHeld, Refusal
+from authy_grpc.domain.limits import Rule
+from authy_grpc.service.admission import Admission
+from authy_grpc.service.caller import Device as Caller
+from authy_grpc.service.proof import Proofs
+from authy_grpc.store import account as store
+from authy_grpc.store import budget
+from authy_grpc.store import device as devices
+from authy_grpc.store.database import Database, Session
+from authy_grpc.store.tables import DeviceRow
+from authy_grpc.store.vault import Vault
+
+_APPROVE = "authy_grpc.v1.AccountService/ApproveDevice"
+_REVOKE = "authy_grpc.v1.AccountService/RevokeDevice"
+# For as long as a device may wait.
+_CHECKS = (Rule(CHECK_GUESSES, BLOCKED + UNSEEN_WAIT),)
+
+
+class Devices:
+    """What an account's devices do with each other.
+
+    Args:
+        database: keeps them.
+        vault: seals their names.
+        admission: lets devices in and puts them out.
+        proofs: check who asks.
+        clock: the time.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        vault: Vault,
+        admission: Admission,
+        proofs: Proofs,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._database = database
+        self._vault = vault
+        self._admission = admission
+        self._proofs = proofs
+        self._clock = clock
+
+    async def list_all(self, caller: Caller) -> list[Device]:
+        """The account's devices, oldest first; one that waits sees itself alone.
+
+        The first list that shows a waiting device to another shortens its wait.
+        """
+        found, unshown = await self._database.read(lambda session: self._listed(session, caller))
+        if unshown:
+            return await self._database.write(partial(self._show, caller=caller), caller.account_id)
+        return found
+
+    async def rename(self, caller: Caller, device_id: str, name: str) -> Device:
+        """Rename a device of the account.
+
+        Raises:
+            NotFound: the account has no such device.
+        """
+
+        def work(session: Session) -> Device:
+            now = self._clock()
+            store.find(session, caller.account_id, lock=True)
+            devices.acting(session, caller.device_id)
+            row = devices.find(session, caller.account_id, device_id)
+            devices.set_name(row, self._vault, name)
+            session.add(row)
+            self._admission.tell(session, now, row, "device.renamed")
+            return devices.to_device(self._vault, row, now, current=device_id == caller.device_id)
+
+        return await self._database.write(work, caller.account_id)
+
+    async def approve(self, caller: Caller, device_id: str, check: str, proof: Proof) -> Device:
+        """Let in a device that waits. Wrong checks are counted: of one device five are looked at.
+
+        Args:
+            caller: another device of the account.
+            device_id: of the one that waits.
+            check: the digits that it shows, as typed.
+            proof: names device_id and check.
+
+        Raises:
+            NotFound: the account has no such device.
+            WrongState: it does not wait.
+            CodeRejected: the check is wrong, or there were too many.
+        """
+
+        def work(session: Session) -> Device | Refusal:
+            now = self._clock()
+            store.find(session, caller.account_id, lock=True)
+            self._proofs.use(session, caller.device_id, _APPROVE, proof, device_id, check, now=now)
+            try:
+                row = devices.find(session, caller.account_id, device_id)
+                move(devices.state(row, now), DeviceState.ACTIVE)
+            except Refusal as refusal:
+                return refusal
+            if not self._checked(session, row, check, now):
+                return CodeRejected()
+            self._admission.let_in(session, now, row, "device.approved")
+            return devices.to_device(self._vault, row, now)
+
+        return await self._database.write(work, caller.account_id)
+
+    async def revoke(self, caller: Caller, device_id: str, proof: Proof) -> None:
+        """Put a device out. Of one that waits, by another: no device is let in by time for 30 days.
+
+        Args:
+            caller: a device of the account; one that waits may name itself alone.
+            device_id: of the device.
+            proof: names device_id.
+
+        Raises:
+            NotFound: the account has no such device.
+            DeviceHeld: the caller waits, and named another.
+        """
+
+        def work(session: Session) -> Refusal | None:
+            now = self._clock()
+            account = store.find(session, caller.account_id, lock=True)
+            own = self._proofs.use(session, caller.device_id, _REVOKE, proof, device_id, now=now)
+            if devices.state(own, now) is DeviceState.HELD and device_id != caller.device_id:
+                return DeviceHeld()
+            try:
+                row = devices.find(session, caller.account_id, device_id)
+            except Refusal as refusal:
+                return refusal
+            before = devices.state(row, now)
+            if before is DeviceState.REVOKED:
+                return None
+            self._admission.put_out(session, now, row)
+            if before is DeviceState.HELD and row is not own:
+                self._admission.block_release(session, now, account)
+                self._admission.tell(session, now, row, "device.refused")
+            else:
+                self._admission.tell(session, now, row, "device.removed")
+            return None
+
+        await self._database.write(work, caller.account_id)
+
+    def _listed(self, session: Session, caller: Caller) -> tuple[list[Device], bool]:
+        now = self._clock()
+        own = devices.acting(session, caller.device_id)
+        if devices.state(own, now) is DeviceState.HELD:
+            return [devices.to_device(self._vault, own, now, current=True)], False
+        rows = devices.listed(session, caller.account_id, now)
+        found = [
+            devices.to_device(self._vault, row, now, current=row.device_id == caller.device_id)
+            for row in rows
+        ]
+        unshown = [
+            row for row in rows if row.shown_time is None and devices.state(row, now) is DeviceState.HELD
+        ]
+        return found, bool(unshown)
+
+    def _show(self, session: Session, *, caller: Caller) -> list[Device]:
+        now = self._clock()
+        account = store.find(session, caller.account_id, lock=True)
+        own = devices.acting(session, caller.device_id)
+        if devices.state(own, now) is DeviceState.ACTIVE:
+            for row in devices.of_account(session, caller.account_id):
+                if row.shown_time is None and devices.state(row, now) is DeviceState.HELD:
+                    row.shown_time = now
+                    row.release_time = release_time(row.create_time, now, account.release_blocked_until)
+                    session.add(row)
+            session.flush()
+        return self._listed(session, caller)[0]
+
+    def _checked(self, session: Session, row: DeviceRow, check: str, now: datetime) -> bool:
+        """Whether a check is a waiting device's; a wrong one is counted."""
+        name = f"check:{row.device_id}"
+        wrong = budget.spent(session, name)
+        if len(wrong) >= CHECK_GUESSES:
+            return False
+        if hmac.compare_digest(devices.check(row).encode(), codes.normalize(check).encode()):
+            return True
+        budget.keep(session, name, (*wrong, now), _CHECKS)
+        return False

@@ -1,0 +1,135 @@
+"""Owns the use cases of a site's users."""
+
+from collections.abc import Callable, Collection
+from datetime import datetime
+
+from authy_grpc.domain.enrollment import EnrollmentState
+from authy_grpc.domain.errors import NotFound
+from authy_grpc.domain.event import UserEventType
+from authy_grpc.domain.limits import Guesses, PushGuard
+from authy_grpc.domain.user import Factor, User
+from authy_grpc.service.caller import Site
+from authy_grpc.service.link import Links
+from authy_grpc.store import link as links
+from authy_grpc.store import page
+from authy_grpc.store import user as store
+from authy_grpc.store.application import find
+from authy_grpc.store.database import Database, Session
+from authy_grpc.store.events import Events
+from authy_grpc.store.tables import LinkRow
+from authy_grpc.store.vault import Vault
+
+_LIST = "ListUsers"
+
+
+class Users:
+    """What a site does with its users.
+
+    Args:
+        database: keeps them.
+        vault: opens what the site calls them.
+        events: where the site learns what happened to them.
+        links: ends them.
+        clock: the time.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        vault: Vault,
+        events: Events,
+        links: Links,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._database = database
+        self._vault = vault
+        self._events = events
+        self._links = links
+        self._clock = clock
+
+    async def get(self, caller: Site, authy_id: str) -> User:
+        """One user.
+
+        Raises:
+            NotFound: there is none, or it is another site's.
+        """
+        return await self._database.read(
+            lambda session: self._seen(session, links.find(session, caller.application_id, authy_id))
+        )
+
+    async def look_up(self, caller: Site, custom_user_id: str) -> User:
+        """One user, by the site's own reference.
+
+        Raises:
+            NotFound: there is none.
+        """
+
+        def work(session: Session) -> User:
+            link = links.find_by_custom_user_id(session, self._vault, caller.application_id, custom_user_id)
+            if link is None:
+                raise NotFound
+            return self._seen(session, link)
+
+        return await self._database.read(work)
+
+    async def list_page(self, caller: Site, page_size: int, page_token: str) -> tuple[list[User], str]:
+        """A page of users, oldest first, and the token of the next; empty on the last.
+
+        Raises:
+            BadField: the token is not one that this list answered.
+        """
+        own = caller.application_id
+        after = page.open_token(self._vault, own, _LIST, page_token)
+        size = page.size(page_size)
+
+        def work(session: Session) -> tuple[list[User], str]:
+            found = store.listed(session, own, after, size + 1)
+            more = len(found) > size
+            token = page.seal_token(self._vault, own, _LIST, store.sort_key(found[size - 1])) if more else ""
+            return [self._seen(session, link) for link in found[:size]], token
+
+        return await self._database.read(work)
+
+    async def delete(self, caller: Site, authy_id: str) -> None:
+        """End a user: its codes and questions stop at once.
+
+        Raises:
+            NotFound: there is none, or it is another site's.
+        """
+
+        def work(session: Session) -> None:
+            link = store.lock(session, caller.application_id, authy_id)
+            self._links.end(session, self._clock(), link, waiting=EnrollmentState.CANCELED)
+
+        await self._database.write(work, f"{caller.application_id}/{authy_id}")
+
+    async def unlock(self, caller: Site, authy_id: str, factors: Collection[Factor]) -> User:
+        """Lift what wrong codes or refused questions brought about.
+
+        Args:
+            caller: the site.
+            authy_id: of the user.
+            factors: PUSH lifts a freeze, the others the lock of codes; all where empty.
+
+        Raises:
+            NotFound: there is none, or it is another site's.
+        """
+
+        def work(session: Session) -> User:
+            link = store.lock(session, caller.application_id, authy_id)
+            before = (link.failures, link.locked_until, link.push_misses, link.push_frozen_until)
+            if not factors or set(factors) - {Factor.PUSH}:
+                link.failures, link.locked_until = Guesses().failures, Guesses().locked_until
+            if not factors or Factor.PUSH in factors:
+                link.push_misses, link.push_frozen_until = PushGuard().misses, PushGuard().frozen_until
+            if before != (link.failures, link.locked_until, link.push_misses, link.push_frozen_until):
+                session.add(link)
+                told = links.event(self._vault, link, UserEventType.UNLOCKED)
+                self._events.record(session, self._clock(), told)
+            return self._seen(session, link)
+
+        return await self._database.write(work, f"{caller.application_id}/{authy_id}")
+
+    def _seen(self, session: Session, link: LinkRow) -> User:
+        return links.user(session, self._vault, link, find(session, link.application_id))

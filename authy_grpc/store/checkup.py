@@ -1,0 +1,63 @@
+"""Owns what an operator's check-up asks of a database, whatever state it is in."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sqlalchemy import inspect, text
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlmodel import Session, select
+
+from authy_grpc.store import keyset
+from authy_grpc.store.engine import connect
+from authy_grpc.store.tables import MetaRow
+from authy_grpc.store.vault import Vault
+
+
+class Unreachable(Exception):
+    """The database cannot be opened. The text says why, without the URL."""
+
+
+@dataclass(frozen=True, slots=True)
+class Checkup:
+    """What was found.
+
+    Attributes:
+        empty: whether it has no tables of ours yet.
+        sealed: whether a server has run on it, whose keyset left its mark.
+        time: by the database's clock; None for SQLite, which has no other clock than ours.
+    """
+
+    empty: bool
+    sealed: bool
+    time: datetime | None
+
+
+def look(url: str, vault: Vault | None = None) -> Checkup:
+    """Look at a database without changing it.
+
+    Args:
+        url: `sqlite:///…`, whose file is there, or `postgresql://…`.
+        vault: asked to open the mark of the database's keyset.
+
+    Raises:
+        Unreachable: it cannot be opened or read.
+        KeysetError: the vault is not the one that sealed it.
+    """
+    try:
+        engine = connect(url, writes=False, connections=1)
+    except (ArgumentError, ValueError) as error:
+        raise Unreachable("AUTHY_DATABASE_URL is no `sqlite:///PATH` or `postgresql://…`.") from error
+    try:
+        with engine.connect() as connection, Session(connection) as session:
+            if not inspect(connection).has_table(str(MetaRow.__tablename__)):
+                return Checkup(empty=True, sealed=False, time=None)
+            sealed = session.exec(select(MetaRow.name)).first() is not None
+            if sealed and vault is not None:
+                keyset.check(session, vault)
+            postgres = engine.dialect.name == "postgresql"
+            time = connection.scalar(text("SELECT clock_timestamp()")) if postgres else None
+            return Checkup(empty=False, sealed=sealed, time=time and time.astimezone(UTC))
+    except SQLAlchemyError as error:
+        raise Unreachable(f"The database cannot be opened or read ({type(error).__name__}).") from error
+    finally:
+        engine.dispose()
