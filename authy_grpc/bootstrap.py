@@ -1,4 +1,4 @@
-"""Owns the making of real things: store, clock, random and senders become services, once. The only such place."""
+"""Owns the making of real things, once: store, clock, random and carrier become services. A parts list."""
 
 import os
 import sys
@@ -13,22 +13,27 @@ from structlog.typing import FilteringBoundLogger
 from authy_grpc import logs
 from authy_grpc.home import Secrets
 from authy_grpc.outbound.sms import from_url
+from authy_grpc.outbound.sms.number import Numbers
 from authy_grpc.outbound.sms.sender import Sender
+from authy_grpc.parts import Ground, make
 from authy_grpc.rpc.adapter import Chain
 from authy_grpc.rpc.auth import Auth
 from authy_grpc.rpc.errors import Errors
 from authy_grpc.rpc.observe import Observe
 from authy_grpc.rpc.streams import Streams
 from authy_grpc.rpc.validate import Validate
-from authy_grpc.server import Server, Service, Tls
+from authy_grpc.server import Server, Tls
+from authy_grpc.service.account import OwnAccount
 from authy_grpc.service.credentials import Credentials
+from authy_grpc.service.qr import QrCodes
 from authy_grpc.service.signals import Signals
 from authy_grpc.settings import Settings
 from authy_grpc.store import keyset
 from authy_grpc.store.database import Database
 from authy_grpc.store.events import Events
+from authy_grpc.store.listener import Listener
 from authy_grpc.store.vault import Vault
-from authy_grpc.worker.loop import Step, Workers
+from authy_grpc.worker.loop import Workers
 
 Clock = Callable[[], datetime]
 Random = Callable[[int], bytes]
@@ -62,19 +67,28 @@ class World:
 
 @dataclass(frozen=True)
 class Core:
-    """A service that was built: start it, stop it."""
+    """A service that was built: start it, stop it.
+
+    Attributes:
+        account: for the operator, who reaches accounts on the store itself.
+    """
 
     server: Server
     database: Database
     signals: Signals
+    listener: Listener | None
     credentials: Credentials
+    qr_codes: QrCodes
     workers: Workers
+    account: OwnAccount
     registry: CollectorRegistry
     log: FilteringBoundLogger
 
     async def start(self) -> int:
         """Serve, and let the workers run; answers the port."""
         await self.signals.start()
+        if self.listener is not None:
+            self.listener.start()
         port = await self.server.start()
         self.workers.start()
         return port
@@ -84,8 +98,11 @@ class Core:
         await self.server.stop(now=now)
         await self.workers.stop()
         await self.credentials.close()
+        if self.listener is not None:
+            await self.listener.stop()
         await self.signals.stop()
         await self.database.close()
+        self.qr_codes.close()
 
 
 async def build(settings: Settings, secrets: Secrets, world: World) -> Core:
@@ -94,45 +111,73 @@ async def build(settings: Settings, secrets: Secrets, world: World) -> Core:
     Args:
         settings: what the operator has set; the database's schema is up to date.
         secrets: the installation's.
-        world: clock, random and log.
+        world: clock, random, carrier and log.
 
     Raises:
         KeysetError: the keyset is not the one that sealed the database.
     """
-    log = logs.build(world.log_stream, world.clock, world.log_level)
+    clock, random = world.clock, world.random
+    log = logs.build(world.log_stream, clock, world.log_level)
     vault = Vault(secrets.keyset)
     database = Database(settings.database, guard=world.guard)
-    events = Events(vault, world.random, postgres=database.postgres)
+    events = Events(vault, random, postgres=database.postgres)
     await database.write(lambda session: keyset.check(session, vault))
     await database.write(events.begin_epoch)
     signals = Signals(database, events, log)
     database.on_events = signals.wake
     credentials = Credentials(
-        database,
-        signals,
-        world.clock,
-        operator_key=secrets.operator_key,
-        gateway_key=secrets.gateway_key,
+        database, signals, clock, operator_key=secrets.operator_key, gateway_key=secrets.gateway_key
+    )
+    streams = Streams(clock=clock, random=random, ended=credentials.ended)
+    registry = CollectorRegistry()
+
+    parts = make(
+        Ground(
+            database=database,
+            vault=vault,
+            events=events,
+            signals=signals,
+            streams=streams,
+            sender=world.sender or _sender(settings, clock),
+            numbers=Numbers(settings.sms_countries),
+            public_url=settings.origin,
+            log=log,
+            clock=clock,
+            random=random,
+        )
     )
     registry = CollectorRegistry()
-    streams = Streams(clock=world.clock, random=world.random, ended=credentials.ended)
     chain = Chain(
-        Observe(log, registry, world.random),
+        Observe(log, registry, random),
         Errors(log),
         Auth(credentials.find),
         Validate(local_origins=settings.dev),
     )
-    services: list[Service] = []
-    steps: list[Step] = []
     server = Server(
         chain=chain,
         streams=streams,
-        services=services,
+        services=parts.services,
         listen=settings.listen,
         tls=_tls(settings),
         reflects=settings.reflection,
     )
-    return Core(server, database, signals, credentials, Workers(steps, log), registry, log)
+    return Core(
+        server=server,
+        database=database,
+        signals=signals,
+        listener=Listener(settings.database, signals.wake) if database.postgres else None,
+        credentials=credentials,
+        qr_codes=parts.qr_codes,
+        workers=Workers(parts.steps, log),
+        account=parts.account,
+        registry=registry,
+        log=log,
+    )
+
+
+def _sender(settings: Settings, clock: Clock) -> Sender:
+    url = settings.sms_url.get_secret_value() or ("console:" if settings.dev else "")
+    return from_url(url, stream=sys.stdout, clock=clock)
 
 
 def _tls(settings: Settings) -> Tls | None:

@@ -101,7 +101,9 @@ class CodeChecks:
         links = self._links.lock(session, {attempt.name for attempt in attempts})
         # Not before the links are locked, which may take a while.
         now = self._clock()
-        answered = self._answers.read(session, now, ((each.application_id, each.request) for each in attempts))
+        answered = self._answers.read(
+            session, now, ((each.application_id, each.request) for each in attempts)
+        )
         found = [(links[each.name], each) for each in attempts if each.name in links]
         typed = [(link, each) for link, each in found if not each.is_backup_code]
         self._links.read_keys(session, (link for link, _ in typed))

@@ -68,7 +68,7 @@ class Completion:
         *,
         sealed_seed: Callable[[str], bytes] | None = None,
     ) -> LinkRow:
-        """The link that an enrollment is about: the user's own where the same account holds both, else a new one.
+        """The link that an enrollment is about: the user's, where one account holds both, or a new one.
 
         Args:
             session: of the work.

@@ -95,6 +95,9 @@ class Confirmation:
             self._changes.move(session, now, row, EnrollmentState.CANCELED)
             return WrongState(EnrollmentState.CANCELED.value)
         row.confirm_hash = self._hashes(row, code)[0]
+        if link.push_frozen_until is not None and link.push_frozen_until > now:
+            told = links.event(self._vault, link, UserEventType.UNLOCKED)
+            self._events.record(session, now, told)
         link.failures, link.locked_until = Guesses().failures, Guesses().locked_until
         link.push_misses, link.push_frozen_until = PushGuard().misses, PushGuard().frozen_until
         session.add(link)

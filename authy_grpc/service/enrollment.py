@@ -18,7 +18,7 @@ from authy_grpc.service.signals import Signals
 from authy_grpc.store import application as applications
 from authy_grpc.store import enrollment as store
 from authy_grpc.store import link as links
-from authy_grpc.store.columns import from_millis, to_millis
+from authy_grpc.store.columns import whole_millis
 from authy_grpc.store.database import Database, Session
 from authy_grpc.store.enrollment import EnrollmentChanges
 from authy_grpc.store.once import Request, once
@@ -122,7 +122,7 @@ class Enrollments:
             raise BadField.one("account_label", "is for GENERIC_TOTP alone")
 
         def work(session: Session) -> _Created | Refusal:
-            now = self._clock()
+            now = whole_millis(self._clock())
             return once(
                 session,
                 self._vault,
@@ -194,7 +194,7 @@ class Enrollments:
 
         def work(session: Session) -> Enrollment | Refusal:
             return self._confirmation.confirm(
-                session, self._clock(), caller.application_id, enrollment_id, code
+                session, whole_millis(self._clock()), caller.application_id, enrollment_id, code
             )
 
         return await self._database.write(work, enrollment_id)
@@ -208,7 +208,7 @@ class Enrollments:
         """
 
         def work(session: Session) -> Enrollment:
-            now = self._clock()
+            now = whole_millis(self._clock())
             row = store.find(session, caller.application_id, enrollment_id, lock=True)
             present = self._changes.present(row, now)
             if present.state is EnrollmentState.CANCELED:
@@ -221,7 +221,7 @@ class Enrollments:
         """Write EXPIRED to those whose time is over, a hundred at most; answers how many."""
 
         def work(session: Session) -> int:
-            now = self._clock()
+            now = whole_millis(self._clock())
             due = store.due(session, now)
             for row in due:
                 self._changes.end(session, now, row, EnrollmentState.EXPIRED)
@@ -265,7 +265,7 @@ class Enrollments:
             replace_existing=draft.replace_existing,
             create_time=now,
             update_time=now,
-            expire_time=from_millis(to_millis(now + (draft.ttl or _TTL))),
+            expire_time=whole_millis(now + (draft.ttl or _TTL)),
         )
 
     def _generic(

@@ -16,6 +16,7 @@ from authy_grpc.store import enrollment as enrollments
 from authy_grpc.store import site as sites
 from authy_grpc.store import spent_key
 from authy_grpc.store.account import Accounts
+from authy_grpc.store.columns import whole_millis
 from authy_grpc.store.database import Database, Session
 from authy_grpc.store.enrollment import EnrollmentChanges
 from authy_grpc.store.tables import EnrollmentRow, LinkRow
@@ -70,7 +71,7 @@ class Scans:
         token = read_token(self._public_url, scanned)
 
         def work(session: Session) -> Offer:
-            now = self._clock()
+            now = whole_millis(self._clock())
             row = enrollments.find_by_token(session, token)
             present = self._scannable(row, caller, now)
             application = applications.find(session, row.application_id)
@@ -101,7 +102,7 @@ class Scans:
         token = read_token(self._public_url, scanned)
 
         def work(session: Session) -> Site | Refusal:
-            now = self._clock()
+            now = whole_millis(self._clock())
             accounts.find(session, caller.account_id, lock=True)
             device = devices.acting(session, caller.device_id)
             thumbprint = key.check(device.device_id, device.signing_key, token)
@@ -140,7 +141,7 @@ class Scans:
         token = read_token(self._public_url, scanned)
 
         def work(session: Session) -> None:
-            now = self._clock()
+            now = whole_millis(self._clock())
             accounts.find(session, caller.account_id, lock=True)
             row = enrollments.find_by_token(session, token)
             present = self._changes.present(row, now)

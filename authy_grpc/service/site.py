@@ -18,6 +18,7 @@ from authy_grpc.store import link as links
 from authy_grpc.store import site as store
 from authy_grpc.store import spent_key
 from authy_grpc.store.account import Accounts
+from authy_grpc.store.columns import whole_millis
 from authy_grpc.store.database import Database, Session
 from authy_grpc.store.events import Events
 from authy_grpc.store.tables import DeviceRow, LinkRow, SiteKeyRow
@@ -84,7 +85,7 @@ class Sites:
         """
 
         def work(session: Session) -> Site:
-            now = self._clock()
+            now = whole_millis(self._clock())
             accounts.find(session, caller.account_id, lock=True)
             device = devices.acting(session, caller.device_id)
             thumbprint = key.check(device.device_id, device.signing_key, site_id)
@@ -111,7 +112,7 @@ class Sites:
         """
 
         def work(session: Session) -> Site:
-            now = self._clock()
+            now = whole_millis(self._clock())
             accounts.find(session, caller.account_id, lock=True)
             link = store.find(session, caller.account_id, site_id, now, lock=True)
             store.set_label(self._vault, link, label)
@@ -130,7 +131,7 @@ class Sites:
         """
 
         def work(session: Session) -> Refusal | None:
-            now = self._clock()
+            now = whole_millis(self._clock())
             accounts.find(session, caller.account_id, lock=True)
             device = devices.acting(session, caller.device_id)
             self._proofs.check(session, device, _REMOVE, proof, site_id, now=now)

@@ -50,9 +50,7 @@ class BackupCodes:
 
     def save(self, session: Session, links: Iterable[LinkState]) -> None:
         """Remove the codes that were used."""
-        used = [
-            {"of_site": link.site_id, "used": digest} for link in links for digest in link.codes.spent
-        ]
+        used = [{"of_site": link.site_id, "used": digest} for link in links for digest in link.codes.spent]
         if used:
             session.connection().execute(self._delete, used)
 

@@ -22,6 +22,11 @@ def from_millis(millis: int) -> datetime:
     return _EPOCH + millis * _MILLISECOND
 
 
+def whole_millis(time: datetime) -> datetime:
+    """A time as it is kept, so that an answer and what is read later say the same."""
+    return from_millis(to_millis(time))
+
+
 class Moment(TypeDecorator[datetime]):
     """A time, kept as whole milliseconds since 1970: the same in SQLite, PostgreSQL and JSON."""
 

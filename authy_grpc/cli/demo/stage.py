@@ -1,0 +1,143 @@
+"""Owns where the demo plays: a service on loopback with SQLite in a folder, two sites, one phone."""
+
+import asyncio
+import json
+import os
+import re
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from authy_grpc.bootstrap import World, build
+from authy_grpc.cli.demo.tap import Tap
+from authy_grpc.cli.options import LOCAL_ORIGIN
+from authy_grpc.client import AsyncClient
+from authy_grpc.home import make_secrets, read_secrets
+from authy_grpc.phone import Phone
+from authy_grpc.settings import Settings
+from authy_grpc.store import schema
+from authy_grpc.v1 import application_pb2
+from authy_grpc.v1.user_pb2 import SiteKey
+
+# Reserved for tests: it reaches nobody.
+NUMBER = "+15005550006"
+DEVICE_NAME = "Wren's phone"
+_SIX_DIGITS = re.compile(r"\b\d{6}\b")
+_PATIENCE = 15.0
+
+
+@dataclass
+class Site:
+    """A relying site: what its backend holds, and what the demo's ear has heard of it.
+
+    Attributes:
+        name: shown to users.
+        origin: of its pages.
+        user: its own reference for the user.
+        client: with its API key, through `tap`.
+        tap: keeps every byte that it sends and receives.
+        authy_id: of its user, once enrolled.
+        keys: of its user, kept since enrollment.
+    """
+
+    name: str
+    origin: str
+    user: str
+    api_key: str = field(repr=False)
+    client: AsyncClient
+    tap: Tap
+    authy_id: str = ""
+    keys: list[SiteKey] = field(default_factory=list)
+
+
+@dataclass
+class Stage:
+    """All that plays a part.
+
+    Attributes:
+        folder: holds the database, the secrets, the texts, the phone's file and the log.
+        target: where the service listens.
+        operator_key: of the installation.
+        operator: a client with the operator key.
+        phone: the simulated phone.
+        sites: that were added.
+    """
+
+    folder: Path
+    target: str
+    operator_key: str = field(repr=False)
+    operator: AsyncClient
+    phone: Phone
+    sites: list[Site] = field(default_factory=list)
+    _closing: AsyncExitStack = field(default_factory=AsyncExitStack, repr=False)
+    _texts_read: int = 0
+
+    async def add_site(self, name: str, origin: str, user: str) -> Site:
+        """Lets the operator add a site and its API key."""
+        application = application_pb2.Application(name=name, origin=origin)
+        made = await self.operator.applications.CreateApplication(
+            application_pb2.CreateApplicationRequest(application=application)
+        )
+        key = await self.operator.applications.CreateApiKey(
+            application_pb2.CreateApiKeyRequest(
+                application_id=made.application.application_id, name="backend"
+            )
+        )
+        tap = await self._closing.enter_async_context(Tap(self.target))
+        client = await self._closing.enter_async_context(AsyncClient(tap.target, key.secret))
+        site = Site(name, origin, user, key.secret, client, tap)
+        self.sites.append(site)
+        return site
+
+    async def text(self) -> str:
+        """Waits for the next text message, as the `file:` sender has written it.
+
+        Returns:
+            The six digits in it.
+        """
+        path = self.folder / "texts.jsonl"
+        async with asyncio.timeout(_PATIENCE):
+            while True:
+                lines = path.read_text().splitlines() if path.exists() else []
+                if len(lines) > self._texts_read:
+                    break
+                await asyncio.sleep(0.02)
+        message = json.loads(lines[self._texts_read])
+        self._texts_read += 1
+        found = _SIX_DIGITS.search(message["body"])
+        return found.group() if message["to"] == NUMBER and found else ""
+
+    async def skip_texts(self) -> None:
+        """Passes over the messages that were not asked for, such as that a device was added."""
+
+
+@asynccontextmanager
+async def stage(folder: Path) -> AsyncIterator[Stage]:
+    """Starts a service in a folder, and brings the phone and the operator.
+
+    Args:
+        folder: empty, for its owner alone.
+    """
+    settings = Settings(
+        home=folder,
+        listen="127.0.0.1:0",
+        public_url=LOCAL_ORIGIN,
+        sms_url=f"file:{folder / 'texts.jsonl'}",
+        **_UNSET,
+    )
+    make_secrets(settings, os.urandom)
+    (folder / "data").mkdir(mode=0o700)
+    schema.upgrade(settings.database)
+    secrets = read_secrets(settings)
+    async with AsyncExitStack() as closing:
+        log = closing.enter_context((folder / "log.jsonl").open("w"))
+        core = await build(settings, secrets, World(log_stream=log))
+        closing.push_async_callback(core.stop)
+        target = f"127.0.0.1:{await core.start()}"
+        # Closed first: clients before the service.
+        inner = await closing.enter_async_context(AsyncExitStack())
+        operator = await inner.enter_async_context(AsyncClient(target, secrets.operator_key))
+        phone = Phone(target, origin=settings.origin, state=folder / "phone.json")
+        await inner.enter_async_context(phone)
+        yield Stage(folder, target, secrets.operator_key, operator, phone, _closing=inner)

@@ -1,0 +1,96 @@
+"""Owns how the phone's commands reach their phone, and what a site's name means there."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from authy_grpc.cli.failure import Failure, extra
+
+if TYPE_CHECKING:
+    from authy_grpc.phone import Pending, Phone, Question
+    from authy_grpc.v1.authenticator_pb2 import Site
+
+T = TypeVar("T")
+_INBOX_SECONDS = 10.0
+
+
+def run(use: Callable[["Phone"], Awaitable[T]], server: str, origin: str, state: Path, *, new: bool = False) -> T:
+    """Runs something on the phone of a state file.
+
+    Args:
+        use: what to do with it.
+        server: where the service listens.
+        origin: the service's public URL.
+        state: the phone's file.
+        new: whether the phone is to be registered; else it must be.
+
+    Raises:
+        Failure: the phone is not registered, or it is already.
+        PhoneError: the service refuses, or cannot be reached.
+    """
+    with extra("phone"):
+        from authy_grpc.phone import Phone
+
+    async def within() -> T:
+        async with Phone(server, origin=origin, state=state) as phone:
+            if phone.registered and new:
+                raise Failure(f"The phone of {state} is registered already.", "Name another file with --state.")
+            if not phone.registered and not new:
+                raise Failure(
+                    f"There is no phone at {state}.", "`authy-grpc phone register +NUMBER`, or --state FILE."
+                )
+            return await use(phone)
+
+    return asyncio.run(within())
+
+
+async def find_site(phone: "Phone", name: str) -> "Site":
+    """A site of the phone.
+
+    Args:
+        phone: whose.
+        name: its `sit_…`, or a name or label that only one has.
+
+    Raises:
+        Failure: none has it, or several.
+    """
+    sites = await phone.sites()
+    found = [site for site in sites if name in (site.site_id, site.label, site.name)]
+    if not found:
+        raise Failure(f"This phone has no site {name!r}.", "`authy-grpc phone sites` shows them.")
+    if len(found) > 1:
+        ids = ", ".join(site.site_id for site in found)
+        raise Failure(f"{len(found)} sites are named {name!r}: use an id.", f"One of: {ids}")
+    return found[0]
+
+
+async def pending(phone: "Phone") -> "Pending":
+    """What waits for an answer now."""
+    inbox = phone.inbox()
+    try:
+        async with asyncio.timeout(_INBOX_SECONDS):
+            return await anext(inbox)
+    except TimeoutError:
+        raise Failure("The service says nothing of the inbox.", "See its log.") from None
+    finally:
+        await inbox.aclose()
+
+
+async def find_question(phone: "Phone", approval_id: str) -> "Question":
+    """A question that waits.
+
+    Args:
+        phone: that is asked.
+        approval_id: of the question; where empty, the only one.
+
+    Raises:
+        Failure: there is no such question, or there are several to choose from.
+    """
+    questions = [each for each in await pending(phone) if approval_id in ("", each.approval_id)]
+    if not questions:
+        raise Failure("Nothing waits for an answer." if not approval_id else "That question does not wait (any more).")
+    if len(questions) > 1:
+        ids = ", ".join(each.approval_id for each in questions)
+        raise Failure(f"{len(questions)} questions wait: say which.", f"One of: {ids}")
+    return questions[0]

@@ -1,0 +1,287 @@
+"""Owns the parts list: every service, worker and servicer, made once of what `bootstrap` has made."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from types import ModuleType
+
+from structlog.typing import FilteringBoundLogger
+
+from authy_grpc.outbound.sms.number import Numbers
+from authy_grpc.outbound.sms.sender import Sender
+from authy_grpc.rpc.account import AccountServicer
+from authy_grpc.rpc.application import ApplicationServicer
+from authy_grpc.rpc.approval import ApprovalServicer
+from authy_grpc.rpc.authenticator import AuthenticatorServicer
+from authy_grpc.rpc.enrollment import EnrollmentServicer
+from authy_grpc.rpc.event import EventServicer
+from authy_grpc.rpc.streams import Streams
+from authy_grpc.rpc.user import UserServicer
+from authy_grpc.rpc.verification import VerificationServicer
+from authy_grpc.server import Service
+from authy_grpc.service.account import OwnAccount
+from authy_grpc.service.admission import Admission
+from authy_grpc.service.answer import Answers
+from authy_grpc.service.application import Applications
+from authy_grpc.service.approval import Approvals
+from authy_grpc.service.completion import Completion
+from authy_grpc.service.confirmation import Confirmation
+from authy_grpc.service.device import Devices
+from authy_grpc.service.ending import Endings
+from authy_grpc.service.enrollment import Enrollments
+from authy_grpc.service.event import Feed
+from authy_grpc.service.inbox import Inbox
+from authy_grpc.service.link import Links
+from authy_grpc.service.phone_verification import PhoneVerifications
+from authy_grpc.service.proof import Proofs
+from authy_grpc.service.qr import QrCodes
+from authy_grpc.service.registration import Registrations
+from authy_grpc.service.retention import Retention
+from authy_grpc.service.scan import Scans
+from authy_grpc.service.session import Sessions
+from authy_grpc.service.signals import Signals
+from authy_grpc.service.site import Sites
+from authy_grpc.service.telling import Telling
+from authy_grpc.service.text import Texts
+from authy_grpc.service.user import Users
+from authy_grpc.service.verification import Verifications
+from authy_grpc.store.account import Accounts
+from authy_grpc.store.database import Database
+from authy_grpc.store.enrollment import EnrollmentChanges
+from authy_grpc.store.events import Events
+from authy_grpc.store.vault import Vault
+from authy_grpc.v1 import (
+    account_pb2,
+    account_pb2_grpc,
+    application_pb2,
+    application_pb2_grpc,
+    approval_pb2,
+    approval_pb2_grpc,
+    authenticator_pb2,
+    authenticator_pb2_grpc,
+    enrollment_pb2,
+    enrollment_pb2_grpc,
+    event_pb2,
+    event_pb2_grpc,
+    user_pb2,
+    user_pb2_grpc,
+    verification_pb2,
+    verification_pb2_grpc,
+)
+from authy_grpc.worker.loop import Step
+
+# Seconds between looks: watchers learn EXPIRED within a second.
+_SOON, _OFTEN, _SELDOM = 0.3, 10.0, 300.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ground:
+    """What the services stand on.
+
+    Attributes:
+        sender: hands texts to a carrier.
+        numbers: which numbers texts may go to.
+        public_url: the origin of QR links, without a slash at its end.
+    """
+
+    database: Database
+    vault: Vault
+    events: Events
+    signals: Signals
+    streams: Streams
+    sender: Sender
+    numbers: Numbers
+    public_url: str
+    log: FilteringBoundLogger
+    clock: Callable[[], datetime]
+    random: Callable[[int], bytes]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Parts:
+    """What was made.
+
+    Attributes:
+        services: what the server serves.
+        steps: what the workers do.
+        account: for the operator, who reaches accounts on the store itself.
+        qr_codes: holds threads, to be closed.
+    """
+
+    services: list[Service]
+    steps: list[Step]
+    account: OwnAccount
+    qr_codes: QrCodes
+
+
+def make(ground: Ground) -> Parts:
+    """Make everything that stands on the ground."""
+    database, vault, events, signals = ground.database, ground.vault, ground.events, ground.signals
+    streams, clock, random = ground.streams, ground.clock, ground.random
+    qr_codes, proofs = QrCodes(), Proofs()
+    accounts = Accounts(vault, events, random)
+    changes = EnrollmentChanges(vault, events, accounts)
+    links = Links(vault=vault, events=events, accounts=accounts, changes=changes)
+    telling = Telling(database=database, vault=vault, events=events, links=links, clock=clock, random=random)
+    texts = Texts(
+        database=database,
+        vault=vault,
+        events=events,
+        sender=ground.sender,
+        numbers=ground.numbers,
+        log=ground.log,
+        clock=clock,
+        random=random,
+    )
+    admission = Admission(
+        database=database,
+        vault=vault,
+        events=events,
+        accounts=accounts,
+        telling=telling,
+        clock=clock,
+        random=random,
+    )
+    account = OwnAccount(
+        database=database,
+        vault=vault,
+        accounts=accounts,
+        admission=admission,
+        telling=telling,
+        proofs=proofs,
+        clock=clock,
+    )
+    completion = Completion(
+        vault=vault, events=events, accounts=accounts, changes=changes, links=links, random=random
+    )
+    enrollments = Enrollments(
+        database=database,
+        vault=vault,
+        signals=signals,
+        changes=changes,
+        completion=completion,
+        confirmation=Confirmation(vault=vault, events=events, changes=changes, completion=completion),
+        qr_codes=qr_codes,
+        public_url=ground.public_url,
+        clock=clock,
+        random=random,
+    )
+    endings = Endings(vault=vault, events=events, accounts=accounts)
+    approvals = Approvals(
+        database=database,
+        vault=vault,
+        events=events,
+        signals=signals,
+        endings=endings,
+        clock=clock,
+        random=random,
+    )
+    services = [
+        _service(
+            account_pb2,
+            # The contract's ChangePhone and SetPushSubscription answer UNIMPLEMENTED.
+            AccountServicer(  # type: ignore[abstract]
+                phone_verifications=PhoneVerifications(
+                    database=database,
+                    vault=vault,
+                    texts=texts,
+                    numbers=ground.numbers,
+                    clock=clock,
+                    random=random,
+                ),
+                registrations=Registrations(
+                    database=database, vault=vault, accounts=accounts, clock=clock, random=random
+                ),
+                sessions=Sessions(
+                    database=database, events=events, proofs=proofs, clock=clock, random=random
+                ),
+                account=account,
+                devices=Devices(
+                    database=database, vault=vault, admission=admission, proofs=proofs, clock=clock
+                ),
+            ),
+            account_pb2_grpc.add_AccountServiceServicer_to_server,
+        ),
+        _service(
+            application_pb2,
+            ApplicationServicer(
+                Applications(
+                    database=database, vault=vault, events=events, links=links, clock=clock, random=random
+                )
+            ),
+            application_pb2_grpc.add_ApplicationServiceServicer_to_server,
+        ),
+        _service(
+            approval_pb2,
+            ApprovalServicer(approvals, streams),
+            approval_pb2_grpc.add_ApprovalServiceServicer_to_server,
+        ),
+        _service(
+            authenticator_pb2,
+            AuthenticatorServicer(
+                scans=Scans(
+                    database=database,
+                    vault=vault,
+                    news=accounts,
+                    changes=changes,
+                    completion=completion,
+                    public_url=ground.public_url,
+                    clock=clock,
+                ),
+                sites=Sites(
+                    database=database,
+                    vault=vault,
+                    events=events,
+                    news=accounts,
+                    links=links,
+                    proofs=proofs,
+                    clock=clock,
+                ),
+                answers=Answers(database=database, vault=vault, endings=endings, clock=clock),
+                inbox=Inbox(database=database, vault=vault, signals=signals, clock=clock, random=random),
+                streams=streams,
+            ),
+            authenticator_pb2_grpc.add_AuthenticatorServiceServicer_to_server,
+        ),
+        _service(
+            enrollment_pb2,
+            EnrollmentServicer(enrollments, streams),
+            enrollment_pb2_grpc.add_EnrollmentServiceServicer_to_server,
+        ),
+        _service(
+            event_pb2,
+            EventServicer(
+                Feed(database=database, vault=vault, events=events, signals=signals, random=random), streams
+            ),
+            event_pb2_grpc.add_EventServiceServicer_to_server,
+        ),
+        _service(
+            user_pb2,
+            UserServicer(Users(database=database, vault=vault, events=events, links=links, clock=clock)),
+            user_pb2_grpc.add_UserServiceServicer_to_server,
+        ),
+        _service(
+            verification_pb2,
+            VerificationServicer(
+                Verifications(
+                    database=database, vault=vault, events=events, texts=texts, clock=clock, random=random
+                )
+            ),
+            verification_pb2_grpc.add_VerificationServiceServicer_to_server,
+        ),
+    ]
+    steps = [
+        Step("enrollments", enrollments.expire_due, _SOON),
+        Step("approvals", approvals.expire_due, _SOON),
+        Step("texts", texts.send_due, _SOON),
+        Step("devices", admission.release_due, _OFTEN),
+        Step("telling", telling.tell_due, _OFTEN),
+        Step("retention", Retention(database=database, clock=clock).prune, _SELDOM),
+    ]
+    return Parts(services=services, steps=steps, account=account, qr_codes=qr_codes)
+
+
+def _service(messages: ModuleType, servicer: object, add: Callable[..., None]) -> Service:
+    """The one service of a proto, which has the proto's noun."""
+    (name,) = (each.full_name for each in messages.DESCRIPTOR.services_by_name.values())
+    return Service(name, servicer, add)

@@ -1,0 +1,200 @@
+"""Owns the use cases of codes that users type into a site: check them, send one, make backup codes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from pydantic import TypeAdapter
+
+from authy_grpc.domain.code_text import code_text
+from authy_grpc.domain.codes import backup_codes, sent_code
+from authy_grpc.domain.errors import FactorUnavailable, Refusal
+from authy_grpc.domain.event import UserEventType
+from authy_grpc.domain.limits import SEND_RULES, retry_delay
+from authy_grpc.domain.user import Factor
+from authy_grpc.domain.verification import SENT_CODE_LIFE, Checked, SentCode
+from authy_grpc.service.caller import Site
+from authy_grpc.service.code_check import Attempt, CodeChecks
+from authy_grpc.service.text import Texts
+from authy_grpc.store import budget
+from authy_grpc.store import link as links
+from authy_grpc.store.application import find as find_application
+from authy_grpc.store.backup_code import BackupCodes
+from authy_grpc.store.database import Database, Session
+from authy_grpc.store.events import Events
+from authy_grpc.store.once import Request, once
+from authy_grpc.store.sent_code import SentCodes
+from authy_grpc.store.vault import Vault
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """What became of a wish to send a code.
+
+    Attributes:
+        sent: whether it goes out; not where the user has an authenticator to make one.
+        expire_time: until when the code is good; None where it was not sent.
+        retry_delay: how long to wait before another; None where it was not sent.
+    """
+
+    sent: bool
+    expire_time: datetime | None = None
+    retry_delay: timedelta | None = None
+
+
+_SENDING = TypeAdapter(Sending)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """A code that a site wants sent.
+
+    Attributes:
+        factor: SMS or VOICE.
+        action: what it is for.
+        locale: a language tag; empty for the usual language.
+        force: whether to send it though the user has an authenticator.
+    """
+
+    authy_id: str
+    factor: Factor
+    action: str
+    locale: str
+    force: bool
+
+
+class Verifications:
+    """What a site does with codes.
+
+    Args:
+        database: keeps them.
+        vault: seals them.
+        events: where the site learns what came of them.
+        texts: take a code to the phone.
+        clock: the time.
+        random: source of random bytes.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        vault: Vault,
+        events: Events,
+        texts: Texts,
+        clock: Callable[[], datetime],
+        random: Callable[[int], bytes],
+    ) -> None:
+        postgres = database.postgres
+        self._database = database
+        self._vault = vault
+        self._events = events
+        self._texts = texts
+        self._clock = clock
+        self._random = random
+        self._sent = SentCodes(vault, postgres=postgres)
+        self._backup = BackupCodes(vault, postgres=postgres)
+        self._checks = CodeChecks(vault=vault, events=events, clock=clock, random=random, postgres=postgres)
+        # One bound method, by which calls that wait are brought together.
+        self._check = self._checks.check
+
+    async def verify_code(
+        self, caller: Site, request: Request, authy_id: str, code: str, action: str
+    ) -> Checked:
+        """Check a code, together with all others that wait.
+
+        Args:
+            caller: the site.
+            request: the call, which may come again.
+            authy_id: whose code.
+            code: as typed.
+            action: what a sent code must have been sent for.
+
+        Raises:
+            NotFound: the site has no such user.
+            UserLocked: wrong codes have locked the user.
+            RequestIdReused: the id was used for another request.
+        """
+        attempt = Attempt(caller.application_id, authy_id, code, action, request)
+        return await self._database.write_batched(self._check, attempt, _lane(caller, authy_id))
+
+    async def send_code(self, caller: Site, request: Request, wish: Wish) -> Sending:
+        """Have a code sent to a user's phone: the same again while it is good.
+
+        What the owner has switched off, and the site is yet to be told of, is answered as if it were on:
+        the message is queued all the same, and does not go out.
+
+        Args:
+            caller: the site.
+            request: the call, which may come again.
+            wish: what is to be sent.
+
+        Raises:
+            NotFound: the site has no such user.
+            FactorUnavailable: no phone to send to, or such codes are switched off.
+            RateLimited: this site asked too often.
+            RequestIdReused: the id was used for another request.
+        """
+
+        def work(session: Session) -> Sending | Refusal:
+            now = self._clock()
+            return once(
+                session,
+                self._vault,
+                caller.application_id,
+                request,
+                now,
+                _SENDING,
+                lambda: self._send(session, now, caller.application_id, wish),
+            )
+
+        return await self._database.write(work, _lane(caller, wish.authy_id))
+
+    async def create_backup_codes(self, caller: Site, authy_id: str) -> list[str]:
+        """Make ten backup codes and void the earlier ones. This is the one time that they are told.
+
+        Raises:
+            NotFound: the site has no such user.
+        """
+
+        def work(session: Session) -> list[str]:
+            link = links.find(session, caller.application_id, authy_id, lock=True)
+            codes = backup_codes(self._random)
+            self._backup.replace(session, link.site_id, codes)
+            return codes
+
+        return await self._database.write(work, _lane(caller, authy_id))
+
+    def _send(self, session: Session, now: datetime, application_id: str, wish: Wish) -> Sending:
+        link = links.find(session, application_id, wish.authy_id, lock=True)
+        application = find_application(session, application_id)
+        if not (links.has_phone(link) and link.phone_codes and application.phone_codes):
+            raise FactorUnavailable
+        told = links.told_keys(session, link.site_id)
+        if not wish.force and any(key.revoke_time is None for key in told):
+            return Sending(sent=False)
+        name = f"link:{link.site_id}"
+        times = budget.allow(session, name, now, SEND_RULES)
+
+        budget.keep(session, name, times, SEND_RULES)
+        sent = self._code(session, now, link.site_id, wish)
+        self._sent.keep(session, now, link.site_id, wish.action, sent)
+        body = code_text(
+            application.name, sent.code, wish.action, wish.factor, wish.locale, sent.expire_time - now
+        )
+        self._texts.queue_to_link(session, now, link.site_id, body, wish.factor, sent.expire_time)
+        told_sent = links.event(self._vault, link, UserEventType.CODE_SENT, factor=wish.factor)
+        self._events.record(session, now, told_sent)
+        return Sending(True, sent.expire_time, retry_delay(times, now, SEND_RULES))
+
+    def _code(self, session: Session, now: datetime, site_id: str, wish: Wish) -> SentCode:
+        """The code that is good already, however long still, or a new one."""
+        before = self._sent.find(session, site_id, wish.action)
+        if before is not None and before.is_good(now):
+            before.factor = wish.factor
+            return before
+        return SentCode(code=sent_code(self._random), factor=wish.factor, expire_time=now + SENT_CODE_LIFE)
+
+
+def _lane(caller: Site, authy_id: str) -> str:
+    return f"{caller.application_id}/{authy_id}"
