@@ -1,10 +1,15 @@
 """Owns the entry of the program: starts the command line, or says what it needs."""
 
+import os
 import sys
+
+_OWNER_ALONE = 0o077
 
 
 def main() -> None:
     """Runs the command line."""
+    # Databases, secrets, texts and private keys: what is made here is for its owner alone.
+    os.umask(_OWNER_ALONE)
     try:
         from authy_grpc.cli.app import app
     except ModuleNotFoundError as error:

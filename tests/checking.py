@@ -1,4 +1,4 @@
-"""Owns a world without a server, in which sites check codes: services on a real database, rows made directly."""
+"""Owns a world without a server, in which sites check codes: real databases, rows made directly."""
 
 import io
 import os
@@ -22,7 +22,6 @@ from authy_grpc.service.caller import Site
 from authy_grpc.service.text import Texts
 from authy_grpc.service.verification import Sending, Verifications, Wish
 from authy_grpc.store import link as links
-from authy_grpc.store import schema
 from authy_grpc.store.database import Database, Session
 from authy_grpc.store.events import EARLIEST, Events, Recorded
 from authy_grpc.store.once import Request
@@ -100,7 +99,6 @@ class Booth:
     @classmethod
     @asynccontextmanager
     async def opened(cls, url: str, clock: TurnedClock, keyset: str | None = None) -> AsyncIterator["Booth"]:
-        schema.upgrade(url)
         booth = cls(url, clock, keyset)
         await booth.database.write(booth.events.begin_epoch)
         try:

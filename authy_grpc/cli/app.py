@@ -2,7 +2,6 @@
 
 from typing import Any
 
-import click
 import typer
 from typer.core import TyperGroup
 
@@ -13,10 +12,10 @@ from authy_grpc.cli.failure import explain, report
 class Commands(TyperGroup):
     """The commands; an expected failure is told with what to do next, and exits with 1."""
 
-    def invoke(self, context: click.Context) -> Any:
+    def invoke(self, ctx: Any) -> Any:
         """Runs one command."""
         try:
-            return super().invoke(context)
+            return super().invoke(ctx)
         except Exception as error:
             failure = explain(error)
             if failure is None:

@@ -26,7 +26,9 @@ def create(
     origin: Annotated[str, typer.Argument(help="The site's https origin, such as https://shop.example.")],
     logo: Logo = None,
     code_digits: Annotated[int, typer.Option(help="6 to 8; cannot be changed.")] = 6,
-    code_period: Annotated[int, typer.Option(help="Seconds a code stands, 10 to 60; cannot be changed.")] = 30,
+    code_period: Annotated[
+        int, typer.Option(help="Seconds a code stands, 10 to 60; cannot be changed.")
+    ] = 30,
     match_digits: MatchDigits = None,
     phone_codes: PhoneCodes = None,
     require_code: RequireCode = None,

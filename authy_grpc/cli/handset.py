@@ -15,7 +15,9 @@ T = TypeVar("T")
 _INBOX_SECONDS = 10.0
 
 
-def run(use: Callable[["Phone"], Awaitable[T]], server: str, origin: str, state: Path, *, new: bool = False) -> T:
+def run(
+    use: Callable[["Phone"], Awaitable[T]], server: str, origin: str, state: Path, *, new: bool = False
+) -> T:
     """Runs something on the phone of a state file.
 
     Args:
@@ -35,7 +37,9 @@ def run(use: Callable[["Phone"], Awaitable[T]], server: str, origin: str, state:
     async def within() -> T:
         async with Phone(server, origin=origin, state=state) as phone:
             if phone.registered and new:
-                raise Failure(f"The phone of {state} is registered already.", "Name another file with --state.")
+                raise Failure(
+                    f"The phone of {state} is registered already.", "Name another file with --state."
+                )
             if not phone.registered and not new:
                 raise Failure(
                     f"There is no phone at {state}.", "`authy-grpc phone register +NUMBER`, or --state FILE."
@@ -89,7 +93,9 @@ async def find_question(phone: "Phone", approval_id: str) -> "Question":
     """
     questions = [each for each in await pending(phone) if approval_id in ("", each.approval_id)]
     if not questions:
-        raise Failure("Nothing waits for an answer." if not approval_id else "That question does not wait (any more).")
+        raise Failure(
+            "Nothing waits for an answer." if not approval_id else "That question does not wait (any more)."
+        )
     if len(questions) > 1:
         ids = ", ".join(each.approval_id for each in questions)
         raise Failure(f"{len(questions)} questions wait: say which.", f"One of: {ids}")

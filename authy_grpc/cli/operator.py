@@ -70,5 +70,7 @@ def find(client: Client, name: str) -> str:
     if not found:
         raise Failure(f"No relying site is named {name!r}.", "`authy-grpc application list` shows them.")
     if len(found) > 1:
-        raise Failure(f"{len(found)} relying sites are named {name!r}: use an id.", "One of: " + ", ".join(found))
+        raise Failure(
+            f"{len(found)} relying sites are named {name!r}: use an id.", "One of: " + ", ".join(found)
+        )
     return found[0]

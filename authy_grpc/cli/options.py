@@ -8,7 +8,8 @@ import typer
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for a program.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 Server = Annotated[
-    str, typer.Option("--server", envvar="AUTHY_SERVER", help="Where the service listens.", metavar="HOST:PORT")
+    str,
+    typer.Option("--server", envvar="AUTHY_SERVER", help="Where the service listens.", metavar="HOST:PORT"),
 ]
 LOCAL_SERVER = "127.0.0.1:50051"
 Origin = Annotated[

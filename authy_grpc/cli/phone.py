@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from authy_grpc.v1.account_pb2 import Device, RegisterDeviceResponse
     from authy_grpc.v1.authenticator_pb2 import Activity, Site
 
-app = typer.Typer(help="A simulated phone: register, scan, make codes, answer questions.", no_args_is_help=True)
+app = typer.Typer(
+    help="A simulated phone: register, scan, make codes, answer questions.", no_args_is_help=True
+)
 phone_answer.add_to(app)
 
 
@@ -38,10 +40,9 @@ def register(
     if answer.recovery_code:
         show.console.print(f"Recovery code, shown this once: [bold]{answer.recovery_code}[/]")
     if answer.device.check:
-        show.console.print(
-            f"The account has other devices: this one waits. To let it in, on another:\n"
-            f"  {show.program()} phone devices --approve {answer.device.device_id} --check {answer.device.check}"
-        )
+        show.console.print("The account has other devices: this one waits. To let it in, run on another:")
+        waiting = f"--approve {answer.device.device_id} --check {answer.device.check}"
+        show.console.print(f"  {show.program()} phone devices {waiting}", style="cyan")
     else:
         show.following(f"{show.program()} phone scan IMAGE_OR_LINK")
 
@@ -60,11 +61,14 @@ def scan(
     from authy_grpc.cli import handset, show
     from authy_grpc.cli.failure import Failure
 
-    if "://" not in code and not Path(code).is_file():
-        raise Failure(f"{code} is neither a file nor the text of a QR code.")
+    scanned: str | bytes = code
+    if "://" not in code:
+        if not Path(code).is_file():
+            raise Failure(f"{code} is neither a file nor the text of a QR code.")
+        scanned = Path(code).read_bytes()
 
     async def use(phone: "Phone") -> "Site | None":
-        offer = await phone.open(code if "://" in code else Path(code).read_bytes())
+        offer = await phone.open(scanned)
         if reject:
             await phone.reject(offer)
             return None
@@ -85,7 +89,10 @@ def scan(
 
 @app.command()
 def sites(
-    server: Server = LOCAL_SERVER, origin: Origin = LOCAL_ORIGIN, state: State = PHONE_STATE, json: Json = False
+    server: Server = LOCAL_SERVER,
+    origin: Origin = LOCAL_ORIGIN,
+    state: State = PHONE_STATE,
+    json: Json = False,
 ) -> None:
     """List the sites that are linked."""
     from authy_grpc.cli import handset, show

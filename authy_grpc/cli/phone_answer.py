@@ -21,7 +21,10 @@ def add_to(app: typer.Typer) -> None:
 
 
 def inbox(
-    server: Server = LOCAL_SERVER, origin: Origin = LOCAL_ORIGIN, state: State = PHONE_STATE, json: Json = False
+    server: Server = LOCAL_SERVER,
+    origin: Origin = LOCAL_ORIGIN,
+    state: State = PHONE_STATE,
+    json: Json = False,
 ) -> None:
     """Show the questions that wait for an answer."""
     from authy_grpc.cli import handset, show
@@ -112,10 +115,8 @@ def _show(question: "Question") -> None:
     lines = Text.assemble((question.message, "bold"))
     for label, value in question.details:
         lines.append(f"\n{label}: {value}")
-    title = Text(f"{question.site} asks")
-    show.console.print(
-        Panel(lines, title=title, subtitle=f"{question.approval_id} · {question.origin}", expand=False)
-    )
+    lines.append(f"\n\n{question.approval_id}, from {question.origin}", style="dim")
+    show.console.print(Panel(lines, title=Text(f"{question.site} asks"), expand=False))
 
 
 def _as_dict(question: "Question") -> dict[str, str | int | bool | Sequence[Sequence[str]]]:

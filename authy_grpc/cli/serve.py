@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from authy_grpc.home import Secrets
     from authy_grpc.settings import Settings
 
-_PRIVATE = 0o077
-
 
 def serve(
     home: Annotated[Path | None, typer.Option(help="Holds data/ and secrets/ (AUTHY_HOME).")] = None,
@@ -32,8 +30,6 @@ def serve(
     dev: Annotated[bool | None, typer.Option("--dev", help="Development: texts go to the console.")] = None,
 ) -> None:
     """Run the service. Each flag is a setting AUTHY_… of the environment, too."""
-    # What is made here is for its owner alone.
-    os.umask(_PRIVATE)
     from authy_grpc.cli import installation
 
     settings = installation.read_settings(
@@ -73,7 +69,7 @@ def check_listen(settings: "Settings") -> None:
         )
     if settings.tls_cert is None and not settings.insecure:
         raise Failure(
-            f"AUTHY_LISTEN is {settings.listen}: beyond this machine, without TLS, API keys can be read along.",
+            f"AUTHY_LISTEN is {settings.listen}: without TLS others could read API keys.",
             "Set AUTHY_TLS_CERT and AUTHY_TLS_KEY, or AUTHY_INSECURE=1 behind a proxy that does TLS.",
         )
 
@@ -123,7 +119,9 @@ async def _serve(settings: "Settings", secrets: "Secrets") -> None:
     except OSError as error:
         from authy_grpc.cli.failure import Failure
 
-        raise Failure(f"{error}", "Set AUTHY_LISTEN (or AUTHY_METRICS_LISTEN), or stop what is there.") from error
+        raise Failure(
+            f"{error}", "Set AUTHY_LISTEN (or AUTHY_METRICS_LISTEN), or stop what is there."
+        ) from error
     finally:
         if stop_metrics is not None:
             stop_metrics()

@@ -12,8 +12,11 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from rich import box
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
+
+_WIDEST = 500
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -29,7 +32,9 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> None:
     for row in rows:
         # As text: what people have named must not be read as markup.
         shown.add_row(*(Text(each) if isinstance(each, str) else each for each in row))
-    console.print(shown)
+    # As wide as it needs: an id that is cut off cannot be copied.
+    width = Measurement.get(console, console.options.update(max_width=_WIDEST), shown).maximum
+    console.print(shown, width=max(width, console.width), crop=False)
 
 
 def facts(pairs: Iterable[tuple[str, str | Text]]) -> None:

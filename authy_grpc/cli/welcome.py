@@ -17,7 +17,13 @@ def welcome(settings: Settings, port: int) -> None:
     unix = settings.listen.startswith("unix:")
     server = settings.listen if unix else f"{settings.listen.rpartition(':')[0]}:{port}"
     say = show.console.print
-    say(Text.assemble(("authy-grpc", "bold"), f" serves gRPC at {server}", "." if settings.tls_cert else ", without TLS."))
+    say(
+        Text.assemble(
+            ("authy-grpc", "bold"),
+            f" serves gRPC at {server}",
+            "." if settings.tls_cert else ", without TLS.",
+        )
+    )
     say(Text(f"QR links begin with {settings.origin}/app/ : there is no page there yet. Scan them with the"))
     say(Text("simulated phone, as below.\n"))
     say(Text("Try next, in another terminal:", style="bold"))

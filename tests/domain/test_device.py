@@ -10,6 +10,7 @@ from authy_grpc.domain.device import (
     check_proof_time,
     move,
     release_time,
+    state_at,
 )
 from authy_grpc.domain.errors import ClockSkew, NewDevicesOff, Quota, WrongState
 
@@ -124,3 +125,20 @@ def test_a_proof_is_later_than_the_last(later: int, taken: bool) -> None:
     else:
         with pytest.raises(ClockSkew):
             check_proof_time(last + later, last, ADDED)
+
+
+@pytest.mark.parametrize(
+    ("state", "left", "expected"),
+    [
+        (H, 1, H),
+        (H, 0, A),
+        (H, None, H),
+        (R, 0, R),
+        (A, 1, A),
+    ],
+)
+def test_a_device_that_has_waited_long_enough_is_in(
+    state: DeviceState, left: int | None, expected: DeviceState
+) -> None:
+    release = None if left is None else ADDED + timedelta(milliseconds=left)
+    assert state_at(state, release, ADDED) is expected

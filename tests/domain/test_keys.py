@@ -240,3 +240,9 @@ def test_device_check_by_hand() -> None:
     assert check != keys.device_check("dev_1", OTHER_POINT, OTHER_POINT, server)
     assert check != keys.device_check("dev_1", POINT, POINT, server)
     assert check != keys.device_check("dev_1", POINT, OTHER_POINT, POINT)
+
+
+@pytest.mark.parametrize(("drawn", "scalar"), [(0, 1), (1, 2), (ORDER - 2, ORDER - 1), (ORDER - 1, 1)])
+def test_a_private_key_is_any_but_zero(drawn: int, scalar: int) -> None:
+    private = keys.new_private_key(lambda count: drawn.to_bytes(count, "big"))
+    assert private.private_numbers().private_value == scalar

@@ -3,7 +3,7 @@
 import base64
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,12 +29,13 @@ _DETAILS = {
     kind.DESCRIPTOR.full_name: kind
     for kind in (error_details_pb2.ErrorInfo, error_details_pb2.BadRequest, error_details_pb2.RetryInfo)
 }
+_STATES = (*EnrollmentState.items(), *ApprovalState.items())
 # Words of the contract: it says them to every site, whoever the user is.
 WORDS = frozenset(
     {
         *UserEventType,
-        *(name.lower().replace("_state_", ".") for name in (*EnrollmentState.keys(), *ApprovalState.keys())),
-        *(name.removeprefix("ERROR_REASON_") for name in ErrorReason.keys()),
+        *(name.lower().replace("_state_", ".") for name, _ in _STATES),
+        *(name.removeprefix("ERROR_REASON_") for name, _ in ErrorReason.items()),
         *("authy_grpc", "authy-approval", "approve", "report_fraud", "replayed", "expired", "image/png"),
     }
 )
@@ -123,37 +124,36 @@ def _of_metadata(key: str, value: str | bytes) -> Iterator[str]:
 
 def _values(value: Any) -> Iterator[str]:
     """Every value in a value: fields, list items, map keys, JSON in strings, the parts of a JWS."""
-    match value:
-        case bool() | None:
-            return
-        case Timestamp() | Duration():
-            yield value.ToJsonString()
-        case Message():
-            for descriptor, each in value.ListFields():
-                # An enum's number says a word of the contract.
-                if descriptor.enum_type is None:
-                    yield from _values(each)
-        case bytes():
-            yield value.hex()
-        case str():
-            yield value
-            yield from _inside(value)
-        case int() | float():
-            if abs(value) > MIN_NUMBER:
-                yield str(value)
-        case dict():
-            for key, each in value.items():
-                yield from _values(key)
-                yield from _values(each)
-        case _ if hasattr(value, "items"):
-            yield from _values(dict(value.items()))
-        case _:
-            for each in value:
-                yield from _values(each)
+    if isinstance(value, Message):
+        yield from _of_message(value)
+    elif isinstance(value, Mapping):
+        # Of a map of the contract, whose keys a site has chosen.
+        yield from _values([*value.keys(), *value.values()])
+    elif isinstance(value, str):
+        yield value
+        yield from _inside(value)
+    elif isinstance(value, bytes):
+        yield value.hex()
+    elif isinstance(value, (int, float)):
+        if abs(value) > MIN_NUMBER:
+            yield str(value)
+    elif value is not None:
+        for each in value:
+            yield from _values(each)
+
+
+def _of_message(message: Message) -> Iterator[str]:
+    if isinstance(message, (Timestamp, Duration)):
+        yield message.ToJsonString()
+        return
+    for field_, value in message.ListFields():
+        # An enum's number stands for a word of the contract.
+        if field_.enum_type is None:
+            yield from _values(value)
 
 
 def _inside(text: str) -> Iterator[str]:
-    if text[:1] in "{[" and text:
+    if text.startswith(("{", "[")):
         yield from _of_json(text)
     elif text.count(".") == 2 and text.startswith("eyJ"):
         header, payload, signature = text.split(".")
@@ -167,17 +167,13 @@ def _of_json(text: str) -> Iterator[str]:
         found = json.loads(text)
     except ValueError:
         return
-    # The names of members are the contract's; their values are not.
-    for each in found.values() if isinstance(found, dict) else found:
-        yield from _of_member(each)
+    yield from _leaves(found)
 
 
-def _of_member(value: Any) -> Iterator[str]:
-    if isinstance(value, dict):
-        for each in value.values():
-            yield from _of_member(each)
-    elif isinstance(value, list):
-        for each in value:
-            yield from _of_member(each)
+def _leaves(value: Any) -> Iterator[str]:
+    """The values of JSON; the names of its members are the contract's."""
+    if isinstance(value, (dict, list)):
+        for each in value.values() if isinstance(value, dict) else value:
+            yield from _leaves(each)
     else:
         yield from _values(value)

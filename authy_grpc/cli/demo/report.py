@@ -9,7 +9,9 @@ from typing import Any
 
 from PIL import Image
 from rich import box
+from rich.columns import Columns
 from rich.console import Console
+from rich.padding import Padding
 from rich.panel import Panel
 from rich.rule import Rule
 from rich.table import Table
@@ -86,11 +88,13 @@ class Report:
             self.failure = expectation
             raise Unexpected(expectation, str(found))
         self.steps[-1].checks.append(expectation)
-        self._console.print(Text.assemble(_INDENT, ("✓ ", "green"), expectation))
+        line = Table.grid(padding=(0, 1))
+        line.add_row(_INDENT[1:], Text("✓", style="green"), Text(expectation))
+        self._console.print(line)
 
     def say(self, *parts: str | tuple[str, str]) -> None:
         """Tells a line; parts are texts, or texts and their styles."""
-        self._console.print(Text.assemble(_INDENT, *parts))
+        self._console.print(Padding(Text.assemble(*parts), (0, 0, 0, len(_INDENT))))
 
     def fact(self, name: str, value: Any) -> None:
         """Keeps something for the JSON document."""
@@ -103,11 +107,24 @@ class Report:
             line = "".join(" ▄▀█"[2 * up + down] for up, down in zip(above, below, strict=True))
             self._console.print(Text.assemble(_INDENT * 2, (line, "black on white")))
 
-    def panel(self, title: str, lines: list[str]) -> None:
-        """Shows what a screen shows; the first line stands out."""
-        body = Text("\n").join([Text(lines[0], style="bold"), *map(Text, lines[1:])])
-        width = min(72, max(map(len, (*lines, title))) + 6)
-        self._console.print(Panel(body, title=Text(title, style="yellow"), width=width, border_style="yellow"))
+    def screens(self, *screens: tuple[str, list[str]]) -> None:
+        """Shows what screens show, side by side: titles, and lines of which the first stands out."""
+        panels = []
+        for title, lines in screens:
+            body = Text("\n").join([Text(lines[0], style="bold"), *map(Text, lines[1:])])
+            panels.append(
+                Panel(body, title=Text(title, style="yellow"), border_style="yellow", padding=(0, 1))
+            )
+        self._console.print(Padding(Columns(panels), (1, 2)))
+
+    @contextmanager
+    def quietly(self) -> Iterator[None]:
+        """Tells nothing meanwhile, and checks all the same."""
+        loud, self._console = self._console, Console(quiet=True)
+        try:
+            yield
+        finally:
+            self._console = loud
 
     def table(self, columns: list[str], rows: list[list[str]]) -> None:
         """Shows rows in columns."""

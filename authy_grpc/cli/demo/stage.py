@@ -9,6 +9,8 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from authy_grpc.bootstrap import World, build
 from authy_grpc.cli.demo.tap import Tap
 from authy_grpc.cli.options import LOCAL_ORIGIN
@@ -108,9 +110,6 @@ class Stage:
         found = _SIX_DIGITS.search(message["body"])
         return found.group() if message["to"] == NUMBER and found else ""
 
-    async def skip_texts(self) -> None:
-        """Passes over the messages that were not asked for, such as that a device was added."""
-
 
 @asynccontextmanager
 async def stage(folder: Path) -> AsyncIterator[Stage]:
@@ -119,12 +118,12 @@ async def stage(folder: Path) -> AsyncIterator[Stage]:
     Args:
         folder: empty, for its owner alone.
     """
-    settings = Settings(
+    # Made without the environment, which may be that of another installation.
+    settings = Settings.model_construct(
         home=folder,
         listen="127.0.0.1:0",
         public_url=LOCAL_ORIGIN,
-        sms_url=f"file:{folder / 'texts.jsonl'}",
-        **_UNSET,
+        sms_url=SecretStr(f"file:{folder / 'texts.jsonl'}"),
     )
     make_secrets(settings, os.urandom)
     (folder / "data").mkdir(mode=0o700)

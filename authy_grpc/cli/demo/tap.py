@@ -8,6 +8,8 @@ from typing import Any, Self
 import grpc
 import grpc.aio
 
+_GRACE = 1.0
+
 
 @dataclass
 class Exchange:
@@ -48,7 +50,7 @@ class Tap(grpc.GenericRpcHandler):
         return self
 
     async def __aexit__(self, *error: object) -> None:
-        await self._server.stop(None)
+        await self._server.stop(_GRACE)
         await self._channel.close()
 
     def service(self, details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Any, Any]":
@@ -60,10 +62,11 @@ class Tap(grpc.GenericRpcHandler):
     ) -> AsyncIterator[bytes]:
         exchange = Exchange(method, request)
         self.exchanges.append(exchange)
-        credential = [(key, value) for key, value in context.invocation_metadata() or () if key == "authorization"]
-        call: Any = self._channel.unary_stream(method)(
-            request, metadata=grpc.aio.Metadata(*credential), timeout=context.time_remaining()
-        )
+        credential = [
+            (key, value) for key, value in context.invocation_metadata() or () if key == "authorization"
+        ]
+        call_: Any = self._channel.unary_stream(method)
+        call = call_(request, metadata=grpc.aio.Metadata(*credential), timeout=context.time_remaining())
         try:
             async for message in call:
                 exchange.received.append(message)

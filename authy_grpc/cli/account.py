@@ -1,0 +1,110 @@
+"""Owns the commands by which an operator sees and erases an account: on the store itself, by its number."""
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Annotated, TypeVar
+
+import typer
+
+from authy_grpc.cli.options import Json, Yes
+
+if TYPE_CHECKING:
+    from authy_grpc.bootstrap import Core
+    from authy_grpc.store.database import Session
+    from authy_grpc.store.tables import AccountRow
+    from authy_grpc.store.vault import Vault
+
+app = typer.Typer(
+    help="Accounts, on the store itself: no call of the contract takes a number from an operator.",
+    no_args_is_help=True,
+)
+
+T = TypeVar("T")
+Number = Annotated[str, typer.Argument(help="The phone number, such as +15005550006.")]
+
+
+@app.command()
+def show(number: Number, json: Json = False) -> None:
+    """Show what there is of a number's account, without the names of its devices and sites."""
+    from authy_grpc.cli import show as out
+    from authy_grpc.store import account as store
+    from authy_grpc.store import device as devices
+
+    def work(session: "Session", vault: "Vault") -> dict[str, str | int | bool]:
+        row = _find(session, vault, number)
+        active = [each for each in devices.of_account(session, row.account_id) if each.state == "ACTIVE"]
+        return {
+            "accountId": row.account_id,
+            "createTime": f"{row.create_time:%Y-%m-%dT%H:%M:%SZ}",
+            "newDevicePolicy": row.new_device_policy,
+            "phoneCodes": row.phone_codes,
+            "activeDevices": len(active),
+            "sites": len(store.links(session, row.account_id)),
+        }
+
+    async def use(core: "Core", vault: "Vault") -> dict[str, str | int | bool]:
+        return await core.database.read(lambda session: work(session, vault))
+
+    found = _on_the_store(use)
+    if json:
+        return out.as_json(found)
+    out.facts([(name, str(value)) for name, value in found.items()])
+
+
+@app.command()
+def erase(number: Number, yes: Yes = False) -> None:
+    """Erase a number's account, its devices and its links. Each site is told after a delay of its own."""
+    from authy_grpc.bootstrap import real_clock
+    from authy_grpc.cli import show as out
+
+    async def use(core: "Core", vault: "Vault") -> str:
+        def work(session: "Session") -> str:
+            row = _find(session, vault, number)
+            core.account.erase(session, real_clock(), row)
+            return row.account_id
+
+        # Asked for before, so that nobody is asked about an account that is not there.
+        await core.database.read(lambda session: _find(session, vault, number))
+        if not yes:
+            typer.confirm(f"Erase the account of {number}? Nothing brings it back.", abort=True)
+        return await core.database.write(work)
+
+    out.console.print(f"Erased [bold]{_on_the_store(use)}[/]")
+
+
+def _find(session: "Session", vault: "Vault", number: str) -> "AccountRow":
+    from authy_grpc.cli.failure import Failure
+    from authy_grpc.store import account as store
+
+    row = store.find_by_number(session, vault, number)
+    if row is None:
+        raise Failure(
+            "No account has this number.", "Write it as it was proven: + and the country, no spaces."
+        )
+    return row
+
+
+def _on_the_store(use: "Callable[[Core, Vault], Awaitable[T]]") -> T:
+    """Runs something on the store, beside a server that may be running or not."""
+    import asyncio
+
+    from authy_grpc.cli import installation
+    from authy_grpc.cli.failure import extra
+
+    with extra("server"):
+        from authy_grpc import home
+        from authy_grpc.bootstrap import World, build
+        from authy_grpc.store import schema
+        from authy_grpc.store.vault import Vault
+    settings = installation.read_settings()
+    installation.require_database(settings)
+    secrets = home.read_secrets(settings)
+    schema.check(settings.database)
+
+    async def within() -> T:
+        core = await build(settings, secrets, World())
+        try:
+            return await use(core, Vault(secrets.keyset))
+        finally:
+            await core.stop()
+
+    return asyncio.run(within())

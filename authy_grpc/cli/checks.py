@@ -1,0 +1,200 @@
+"""Owns what the check-up looks at, in an order in which each goes on from what was found before."""
+
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from pydantic import ValidationError
+
+from authy_grpc import home
+from authy_grpc.bootstrap import real_clock
+from authy_grpc.cli import installation
+from authy_grpc.cli.failure import Failure, explain
+from authy_grpc.cli.serve import check_listen
+from authy_grpc.client import connect
+from authy_grpc.outbound.sms import from_url
+from authy_grpc.outbound.sms.number import Numbers
+from authy_grpc.settings import Settings
+from authy_grpc.store import checkup, schema
+from authy_grpc.store.vault import KeysetError, Vault
+
+_OTHERS = 0o077
+_MAX_SKEW_SECONDS = 5
+_PATIENCE = 3.0
+_LOW_SPACE = 200 * 1024 * 1024
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at.
+
+    Attributes:
+        name: of the thing.
+        level: `ok`, `warn` or `fail`.
+        text: what was found.
+        mend: what to do; empty where it is ok.
+    """
+
+    name: str
+    level: str
+    text: str
+    mend: str = ""
+
+    def as_dict(self) -> dict[str, str]:
+        """For a program."""
+        return asdict(self)
+
+
+def all_of(server: str) -> list[Finding]:
+    """Look at everything.
+
+    Args:
+        server: where the service should answer.
+    """
+    try:
+        settings = installation.read_settings()
+    except (ValidationError, OSError) as error:
+        failure = explain(error) or Failure(f"A file that a setting names cannot be read: {error}")
+        return [Finding("settings", "fail", failure.text, failure.mend)]
+    return [
+        *_settings(settings),
+        *_listens(settings),
+        *_texts(settings),
+        *_store(settings),
+        *_server(server, settings),
+    ]
+
+
+def _settings(settings: Settings) -> Iterator[Finding]:
+    # Those of commands and of the make targets are no settings of the service.
+    known = {f"AUTHY_{name.upper()}" for name in Settings.model_fields} | {"AUTHY_PHONE_STATE"}
+    given = {name for name in os.environ if name.startswith("AUTHY_") and not name.startswith("AUTHY_TEST_")}
+    unknown = sorted(name for name in given if name.removesuffix("_FILE") not in known)
+    if unknown:
+        yield Finding(
+            "settings",
+            "warn",
+            f"No such setting: {', '.join(unknown)}",
+            "See the table in docs/operations.md.",
+        )
+    else:
+        yield Finding(
+            "settings", "ok", f"{len(given)} from the environment; home is {settings.home.resolve()}"
+        )
+
+
+def _listens(settings: Settings) -> Iterator[Finding]:
+    try:
+        check_listen(settings)
+    except Failure as failure:
+        yield Finding("listen", "fail", failure.text, failure.mend)
+        return
+    tls = "with TLS" if settings.tls_cert else "without TLS"
+    if settings.insecure:
+        yield Finding(
+            "listen", "warn", f"{settings.listen}, AUTHY_INSECURE", "Let only a proxy that does TLS reach it."
+        )
+    else:
+        yield Finding("listen", "ok", f"{settings.listen}, {tls}")
+    for path in (settings.tls_cert, settings.tls_key, settings.tls_client_ca):
+        if path is not None and not os.access(path, os.R_OK):
+            yield Finding("tls", "fail", f"{path} cannot be read.", "Set AUTHY_TLS_… to PEM files.")
+    if not settings.origin.startswith("https://") and not settings.dev:
+        yield Finding(
+            "public url",
+            "warn",
+            f"QR links begin with {settings.origin}",
+            "Set AUTHY_PUBLIC_URL to an https origin.",
+        )
+
+
+def _texts(settings: Settings) -> Iterator[Finding]:
+    url = settings.sms_url.get_secret_value() or ("console:" if settings.dev else "")
+    scheme, _, rest = url.partition(":")
+    try:
+        Numbers(settings.sms_countries)
+        from_url(url, stream=open(os.devnull, "w"), clock=real_clock)  # noqa: SIM115
+    except ValueError as error:
+        yield Finding("texts", "fail", str(error), "Mend AUTHY_SMS_URL or AUTHY_SMS_COUNTRIES.")
+        return
+    if not scheme:
+        yield Finding("texts", "fail", "No text message can go out.", "Set AUTHY_SMS_URL.")
+    elif scheme == "file" and not os.access(Path(rest).resolve().parent, os.W_OK):
+        yield Finding("texts", "fail", f"{rest} cannot be written.", "Name a file in a folder of yours.")
+    elif not settings.dev:
+        yield Finding(
+            "texts",
+            "warn",
+            f"{scheme}: reaches no phone.",
+            "Good for tests alone; carriers are not built yet.",
+        )
+    else:
+        yield Finding("texts", "ok", f"{scheme}:")
+
+
+def _store(settings: Settings) -> Iterator[Finding]:
+    try:
+        path = installation.sqlite_file(settings)
+        installation.require_database(settings)
+        secrets = home.read_secrets(settings)
+        vault = Vault(secrets.keyset)
+        yield Finding(
+            "secrets", "ok", f"keyset, operator and gateway key are there ({home.secrets_folder(settings)})"
+        )
+        yield from _permissions(settings, path)
+        schema.check(settings.database)
+        found = checkup.look(settings.database, vault)
+    except (Failure, home.HomeError, KeysetError, schema.SchemaError, checkup.Unreachable) as error:
+        failure = explain(error) or Failure(str(error), "Mend AUTHY_DATABASE_URL, or start the database.")
+        yield Finding("database", "fail", failure.text, failure.mend or "See docs/operations.md.")
+        return
+    yield Finding("database", "ok", "reachable, its schema is this version's")
+    if found.sealed:
+        yield Finding("keyset", "ok", "opens what the database holds")
+    else:
+        yield Finding("keyset", "ok", "will be the database's own from the first start on")
+    yield _clock(found.time)
+
+
+def _permissions(settings: Settings, path: Path | None) -> Iterator[Finding]:
+    folder = home.secrets_folder(settings)
+    open_ = [each for each in (folder, path) if each and each.exists() and each.stat().st_mode & _OTHERS]
+    for each in open_:
+        yield Finding("permissions", "warn", f"Others may read {each}.", f"chmod go-rwx {each}")
+    if not open_:
+        yield Finding("permissions", "ok", "only their owner reads secrets and database")
+    if path is not None and (free := shutil.disk_usage(path.parent).free) < _LOW_SPACE:
+        yield Finding("disk", "warn", f"{free // 1024 // 1024} MiB are free at {path.parent}.", "Make room.")
+
+
+def _clock(theirs: datetime | None) -> Finding:
+    if theirs is None:
+        return Finding(
+            "clock", "ok", f"{real_clock():%Y-%m-%d %H:%M:%S} UTC; compare it with your own: codes need it"
+        )
+    skew = (real_clock() - theirs).total_seconds()
+    if abs(skew) > _MAX_SKEW_SECONDS:
+        return Finding("clock", "fail", f"{skew:+.1f} s off the database's.", "Let NTP set both clocks.")
+    return Finding("clock", "ok", f"{skew:+.1f} s off the database's")
+
+
+def _server(server: str, settings: Settings) -> Iterator[Finding]:
+    tls = connect.tls(server, None, settings.insecure or None)
+    options = connect.options(secure=tls is not None)
+    channel = grpc.secure_channel(server, tls, options) if tls else grpc.insecure_channel(server, options)
+    with channel:
+        stub: Any = health_pb2_grpc.HealthStub(channel)
+        try:
+            answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=_PATIENCE)
+        except grpc.RpcError:
+            mend = "Start it with `authy-grpc serve`, or set AUTHY_SERVER."
+            yield Finding("server", "warn", f"No answer from {server}.", mend)
+            return
+    state = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
+    yield Finding("server", "ok" if state == "SERVING" else "warn", f"{server} is {state}")

@@ -1,0 +1,275 @@
+"""Owns a world without a server, in which phones register: services on a real database, and a carrier."""
+
+import io
+import os
+import re
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric import ec
+from sqlmodel import SQLModel, select
+
+from authy_grpc import logs
+from authy_grpc.domain import keys
+from authy_grpc.domain.account import Registration
+from authy_grpc.domain.device import DevicePlatform, Proof
+from authy_grpc.domain.ids import new_authy_id, new_id
+from authy_grpc.domain.phone import PhoneChannel, PhonePurpose, PhoneVerification
+from authy_grpc.outbound.sms.number import Numbers
+from authy_grpc.outbound.sms.sender import Message
+from authy_grpc.service.account import OwnAccount
+from authy_grpc.service.admission import Admission
+from authy_grpc.service.caller import Device, Nobody
+from authy_grpc.service.device import Devices
+from authy_grpc.service.link import Links
+from authy_grpc.service.phone_verification import PhoneVerifications
+from authy_grpc.service.proof import Proofs
+from authy_grpc.service.registration import NewDevice, Registrations
+from authy_grpc.service.session import NewSession, Sessions
+from authy_grpc.service.telling import Telling
+from authy_grpc.service.text import Texts
+from authy_grpc.store import link as links
+from authy_grpc.store import schema
+from authy_grpc.store.account import Accounts
+from authy_grpc.store.columns import to_millis
+from authy_grpc.store.database import Database, Session
+from authy_grpc.store.enrollment import EnrollmentChanges
+from authy_grpc.store.events import EARLIEST, Events, Recorded
+from authy_grpc.store.tables import ApplicationRow, DeviceRow, LinkRow, SiteKeyRow
+from authy_grpc.store.vault import Vault, new_keyset
+from tests.clock import TurnedClock
+
+NUMBER = "+4915112345678"
+_CODE = re.compile(r"\b\d{6}\b")
+
+
+class Carrier:
+    """Takes texts and keeps them, or fails as it is told to."""
+
+    def __init__(self) -> None:
+        self.texts: list[Message] = []
+        self.failures: list[Exception] = []
+
+    async def send(self, message: Message) -> None:
+        if self.failures:
+            raise self.failures.pop(0)
+        self.texts.append(message)
+
+
+@dataclass
+class Handset:
+    """What a phone holds."""
+
+    signing: ec.EllipticCurvePrivateKey
+    agreement: ec.EllipticCurvePrivateKey
+    device_id: str = ""
+    account_id: str = ""
+    last_proof: int = 0
+
+    @classmethod
+    def new(cls) -> "Handset":
+        return cls(ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1()))
+
+    def asks(self, verification_id: str, code: str, name: str = "Pocket") -> NewDevice:
+        """The registration that this phone signs."""
+        points = keys.public_point(self.signing), keys.public_point(self.agreement)
+        return NewDevice(
+            verification_id=verification_id,
+            code=code,
+            name=name,
+            platform=DevicePlatform.ANDROID,
+            signing_key=points[0],
+            agreement_key=points[1],
+            signature=keys.sign(self.signing, keys.registration_message(verification_id, *points)),
+        )
+
+    @property
+    def caller(self) -> Device:
+        return Device(self.account_id, self.device_id, "ses_0", False, TurnedClock().now)
+
+
+class People:
+    """Services, and phones that use them."""
+
+    def __init__(self, url: str, clock: TurnedClock, countries: str = "") -> None:
+        self.clock = clock
+        self.carrier = Carrier()
+        self.log = io.StringIO()
+        self.vault = Vault(new_keyset())
+        self.database = database = Database(url, guard=True)
+        self.events = events = Events(self.vault, os.urandom, postgres=database.postgres)
+        accounts = Accounts(self.vault, events, os.urandom)
+        changes = EnrollmentChanges(self.vault, events, accounts)
+        ends = Links(vault=self.vault, events=events, accounts=accounts, changes=changes)
+        numbers, proofs = Numbers(countries), Proofs()
+        world: dict[str, Any] = {"database": database, "clock": clock}
+        sealed: dict[str, Any] = {**world, "vault": self.vault}
+        chance: dict[str, Any] = {**sealed, "random": os.urandom}
+        self.telling = Telling(events=events, links=ends, **chance)
+        self.texts = Texts(
+            events=events,
+            sender=self.carrier,
+            numbers=numbers,
+            log=logs.build(self.log, clock),
+            **chance,
+        )
+        self.verifications = PhoneVerifications(texts=self.texts, numbers=numbers, **chance)
+        self.registrations = Registrations(accounts=accounts, **chance)
+        self.sessions = Sessions(events=events, proofs=proofs, random=os.urandom, **world)
+        self.admission = Admission(events=events, accounts=accounts, telling=self.telling, **chance)
+        self.devices = Devices(admission=self.admission, proofs=proofs, **sealed)
+        self.account = OwnAccount(
+            accounts=accounts, admission=self.admission, telling=self.telling, proofs=proofs, **sealed
+        )
+        self._peers = 0
+
+    @classmethod
+    @asynccontextmanager
+    async def opened(cls, url: str, clock: TurnedClock, countries: str = "") -> AsyncIterator["People"]:
+        schema.upgrade(url)
+        people = cls(url, clock, countries)
+        await people.database.write(people.events.begin_epoch)
+        try:
+            yield people
+        finally:
+            await people.database.close()
+
+    def nobody(self) -> Nobody:
+        """A caller at an address of its own."""
+        self._peers += 1
+        return Nobody(f"192.0.2.{self._peers}")
+
+    async def start(
+        self, number: str = NUMBER, purpose: PhonePurpose = PhonePurpose.REGISTER_DEVICE
+    ) -> tuple[PhoneVerification, str]:
+        """Prove a number: what was answered, and the code that came. It takes half a minute."""
+        self.clock.turn(seconds=30)
+        started = await self.verifications.start(self.nobody(), number, PhoneChannel.SMS, purpose)
+        await self.texts.send_due()
+        return started, code_in(self.carrier.texts[-1].body)
+
+    async def register(self, number: str = NUMBER, name: str = "Pocket") -> tuple[Handset, Registration]:
+        """A phone that registers, whatever state it is left in."""
+        started, code = await self.start(number)
+        handset = Handset.new()
+        added = await self.registrations.register(
+            self.nobody(), handset.asks(started.verification_id, code, name)
+        )
+        handset.device_id = added.device.device_id
+        handset.account_id = (await self.row(DeviceRow, handset.device_id)).account_id
+        return handset, added
+
+    def proof(self, handset: Handset, method: str, *names: str, at: int | None = None) -> Proof:
+        """The next proof of a phone, of the service's time where no other is given."""
+        handset.last_proof = max(handset.last_proof + 1, to_millis(self.clock())) if at is None else at
+        message = keys.proof_message(
+            handset.device_id, f"authy_grpc.v1.AccountService/{method}", handset.last_proof, *names
+        )
+        return Proof(handset.last_proof, keys.sign(handset.signing, message))
+
+    async def session(self, handset: Handset) -> NewSession:
+        """Open a session."""
+        return await self.sessions.create(
+            self.nobody(), handset.device_id, self.proof(handset, "CreateSession")
+        )
+
+    async def approve(self, by: Handset, device_id: str, check: str) -> Any:
+        """Let a device in."""
+        proof = self.proof(by, "ApproveDevice", device_id, check)
+        return await self.devices.approve(by.caller, device_id, check, proof)
+
+    async def revoke(self, by: Handset, device_id: str) -> None:
+        """Put a device out."""
+        await self.devices.revoke(by.caller, device_id, self.proof(by, "RevokeDevice", device_id))
+
+    async def update(self, by: Handset, **changes: Any) -> Any:
+        """Change the account."""
+        numbers = {"ALLOW": "1", "HOLD": "2", "DENY": "3"}
+        policy, phone_codes = changes.get("new_device_policy"), changes.get("phone_codes")
+        names = (
+            "-" if policy is None else numbers[policy],
+            "-" if phone_codes is None else str(int(phone_codes)),
+        )
+        return await self.account.update(by.caller, self.proof(by, "UpdateAccount", *names), **changes)
+
+    async def link(self, handset: Handset, name: str = "Example", state: str = "ACTIVE") -> LinkRow:
+        """Link a phone to a site of its own."""
+        now = self.clock()
+        application_id = new_id("app", now, os.urandom)
+        site_id = new_id("sit", now, os.urandom)
+        link = LinkRow(
+            site_id=site_id,
+            application_id=application_id,
+            account_id=handset.account_id,
+            authy_id=new_authy_id(os.urandom),
+            sealed_custom_user_id=self.vault.seal(links.CUSTOM_USER_ID, site_id, b"ada"),
+            custom_user_digest=os.urandom(32),
+            state=state,
+            create_time=now,
+        )
+        point = keys.public_point(ec.generate_private_key(ec.SECP256R1()))
+
+        def work(session: Session) -> None:
+            session.add(
+                ApplicationRow(
+                    application_id=application_id,
+                    name=name,
+                    origin=f"https://{name.lower()}.example",
+                    code_digits=6,
+                    code_period_seconds=30,
+                    match_digits=6,
+                    phone_codes=True,
+                    require_code=False,
+                    create_time=now,
+                )
+            )
+            session.flush()
+            session.add(link)
+            session.flush()
+            session.add(
+                SiteKeyRow(
+                    kid=keys.thumbprint(point),
+                    site_id=site_id,
+                    device_id=handset.device_id,
+                    point=point,
+                    state="ACTIVE",
+                    create_time=now,
+                )
+            )
+
+        await self.database.write(work)
+        return link
+
+    async def row(self, table: type[Any], key: Any) -> Any:
+        """A row as it is kept."""
+        return await self.database.read(lambda session: session.get(table, key))
+
+    async def rows(self, table: type[SQLModel]) -> Sequence[Any]:
+        """All rows of a table."""
+        return await self.database.read(lambda session: session.exec(select(table)).all())
+
+    async def recorded(self, *types: str) -> list[Recorded]:
+        """All that was recorded, of some types."""
+        rows = await self.database.read(
+            lambda session: self.events.read_after(session, EARLIEST, limit=10_000)
+        )
+        return [row for row in rows if row.type in types]
+
+    async def tell_all(self) -> None:
+        """Let the sites be told: after a week nothing waits."""
+        self.clock.turn(days=8)
+        while await self.telling.tell_due():
+            pass
+
+
+def code_in(text: str) -> str:
+    """The one code in a text."""
+    (code,) = _CODE.findall(text)
+    return str(code)
+
+
+def wrong(code: str) -> str:
+    """Another code."""
+    return f"{(int(code) + 1) % 1_000_000:06d}"
