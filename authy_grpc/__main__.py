@@ -10,6 +10,8 @@ def main() -> None:
     """Runs the command line."""
     # Databases, secrets, texts and private keys: what is made here is for its owner alone.
     os.umask(_OWNER_ALONE)
+    # gRPC's own lines on stderr have addresses in them, and are no JSON.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
     try:
         from authy_grpc.cli.app import app
     except ModuleNotFoundError as error:

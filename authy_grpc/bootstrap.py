@@ -165,7 +165,7 @@ async def build(settings: Settings, secrets: Secrets, world: World) -> Core:
         server=server,
         database=database,
         signals=signals,
-        listener=Listener(settings.database, signals.wake) if database.postgres else None,
+        listener=Listener(settings.database, signals.wake, log) if database.postgres else None,
         credentials=credentials,
         qr_codes=parts.qr_codes,
         workers=Workers(parts.steps, log),

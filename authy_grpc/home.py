@@ -1,4 +1,4 @@
-"""Owns the secrets of an installation: where they lie, how they are made, and that only their owner reads them."""
+"""Owns the secrets of an installation: where they lie, how they are made, that others cannot read them."""
 
 import os
 from collections.abc import Callable
@@ -43,7 +43,7 @@ def make_secrets(settings: Settings, random: Callable[[int], bytes]) -> Path:
     folder = secrets_folder(settings)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     folder.chmod(0o700)
-    made = {
+    made: dict[str, Callable[[], str]] = {
         "keyset": new_keyset,
         "operator_key": lambda: new_secret("op", random),
         "gateway_key": lambda: new_secret("gw", random),
@@ -71,7 +71,12 @@ def _read(settings: Settings, name: str) -> str:
         return given
     path = secrets_folder(settings) / _FILES[name]
     if not path.exists():
-        raise HomeError(f"{path} is missing: set AUTHY_{name.upper()}, or make it with `authy-grpc keys init`.")
+        raise HomeError(
+            f"{path} is missing: set AUTHY_{name.upper()}, or make it with `authy-grpc keys init`."
+        )
     if path.stat().st_mode & 0o077:
         raise HomeError(f"{path} can be read by others: run `chmod 600 {path}`.")
-    return path.read_text().strip()
+    secret = path.read_text().strip()
+    if not secret:
+        raise HomeError(f"{path} is empty: restore it, or remove it and make it with `authy-grpc keys init`.")
+    return secret

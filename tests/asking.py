@@ -1,4 +1,4 @@
-"""Owns a world without a server, in which sites ask and devices answer: services on a real database, rows made directly."""
+"""Owns a world without a server, in which sites ask and devices answer: services on a real database."""
 
 import io
 import os
@@ -22,7 +22,6 @@ from authy_grpc.service.signals import Signals
 from authy_grpc.store import approval as store
 from authy_grpc.store import device as devices
 from authy_grpc.store import link as links
-from authy_grpc.store import schema
 from authy_grpc.store.account import Accounts
 from authy_grpc.store.database import Database, Session
 from authy_grpc.store.events import EARLIEST, Events, Recorded
@@ -40,6 +39,10 @@ class Link:
     site_id: str
     authy_id: str
     keys: dict[str, ec.EllipticCurvePrivateKey] = field(default_factory=dict)
+
+    def kid(self, holder: Device) -> str:
+        """Names the key of a device."""
+        return keys.thumbprint(keys.public_point(self.keys[holder.device_id]))
 
 
 class Desk:
@@ -71,7 +74,6 @@ class Desk:
     @classmethod
     @asynccontextmanager
     async def opened(cls, url: str, clock: TurnedClock) -> AsyncIterator["Desk"]:
-        schema.upgrade(url)
         desk = cls(url, clock)
         await desk.database.write(desk.events.begin_epoch)
         await desk.signals.start()
@@ -213,7 +215,7 @@ class Desk:
         typed = asked.match_number if number is None else number
         question = await self.question(asked.approval.approval_id)
         values: dict[str, Any] = {
-            "kid": keys.thumbprint(keys.public_point(private)),
+            "kid": link.kid(holder),
             "decision": decision,
             "match_number": typed if decision is Decision.APPROVE else "",
             "user_verified": False,

@@ -1,5 +1,6 @@
 """Owns what all tests share: a clock that is turned by hand, real databases, and a real server on loopback."""
 
+import io
 import os
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -9,7 +10,12 @@ from typing import Any
 import hypothesis
 import pytest
 
+from authy_grpc import logs
+from authy_grpc.service.signals import Signals
 from authy_grpc.store import schema
+from authy_grpc.store.database import Database
+from authy_grpc.store.events import Events
+from authy_grpc.store.vault import Vault, new_keyset
 from tests.clock import TurnedClock
 from tests.databases import Postgres, postgres_server
 
@@ -39,6 +45,12 @@ def random() -> Callable[[int], bytes]:
 
 
 @pytest.fixture(scope="session")
+def keyset_text() -> str:
+    """A keyset that many tests share: to make one takes longer than most of them."""
+    return new_keyset()
+
+
+@pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """A PostgreSQL server that is started when the first test asks for it."""
     with postgres_server() as url:
@@ -55,16 +67,56 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture
+def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+    """An empty SQLite database of the present schema."""
+    path = tmp_path / "authy.db"
+    shutil.copy(sqlite_template, path)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture
+def postgres_url(postgres: Postgres) -> Iterator[str]:
+    """An empty PostgreSQL database of the present schema."""
+    with postgres.database() as url:
+        yield url
+
+
 @pytest.fixture(params=["sqlite", "postgres"])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+def database_url(request: pytest.FixtureRequest) -> str:
     """An empty database of the present schema, of each kind."""
-    if request.param == "sqlite":
-        path = tmp_path / "authy.db"
-        shutil.copy(request.getfixturevalue("sqlite_template"), path)
-        yield f"sqlite:///{path}"
-    else:
-        with request.getfixturevalue("postgres").database() as url:
-            yield url
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+@pytest.fixture
+async def database(database_url: str) -> AsyncIterator[Database]:
+    """A store whose works are watched."""
+    opened = Database(database_url, guard=True)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def vault(keyset_text: str) -> Vault:
+    return Vault(keyset_text)
+
+
+@pytest.fixture
+async def events(database: Database, vault: Vault, random: Callable[[int], bytes]) -> Events:
+    made = Events(vault, random, postgres=database.postgres)
+    await database.write(made.begin_epoch)
+    return made
+
+
+@pytest.fixture
+async def signals(database: Database, events: Events, clock: TurnedClock) -> AsyncIterator[Signals]:
+    """Signals that read the store's events."""
+    started = Signals(database, events, logs.build(io.StringIO(), clock))
+    database.on_events = started.wake
+    await started.start()
+    yield started
+    await started.stop()
 
 
 @pytest.fixture

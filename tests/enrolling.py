@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
+from sqlalchemy import func, select
 
 from authy_grpc.domain import keys, totp
 from authy_grpc.domain.device import Proof
@@ -34,7 +35,7 @@ from authy_grpc.store.enrollment import EnrollmentChanges
 from authy_grpc.store.link import DEVICE_SECRET
 from authy_grpc.store.once import Request
 from authy_grpc.store.tables import DeviceRow
-from tests.asking import Desk
+from tests.asking import Desk, Link
 from tests.clock import TurnedClock
 
 ORIGIN = "https://authy.example"
@@ -83,6 +84,8 @@ class Handset:
 
 class Hall(Desk):
     """The services of enrollments, beside those of questions."""
+
+    REMOVE = "authy_grpc.v1.AuthenticatorService/RemoveSite"
 
     def __init__(self, url: str, clock: TurnedClock) -> None:
         super().__init__(url, clock)
@@ -188,6 +191,15 @@ class Hall(Desk):
         attempt = Attempt(site.application_id, authy_id, code, "", Request("VerifyCode", "", b""))
         answers = await self.database.write_batched(self.checks.check, attempt)
         return answers.result
+
+    async def ask_user(self, site: Site, user: User) -> None:
+        """Put a question to a user."""
+        await self.ask(Link(site, "", user.authy_id))
+
+    async def count(self, table: Any, **values: Any) -> int:
+        """How many rows of a table have these values."""
+        statement = select(func.count()).select_from(table).filter_by(**values)
+        return await self.database.read(lambda session: session.execute(statement).scalar_one())
 
     async def user_of(self, site: Site, custom_user_id: str = "ada") -> User:
         return await self.users.look_up(site, custom_user_id)

@@ -16,10 +16,8 @@ from authy_grpc import home
 from authy_grpc.bootstrap import real_clock
 from authy_grpc.cli import installation
 from authy_grpc.cli.failure import Failure, explain
-from authy_grpc.cli.serve import check_listen
+from authy_grpc.cli.serve import check_listen, check_texts
 from authy_grpc.client import connect
-from authy_grpc.outbound.sms import from_url
-from authy_grpc.outbound.sms.number import Numbers
 from authy_grpc.settings import Settings
 from authy_grpc.store import checkup, schema
 from authy_grpc.store.vault import KeysetError, Vault
@@ -118,22 +116,17 @@ def _texts(settings: Settings) -> Iterator[Finding]:
     url = settings.sms_url.get_secret_value() or ("console:" if settings.dev else "")
     scheme, _, rest = url.partition(":")
     try:
-        Numbers(settings.sms_countries)
-        from_url(url, stream=open(os.devnull, "w"), clock=real_clock)  # noqa: SIM115
-    except ValueError as error:
-        yield Finding("texts", "fail", str(error), "Mend AUTHY_SMS_URL or AUTHY_SMS_COUNTRIES.")
+        check_texts(settings)
+    except Failure as failure:
+        yield Finding("texts", "fail", failure.text, failure.mend)
         return
     if not scheme:
         yield Finding("texts", "fail", "No text message can go out.", "Set AUTHY_SMS_URL.")
     elif scheme == "file" and not os.access(Path(rest).resolve().parent, os.W_OK):
         yield Finding("texts", "fail", f"{rest} cannot be written.", "Name a file in a folder of yours.")
     elif not settings.dev:
-        yield Finding(
-            "texts",
-            "warn",
-            f"{scheme}: reaches no phone.",
-            "Good for tests alone; carriers are not built yet.",
-        )
+        mend = "Good for tests alone; carriers are not built yet."
+        yield Finding("texts", "warn", f"{scheme}: reaches no phone.", mend)
     else:
         yield Finding("texts", "ok", f"{scheme}:")
 
@@ -148,8 +141,8 @@ def _store(settings: Settings) -> Iterator[Finding]:
             "secrets", "ok", f"keyset, operator and gateway key are there ({home.secrets_folder(settings)})"
         )
         yield from _permissions(settings, path)
-        schema.check(settings.database)
         found = checkup.look(settings.database, vault)
+        schema.check(settings.database)
     except (Failure, home.HomeError, KeysetError, schema.SchemaError, checkup.Unreachable) as error:
         failure = explain(error) or Failure(str(error), "Mend AUTHY_DATABASE_URL, or start the database.")
         yield Finding("database", "fail", failure.text, failure.mend or "See docs/operations.md.")

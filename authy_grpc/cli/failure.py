@@ -1,13 +1,15 @@
 """Owns how a command fails: one sentence of what is wrong, one of what to do, and no traceback."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from types import MappingProxyType
 from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
 _WAIT = "Try again later."
+_PUT_OUT = "This phone was put out of its account: register anew, with another --state."
 # By gRPC code or reason of `errors.proto`.
 _MENDS = {
     "UNAVAILABLE": "Is the service running there? Start it with `authy-grpc serve`, or set AUTHY_SERVER.",
@@ -68,9 +70,11 @@ def explain(error: Exception) -> Failure | None:
         case "BackendUnavailable":
             return Failure("The database is out of reach.", "Run `authy-grpc doctor`.")
         case "OperationalError":
-            return Failure("The database cannot be opened.", "Run `authy-grpc doctor`.")
+            return Failure(
+                "The database cannot be reached or opened.", "Start it, or mend AUTHY_DATABASE_URL."
+            )
         case "PhoneError":
-            return _refused(error)
+            return _refused(error, {"BAD_CREDENTIAL": _PUT_OUT})
     if any(kind.__name__ == "AuthyError" for kind in type(error).__mro__):
         return _refused(error)
     return None
@@ -97,9 +101,10 @@ def _bad_settings(error: Any) -> Failure:
     return Failure("; ".join(faults), "The settings stand in docs/operations.md.")
 
 
-def _refused(error: Any) -> Failure:
+def _refused(error: Any, more: Mapping[str, str] = MappingProxyType({})) -> Failure:
     code = error.code.name if error.code is not None else ""
-    mend = _MENDS.get(error.reason) or ("" if error.reason else _MENDS.get(code, ""))
+    mends = {**_MENDS, **more}
+    mend = mends.get(error.reason or code, "")
     if error.retry_delay is not None and mend == _WAIT:
         mend = f"Try again in {round(error.retry_delay.total_seconds())} s."
     return Failure(str(error), mend)

@@ -2,7 +2,10 @@
 
 import asyncio
 import os
+import re
 import signal
+import sys
+from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,6 +15,9 @@ if TYPE_CHECKING:
     from authy_grpc.bootstrap import Core
     from authy_grpc.home import Secrets
     from authy_grpc.settings import Settings
+
+
+_ADDRESS = re.compile(r"unix:.+|.+:\d{1,5}")
 
 
 def serve(
@@ -48,6 +54,7 @@ def serve(
         dev=dev,
     )
     check_listen(settings)
+    check_texts(settings)
     asyncio.run(_serve(settings, prepare(settings)))
 
 
@@ -60,6 +67,9 @@ def check_listen(settings: "Settings") -> None:
     from authy_grpc.cli.failure import Failure
     from authy_grpc.client.connect import is_loopback
 
+    for name, address in (("LISTEN", settings.listen), ("METRICS_LISTEN", settings.metrics_listen)):
+        if address and not _ADDRESS.fullmatch(address):
+            raise Failure(f"AUTHY_{name} is {address}.", "Write HOST:PORT, such as 127.0.0.1:50051.")
     if is_loopback(settings.listen):
         return
     if settings.dev:
@@ -72,6 +82,25 @@ def check_listen(settings: "Settings") -> None:
             f"AUTHY_LISTEN is {settings.listen}: without TLS others could read API keys.",
             "Set AUTHY_TLS_CERT and AUTHY_TLS_KEY, or AUTHY_INSECURE=1 behind a proxy that does TLS.",
         )
+
+
+def check_texts(settings: "Settings") -> None:
+    """Ask whether the settings of text messages can be read.
+
+    Raises:
+        Failure: they cannot.
+    """
+    from authy_grpc.cli.failure import Failure, extra
+
+    with extra("server"):
+        from authy_grpc.bootstrap import real_clock
+        from authy_grpc.outbound.sms import from_url
+        from authy_grpc.outbound.sms.number import Numbers
+    try:
+        from_url(settings.sms_url.get_secret_value(), stream=sys.stdout, clock=real_clock)
+        Numbers(settings.sms_countries)
+    except ValueError as error:
+        raise Failure(str(error), "Mend AUTHY_SMS_URL or AUTHY_SMS_COUNTRIES.") from error
 
 
 def prepare(settings: "Settings") -> "Secrets":
@@ -104,28 +133,24 @@ def prepare(settings: "Settings") -> "Secrets":
 async def _serve(settings: "Settings", secrets: "Secrets") -> None:
     from authy_grpc.bootstrap import World, build
     from authy_grpc.cli import welcome
+    from authy_grpc.cli.failure import Failure
     from authy_grpc.server import serve_metrics
 
     core = await build(settings, secrets, World())
     stopper = Stopper(core)
-    stop_metrics = None
-    try:
-        port = await core.start()
-        if settings.metrics_listen:
-            _, stop_metrics = serve_metrics(settings.metrics_listen, core.registry)
+    async with AsyncExitStack() as closing:
+        closing.push_async_callback(stopper.close)
+        try:
+            port = await core.start()
+            if settings.metrics_listen:
+                _, stop_metrics = serve_metrics(settings.metrics_listen, core.registry)
+                closing.callback(stop_metrics)
+        except OSError as error:
+            mend = "Set AUTHY_LISTEN (or AUTHY_METRICS_LISTEN), or stop what is there."
+            raise Failure(str(error), mend) from error
         stopper.listen()
         welcome.welcome(settings, port)
         await stopper.stopped()
-    except OSError as error:
-        from authy_grpc.cli.failure import Failure
-
-        raise Failure(
-            f"{error}", "Set AUTHY_LISTEN (or AUTHY_METRICS_LISTEN), or stop what is there."
-        ) from error
-    finally:
-        if stop_metrics is not None:
-            stop_metrics()
-        await core.stop(now=stopper.hurried)
 
 
 class Stopper:
@@ -139,7 +164,7 @@ class Stopper:
         self._core = core
         self._stopped = asyncio.Event()
         self._stopping: list[asyncio.Task[None]] = []
-        self.hurried = False
+        self._hurried = False
 
     def listen(self) -> None:
         """Take signals from now on."""
@@ -151,9 +176,13 @@ class Stopper:
         """Wait until the server has stopped."""
         await self._stopped.wait()
 
+    async def close(self) -> None:
+        """Close everything else."""
+        await self._core.stop(now=self._hurried)
+
     def _signal(self) -> None:
-        self.hurried = bool(self._stopping)
-        self._stopping.append(asyncio.get_running_loop().create_task(self._stop(self.hurried)))
+        self._hurried = bool(self._stopping)
+        self._stopping.append(asyncio.get_running_loop().create_task(self._stop(self._hurried)))
 
     async def _stop(self, now: bool) -> None:
         await self._core.server.stop(now=now)

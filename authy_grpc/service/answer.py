@@ -24,7 +24,7 @@ from authy_grpc.store import account as accounts
 from authy_grpc.store import approval as store
 from authy_grpc.store import device as devices
 from authy_grpc.store.database import Database, Session
-from authy_grpc.store.tables import ApprovalRow, LinkRow
+from authy_grpc.store.tables import ApprovalRow, DeviceRow, LinkRow
 from authy_grpc.store.vault import Vault
 
 
@@ -41,13 +41,12 @@ class Answered:
 
 
 @dataclass(frozen=True, slots=True)
-class _Verified:
-    """A receipt whose every byte is as it has to be: what is left to decide is whether it comes in time."""
+class _Answer:
+    """An answer in its fixed form: whose it is, and whether it counts, is still to be seen."""
 
+    approval_id: str
     signed: Signed
     text: str
-    site_id: str
-    lane: str
 
     @property
     def digest(self) -> str:
@@ -87,75 +86,68 @@ class Answers:
                 form, of another time, or approves without the user verification asked for.
             WrongState: the question is no longer open.
         """
-        signed = receipts.read(receipt)
-        verified = await self._database.read(
-            lambda session: self._verify(session, caller, approval_id, signed, receipt)
-        )
+        answer = _Answer(approval_id, receipts.read(receipt), receipt)
         return await self._database.write(
-            lambda session: self._answer(session, caller, approval_id, verified), verified.lane
+            lambda session: self._answer(session, caller, answer), caller.account_id
         )
 
-    def _verify(
-        self, session: Session, caller: Device, approval_id: str, signed: Signed, text: str
-    ) -> _Verified:
-        row, link = store.find_asked(session, caller.account_id, approval_id)
-        receipt = signed.receipt
-        point = store.answering_key(session, link.site_id, caller.device_id, receipt.kid)
-        if point is None or receipt.question != store.question(self._vault, row):
-            raise BadSignature
-        receipts.verify(signed, point)
-        receipts.check_time(receipt, Question.read(receipt.question))
-        if receipt.decision is Decision.APPROVE:
-            _check_approves(receipt, row)
-        return _Verified(signed, text, link.site_id, f"{link.application_id}/{link.authy_id}")
-
-    def _answer(self, session: Session, caller: Device, approval_id: str, verified: _Verified) -> Answered:
-        now = self._clock()
+    def _answer(self, session: Session, caller: Device, answer: _Answer) -> Answered:
+        site_id = store.find_asked(session, caller.account_id, answer.approval_id)
         accounts.find(session, caller.account_id, lock=True)
-        link = session.get(LinkRow, verified.site_id, with_for_update=True)
-        row = store.locked(session, approval_id)
-        if link is None or row is None:
+        link = session.get(LinkRow, site_id, with_for_update=True)
+        row = store.locked(session, answer.approval_id)
+        if row is None or link is None or link.state != "ACTIVE" or link.account_id != caller.account_id:
             raise NotFound
-        if link.state != "ACTIVE" or link.account_id != caller.account_id:
-            raise NotFound
-        kid = verified.signed.receipt.kid
-        if store.answering_key(session, link.site_id, caller.device_id, kid, lock=True) is None:
-            raise BadSignature
-        device = devices.acting(session, caller.device_id)
+        device = self._signer(session, caller, row, answer.signed)
         answers = store.answers(row)
-        if verified.digest in answers:
-            state, left = answers[verified.digest]
+        if answer.digest in answers:
+            state, left = answers[answer.digest]
             return Answered(ApprovalState(state), left)
+        # Taken under the lock: an answer that waited for it comes after what it waited for.
+        now = self._clock()
         before = at(store.to_approval(self._vault, row), now)
         if before.state in TERMINAL:
             raise WrongState(before.state.value)
 
         left = attempts_allowed(row.match_digits) - len(answers) - 1
-        after = self._decided(before, row, verified, left, now)
+        after = self._decided(before, row, answer, left, now)
         answered = Answered(after.state, left if after.state not in TERMINAL else 0)
-        answers[verified.digest] = (answered.state.value, answered.attempts_remaining)
+        answers[answer.digest] = (answered.state.value, answered.attempts_remaining)
         store.keep_answers(session, row, answers)
         if after.state in TERMINAL:
             name = devices.name(self._vault, device)
             self._endings.end(session, now, link, row, after, device_name=name)
         return answered
 
+    def _signer(self, session: Session, caller: Device, row: ApprovalRow, signed: Signed) -> DeviceRow:
+        """The device, where all of its receipt is as it has to be."""
+        receipt = signed.receipt
+        found = store.answering_key(session, row.site_id, caller.device_id, receipt.kid)
+        if found is None or receipt.question != store.question(self._vault, row):
+            raise BadSignature
+        key, device = found
+        receipts.verify(signed, key.point)
+        receipts.check_time(receipt, Question.read(receipt.question))
+        if receipt.decision is Decision.APPROVE:
+            _check_approves(receipt, row)
+        return device
+
     def _decided(
-        self, before: Approval, row: ApprovalRow, verified: _Verified, left: int, now: datetime
+        self, before: Approval, row: ApprovalRow, answer: _Answer, left: int, now: datetime
     ) -> Approval:
         """The question after an answer; the same after a wrong number with tries left."""
-        receipt = verified.signed.receipt
+        receipt = answer.signed.receipt
         match receipt.decision:
             case Decision.DENY:
                 reason = DenyReason.CANCELED_BY_USER
-                return move(before, ApprovalState.DENIED, now, deny_reason=reason, receipt=verified.text)
+                return move(before, ApprovalState.DENIED, now, deny_reason=reason, receipt=answer.text)
             case Decision.REPORT_FRAUD:
                 reason = DenyReason.FRAUD
-                return move(before, ApprovalState.DENIED, now, deny_reason=reason, receipt=verified.text)
+                return move(before, ApprovalState.DENIED, now, deny_reason=reason, receipt=answer.text)
             case Decision.APPROVE:
                 number = store.match_number(self._vault, row)
                 if hmac.compare_digest(number.encode(), receipt.match_number.encode()):
-                    return move(before, ApprovalState.APPROVED, now, receipt=verified.text)
+                    return move(before, ApprovalState.APPROVED, now, receipt=answer.text)
                 if left > 0:
                     return before
                 return move(before, ApprovalState.DENIED, now, deny_reason=DenyReason.MATCH_NUMBER)

@@ -108,15 +108,14 @@ class Approvals:
         """
 
         def work(session: Session) -> Asked | Refusal:
-            now = self._clock()
             return once(
                 session,
                 self._vault,
                 caller.application_id,
                 request,
-                now,
+                self._clock(),
                 _ASKED,
-                lambda: self._create(session, now, caller.application_id, ask),
+                lambda: self._create(session, caller.application_id, ask),
             )
 
         return await self._database.write(work, f"{caller.application_id}/{ask.authy_id}")
@@ -128,10 +127,16 @@ class Approvals:
             NotFound: the site has no such approval.
         """
 
-        def work(session: Session) -> Asked:
-            return self._asked(store.find(session, caller.application_id, approval_id), self._clock())
+        def work(session: Session) -> tuple[Asked, store.Due]:
+            row = store.find(session, caller.application_id, approval_id)
+            return self._asked(row), store.to_due(row)
 
-        return await self._database.read(work)
+        asked, due = await self._database.read(work)
+        if at(asked.approval, self._clock()) is not asked.approval:
+            # An answer that came in time may be about to be written: the end is decided where that is.
+            await self._expire(due)
+            asked, _ = await self._database.read(work)
+        return asked
 
     async def watch(
         self, caller: Site, approval_id: str, after_revision: int = 0
@@ -170,11 +175,10 @@ class Approvals:
         """
 
         def work(session: Session) -> Asked:
-            now = self._clock()
             found = store.find(session, caller.application_id, approval_id)
             link = session.get(LinkRow, found.site_id, with_for_update=True)
             row = store.locked(session, approval_id) or found
-            asked = self._asked(row, now)
+            now, asked = self._clock(), self._asked(row)
             if asked.approval.state is ApprovalState.CANCELED:
                 return asked
             canceled = move(asked.approval, ApprovalState.CANCELED, now)
@@ -189,13 +193,15 @@ class Approvals:
         ended = await asyncio.gather(*(self._expire(each) for each in due))
         return sum(ended)
 
-    def _create(self, session: Session, now: datetime, application_id: str, ask: Ask) -> Asked:
+    def _create(self, session: Session, application_id: str, ask: Ask) -> Asked:
         link = links.find(session, application_id, ask.authy_id, lock=True)
-        if not links.push_available(session, link, links.told_keys(session, link.site_id)):
+        if not store.has_told_key(session, link.site_id) and not links.push_available(session, link, ()):
             raise FactorUnavailable
         application = applications.find(session, application_id)
         open_row = store.open_of_link(session, link.site_id)
         before = store.to_approval(self._vault, open_row) if open_row else None
+        # Times are taken under the lock, or a decision could be older than one that it comes after.
+        now = self._clock()
         guard = push_guard(link)
         if before is not None and at(before, now).state is ApprovalState.EXPIRED:
             guard = counted(guard, at(before, now), now)
@@ -239,21 +245,23 @@ class Approvals:
         )
         return question, Asked(approval, codes.match_number(self._random, digits))
 
-    def _asked(self, row: ApprovalRow, now: datetime) -> Asked:
-        return Asked(at(store.to_approval(self._vault, row), now), store.match_number(self._vault, row))
+    def _asked(self, row: ApprovalRow) -> Asked:
+        """As it was last written."""
+        return Asked(store.to_approval(self._vault, row), store.match_number(self._vault, row))
 
     async def _expire(self, due: store.Due) -> bool:
         def work(session: Session) -> bool:
-            now = self._clock()
             if due.account_id is not None:
                 session.get(AccountRow, due.account_id, with_for_update=True)
             link = session.get(LinkRow, due.site_id, with_for_update=True)
             row = store.locked(session, due.approval_id)
-            before = store.to_approval(self._vault, row) if row else None
-            if row is None or before is None or at(before, now) is before:
+            if row is None:
                 return False
-            self._endings.end(session, now, link, row, at(before, now))
-            return True
+            now, before = self._clock(), store.to_approval(self._vault, row)
+            after = at(before, now)
+            if after is not before:
+                self._endings.end(session, now, link, row, after)
+            return after is not before
 
         return await self._database.write(work, due.lane)
 

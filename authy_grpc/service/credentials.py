@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from datetime import datetime, timedelta
 
 from authy_grpc.domain.application import Scope
+from authy_grpc.domain.errors import BackendUnavailable
 from authy_grpc.domain.ids import hash_secret
 from authy_grpc.service.caller import Caller, Device, Gateway, Operator, Site
 from authy_grpc.service.signals import Signals, Subscription
@@ -20,6 +21,8 @@ from authy_grpc.store.events import Recorded
 _KEPT = timedelta(seconds=1)
 _REMEMBERED = 50_000
 _LAST_USE = timedelta(minutes=1)
+
+_Known = Site | Device
 
 
 class _Ending(Subscription):
@@ -72,49 +75,77 @@ class Credentials:
             (hash_secret(operator_key), Operator()),
             (hash_secret(gateway_key), Gateway()),
         ]
-        self._found: dict[bytes, tuple[Caller, datetime]] = {}
+        self._found: dict[bytes, tuple[_Known, datetime]] = {}
+        # The hashes in `_found` by what may end them.
+        self._hashes: dict[str, set[bytes]] = {}
+        self._forgotten = 0
         self._used: dict[str, datetime] = {}
         self._writes: set[asyncio.Task[None]] = set()
         signals.add(_Changes(signals, self._forget))
 
     async def find(self, token: str) -> Caller | None:
         """The caller of a token, or None for one that is unknown, revoked or expired."""
+        if not token:
+            return None
         secret_hash = hash_secret(token)
-        for known, caller in self._fixed:
+        for known, fixed in self._fixed:
             if hmac.compare_digest(known, secret_hash):
-                return caller
+                return fixed
         now = self._clock()
         found = self._found.get(secret_hash)
-        if found is None or abs(now - found[1]) >= _KEPT:
-            looked_up = await self._database.read(lambda session: _look_up(session, token, secret_hash))
-            if looked_up is None:
-                self._found.pop(secret_hash, None)
-                return None
-            if len(self._found) >= _REMEMBERED:
-                self._found.clear()
-            found = self._found[secret_hash] = (looked_up, now)
-        caller = found[0]
-        if isinstance(caller, Site | Device):
-            if caller.expire_time is not None and caller.expire_time <= now:
-                return None
-            self._note_use(caller, now)
+        fresh = found is not None and abs(now - found[1]) < _KEPT
+        caller = found[0] if found is not None and fresh else await self._look_up(token, secret_hash, now)
+        if caller is None or (caller.expire_time is not None and caller.expire_time <= now):
+            return None
+        self._note_use(caller, now)
         return caller
 
     @contextlib.asynccontextmanager
     async def ended(self, caller: Caller) -> AsyncIterator[asyncio.Event]:
-        """An event that is set when the caller's credential is revoked, while the context lasts."""
-        ending = _Ending(self._signals, _topics(caller))
-        with ending:
+        """An event that is set when the caller's credential is revoked, while the context lasts.
+
+        Raises:
+            BackendUnavailable: whether it stands still cannot be asked.
+        """
+        with _Ending(self._signals, _topics(caller)) as ending:
+            # It may have ended since it was found, or be one that was remembered.
+            if isinstance(caller, _Known) and not await self._database.read(_stands(caller)):
+                ending.ended.set()
             yield ending.ended
 
     async def close(self) -> None:
         """Wait for what is still being written."""
         await asyncio.gather(*self._writes, return_exceptions=True)
 
+    async def _look_up(self, token: str, secret_hash: bytes, now: datetime) -> _Known | None:
+        forgotten = self._forgotten
+        self._drop(secret_hash)
+        caller = await self._database.read(lambda session: _look_up(session, token, secret_hash))
+        # What was read while a credential changed may be from before.
+        if caller is not None and self._forgotten == forgotten:
+            self._remember(secret_hash, caller, now)
+        return caller
+
+    def _remember(self, secret_hash: bytes, caller: _Known, now: datetime) -> None:
+        if len(self._found) >= _REMEMBERED:
+            self._found.clear()
+            self._hashes.clear()
+        self._found[secret_hash] = (caller, now)
+        for topic in _topics(caller):
+            self._hashes.setdefault(topic, set()).add(secret_hash)
+
     def _forget(self, subject_id: str) -> None:
-        stale = [key for key, (caller, _) in self._found.items() if subject_id in _topics(caller)]
-        for key in stale:
-            del self._found[key]
+        self._forgotten += 1
+        for secret_hash in tuple(self._hashes.get(subject_id, ())):
+            self._drop(secret_hash)
+
+    def _drop(self, secret_hash: bytes) -> None:
+        found = self._found.pop(secret_hash, None)
+        for topic in _topics(found[0]) if found else ():
+            hashes = self._hashes[topic]
+            hashes.discard(secret_hash)
+            if not hashes:
+                del self._hashes[topic]
 
     def _note_use(self, caller: Site | Device, now: datetime) -> None:
         """Once a minute is enough for `last_use_time` and `last_seen_time`."""
@@ -130,11 +161,12 @@ class Credentials:
         task.add_done_callback(self._writes.discard)
 
     async def _write_use(self, name: str, now: datetime) -> None:
-        with contextlib.suppress(Exception):
+        # One that is not written is written a minute later.
+        with contextlib.suppress(BackendUnavailable):
             await self._database.write(lambda session: credential.note_use(session, name, now), name)
 
 
-def _look_up(session: Session, token: str, secret_hash: bytes) -> Caller | None:
+def _look_up(session: Session, token: str, secret_hash: bytes) -> _Known | None:
     if token.startswith("ak_") and (key := credential.api_key(session, secret_hash)):
         return Site(
             application_id=key.application_id,
@@ -152,6 +184,12 @@ def _look_up(session: Session, token: str, secret_hash: bytes) -> Caller | None:
             expire_time=row.expire_time,
         )
     return None
+
+
+def _stands(caller: _Known) -> Callable[[Session], bool]:
+    if isinstance(caller, Site):
+        return lambda session: credential.key_stands(session, caller.api_key_id)
+    return lambda session: credential.session_stands(session, caller.session_id)
 
 
 def _topics(caller: Caller) -> list[str]:

@@ -1,4 +1,4 @@
-"""Owns who is woken by what. The table is the truth: one tailer a process reads new rows and hands them out."""
+"""Owns who is woken by what. The table is the truth: one tailer a process reads what is new and hands it on."""
 
 import asyncio
 import contextlib
@@ -11,7 +11,7 @@ from structlog.typing import FilteringBoundLogger
 
 from authy_grpc.domain.errors import BackendUnavailable
 from authy_grpc.store.database import Database, Session
-from authy_grpc.store.events import EARLIEST, Events, Position, Recorded
+from authy_grpc.store.events import EARLIEST, Events, Position, Recorded, may_have_more
 
 _PAGE = 500
 _KEPT = 1_000
@@ -60,7 +60,9 @@ class Subscription:
             The rows in order; none after the time, or where the reader had fallen `behind`.
         """
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._ready.wait(), seconds)
+            # Not `wait_for`: in 3.11 that loses a cancellation that comes with what is waited for.
+            async with asyncio.timeout(seconds):
+                await self._ready.wait()
         self._ready.clear()
         rows = list(self._rows)
         self._rows.clear()
@@ -68,8 +70,8 @@ class Subscription:
 
     @property
     def read_up_to(self) -> Position:
-        """All that happened up to there has been taken from this subscription, where none of it waits."""
-        return EARLIEST if self._rows else self._signals.position
+        """All that happened up to there has been taken from here; `EARLIEST` where some of it waits."""
+        return EARLIEST if self._rows or self.behind else self._signals.position
 
     def catch_up(self) -> None:
         """Say that the table will be read now: rows are kept again."""
@@ -91,6 +93,7 @@ class Signals:
         self._events = events
         self._wake = asyncio.Event()
         self._topics: dict[str, set[Subscription]] = defaultdict(set)
+        self._handed = 0
         # All rows up to there have been handed out.
         self.position: Position = EARLIEST
         self._task: asyncio.Task[None] | None = None
@@ -131,12 +134,15 @@ class Signals:
         pause = _POLL_SECONDS
         while True:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._wake.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._wake.wait()
             self._wake.clear()
             try:
                 pause = await self._hand_out()
-            except BackendUnavailable:
-                self._log.warning("feed_unreadable")
+            except Exception as error:
+                # Nobody would be woken any more if it ended: it goes on where it was, whatever the fault.
+                level = self._log.warning if isinstance(error, BackendUnavailable) else self._log.error
+                level("feed unreadable", exc_info=error)
                 pause = _RETRY_SECONDS
 
     async def _hand_out(self) -> float:
@@ -146,15 +152,17 @@ class Signals:
             for row in rows:
                 await self._hand_over(row)
                 self.position = row.position
-            if len(rows) < _PAGE:
+            if not may_have_more(rows, _PAGE):
                 return _UNSETTLED_SECONDS if unsettled else _POLL_SECONDS
 
     async def _hand_over(self, row: Recorded) -> None:
-        for topic in row.topics:
-            for index, subscription in enumerate(tuple(self._topics.get(topic, ()))):
-                subscription.put(row)
-                if index % _BROADCAST == _BROADCAST - 1:
-                    await asyncio.sleep(0)
+        """Once to each, however many of its topics it waits for; the loop has its turn every 100 streams."""
+        subscriptions = dict.fromkeys(each for topic in row.topics for each in self._topics.get(topic, ()))
+        for subscription in subscriptions:
+            subscription.put(row)
+            self._handed += 1
+            if self._handed % _BROADCAST == 0:
+                await asyncio.sleep(0)
 
     def _new_rows(self, session: Session) -> tuple[list[Recorded], bool]:
         rows = self._events.read_after(session, self.position, limit=_PAGE)

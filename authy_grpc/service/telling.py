@@ -1,5 +1,6 @@
-"""Owns what sites are told later than it took effect, so that what hits several links cannot be matched by time."""
+"""Owns what sites are told later than it took effect, so that what hits several links has no common time."""
 
+import asyncio
 from collections.abc import Callable
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -74,33 +75,41 @@ class Telling:
         session.add(TellingRow(telling_id=telling_id, site_id=site_id, kind=kind, kid=kid, due_time=due_time))
 
     async def tell_due(self) -> int:
-        """Tell what is due, a hundred at most; answers how many."""
+        """Tell what is due, a hundred at most; answers how many.
 
-        def work(session: Session) -> int:
-            now = self._clock()
-            due = store.due(session, now)
-            for row in due:
-                self._tell(session, now, row)
+        Each in a transaction of its own: one that cannot be told holds back no other.
+
+        Raises:
+            ExceptionGroup: some could not be told.
+        """
+        due = await self._database.read(lambda session: store.due(session, self._clock()))
+        told = await asyncio.gather(*(self._tell(each) for each in due), return_exceptions=True)
+        if errors := [each for each in told if isinstance(each, Exception)]:
+            raise ExceptionGroup("some could not be told", errors)
+        return len(due)
+
+    async def _tell(self, telling_id: str) -> None:
+        def work(session: Session) -> None:
+            found = store.locked(session, telling_id)
+            if found is not None:
+                row, link = found
+                now = self._clock()
+                session.delete(row)
                 session.flush()
-            return len(due)
+                self._record(session, now, row, link)
 
-        return await self._database.write(work, "telling")
+        await self._database.write(work, telling_id)
 
-    def _tell(self, session: Session, now: datetime, row: TellingRow) -> None:
-        link = session.get(LinkRow, row.site_id, with_for_update=True)
-        session.delete(row)
-        if link is None:
-            return
+    def _record(self, session: Session, now: datetime, row: TellingRow, link: LinkRow) -> None:
         match TellingKind(row.kind):
             case TellingKind.USER_DELETED:
-                session.flush()
                 self._links.end(session, now, link)
             case TellingKind.DEVICE_REMOVED:
-                self._tell_removed(session, now, link, row.kid or "")
+                self._record_removed(session, now, link, row.kid or "")
             case TellingKind.FACTORS_CHANGED:
-                self._tell_factors(session, now, link)
+                self._record_factors(session, now, link)
 
-    def _tell_removed(self, session: Session, now: datetime, link: LinkRow, kid: str) -> None:
+    def _record_removed(self, session: Session, now: datetime, link: LinkRow, kid: str) -> None:
         key = session.get(SiteKeyRow, kid)
         if key is None or key.state == "REVOKED":
             return
@@ -109,7 +118,7 @@ class Telling:
         told = links.event(self._vault, link, UserEventType.DEVICE_REMOVED, key=links.site_key(key))
         self._events.record(session, now, told)
 
-    def _tell_factors(self, session: Session, now: datetime, link: LinkRow) -> None:
+    def _record_factors(self, session: Session, now: datetime, link: LinkRow) -> None:
         """The truth of this moment: of two changes the later may be told first."""
         account = session.get(AccountRow, link.account_id) if link.account_id else None
         phone_codes = account is not None and account.phone_codes

@@ -5,11 +5,11 @@ from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
 from pydantic import TypeAdapter
-from sqlalchemy import String, and_, bindparam, select
+from sqlalchemy import String, and_, delete, select, tuple_
 from sqlmodel import Session
 
 from authy_grpc.domain.errors import RequestIdReused
-from authy_grpc.store.columns import Moment
+from authy_grpc.store.columns import to_millis
 from authy_grpc.store.given import Given, Inserted, table
 from authy_grpc.store.once import Request
 from authy_grpc.store.tables import AnswerRow
@@ -35,6 +35,8 @@ class Answered(Generic[T]):
         self._vault = vault
         self._known: dict[_Key, tuple[bytes, T]] = {}
         self.made: list[tuple[_Key, bytes, T]] = []
+        # What is kept no longer, and stands in the way of what is made.
+        self.expired: list[_Key] = []
 
     def know(self, key: _Key, digest: bytes, answer: T) -> None:
         """Add what is kept: the digest of the request, and its answer."""
@@ -81,13 +83,14 @@ class Answers(Generic[T]):
         self._keys = Given(postgres, application_id=String, method=String, request_id=String)
         row, keys = _ANSWER.c, self._keys.c
         same = and_(*[row[name] == keys[name] for name in ("application_id", "method", "request_id")])
+        key = (row.application_id, row.method, row.request_id)
         self._select = (
-            select(row.application_id, row.method, row.request_id, row.request_digest, row.sealed_body)
+            select(*key, row.request_digest, row.sealed_body, row.expire_time)
             .select_from(self._keys.rows)
             .join(_ANSWER, same)
-            .where(row.expire_time > bindparam("now", type_=Moment))
         )
-        self._insert = Inserted(postgres, _ANSWER, *(column.name for column in row), replaces=True)
+        self._delete = delete(_ANSWER).where(tuple_(*key).in_(select(*keys)))
+        self._insert = Inserted(postgres, _ANSWER, *(column.name for column in row))
 
     def read(self, session: Session, now: datetime, calls: Iterable[tuple[str, Request]]) -> Answered[T]:
         """What calls, each of a site, were answered before."""
@@ -95,16 +98,25 @@ class Answers(Generic[T]):
         keys = {_key(application_id, request) for application_id, request in calls if request.request_id}
         if not keys:
             return answered
-        given = {**self._keys.bind(sorted(keys)), "now": now}
-        for *names, digest, sealed in session.connection().execute(self._select, given):
-            body = self._vault.open(_PLACE, "/".join(names), sealed)
+        given = self._keys.bind(sorted(keys))
+        for *names, digest, sealed, expire_time in session.connection().execute(self._select, given):
             application_id, method, request_id = names
-            answered.know((application_id, method, request_id), digest, self._answer.validate_json(body))
+            key = application_id, method, request_id
+            if expire_time <= now:
+                answered.expired.append(key)
+                continue
+            body = self._vault.open(_PLACE, "/".join(key), sealed)
+            answered.know(key, digest, self._answer.validate_json(body))
         return answered
 
     def save(self, session: Session, now: datetime, answered: Answered[T]) -> None:
-        """Keep what was answered now."""
-        until = now + self._life
+        """Keep what was answered now.
+
+        Where another server has just used one of the ids, the database refuses, and the call runs again.
+        """
+        if answered.expired:
+            session.connection().execute(self._delete, self._keys.bind(answered.expired))
+        until = to_millis(now + self._life)
         rows = [
             (*key, digest, self._vault.seal(_PLACE, "/".join(key), self._answer.dump_json(answer)), until)
             for key, digest, answer in answered.made

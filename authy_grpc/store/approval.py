@@ -5,12 +5,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
+from sqlalchemy import bindparam
 from sqlmodel import Session, col, select
 
 from authy_grpc.domain.approval import TERMINAL, Approval, ApprovalState, DenyReason, Detail, at, move
 from authy_grpc.domain.errors import NotFound
 from authy_grpc.domain.event import event_type
 from authy_grpc.domain.receipts import Question
+from authy_grpc.store.columns import Moment
 from authy_grpc.store.events import Events, NewEvent
 from authy_grpc.store.tables import ApprovalRow, DeviceRow, LinkRow, SiteKeyRow
 from authy_grpc.store.vault import Vault
@@ -21,6 +23,49 @@ _MATCH_NUMBER = "approval.match_number"
 _RECEIPT = "approval.receipt"
 _PENDING = ApprovalState.PENDING.value
 _STEP = 100
+
+# Made once: they are run for every question, and cost more to make than to run.
+_ASKED = select(ApprovalRow.site_id).where(
+    col(ApprovalRow.approval_id) == bindparam("approval_id"),
+    col(ApprovalRow.account_id) == bindparam("account_id"),
+)
+_OPEN = (
+    select(ApprovalRow)
+    .where(col(ApprovalRow.site_id) == bindparam("site_id"), ApprovalRow.state == _PENDING)
+    .with_for_update()
+    .execution_options(populate_existing=True)
+)
+_TOLD_KEY = (
+    select(SiteKeyRow.kid)
+    .where(
+        col(SiteKeyRow.site_id) == bindparam("site_id"),
+        col(SiteKeyRow.revoke_time).is_(None),
+    )
+    .limit(1)
+)
+_ANSWERING = (
+    select(SiteKeyRow, DeviceRow)
+    .join(DeviceRow, col(DeviceRow.device_id) == col(SiteKeyRow.device_id))
+    .where(
+        col(SiteKeyRow.site_id) == bindparam("site_id"),
+        col(SiteKeyRow.device_id) == bindparam("device_id"),
+        col(SiteKeyRow.kid) == bindparam("kid"),
+        SiteKeyRow.state == "ACTIVE",
+        DeviceRow.state == "ACTIVE",
+    )
+    .with_for_update()
+)
+_WAITING = (
+    select(ApprovalRow)
+    .join(LinkRow, col(LinkRow.site_id) == col(ApprovalRow.site_id))
+    .where(
+        col(LinkRow.account_id) == bindparam("account_id"),
+        LinkRow.state == "ACTIVE",
+        ApprovalRow.state == _PENDING,
+        col(ApprovalRow.expire_time) > bindparam("now", type_=Moment),
+    )
+    .order_by(col(ApprovalRow.approval_id))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,25 +128,16 @@ def find(session: Session, application_id: str, approval_id: str) -> ApprovalRow
     return row
 
 
-def find_asked(session: Session, account_id: str, approval_id: str) -> tuple[ApprovalRow, LinkRow]:
-    """An approval that an account was asked for, not locked, and its link.
+def find_asked(session: Session, account_id: str, approval_id: str) -> str:
+    """The link by which an account was asked, not locked.
 
     Raises:
-        NotFound: there is none, it is another account's, or the link has ended.
+        NotFound: there is no such approval, or it is another account's.
     """
-    statement = (
-        select(ApprovalRow, LinkRow)
-        .join(LinkRow, col(LinkRow.site_id) == col(ApprovalRow.site_id))
-        .where(
-            ApprovalRow.approval_id == approval_id,
-            LinkRow.account_id == account_id,
-            LinkRow.state == "ACTIVE",
-        )
-    )
-    found = session.exec(statement).first()
-    if found is None:
+    site_id = session.exec(_ASKED, params={"approval_id": approval_id, "account_id": account_id}).first()
+    if site_id is None:
         raise NotFound
-    return found
+    return site_id
 
 
 def locked(session: Session, approval_id: str) -> ApprovalRow | None:
@@ -111,39 +147,27 @@ def locked(session: Session, approval_id: str) -> ApprovalRow | None:
 
 def open_of_link(session: Session, site_id: str) -> ApprovalRow | None:
     """The one question of a link that was not seen to end, locked; the link is locked before it."""
-    statement = (
-        select(ApprovalRow)
-        .where(ApprovalRow.site_id == site_id, ApprovalRow.state == _PENDING)
-        .with_for_update()
-        .execution_options(populate_existing=True)
-    )
-    return session.exec(statement).first()
+    return session.exec(_OPEN, params={"site_id": site_id}).first()
+
+
+def has_told_key(session: Session, site_id: str) -> bool:
+    """Whether a link has a key that its site takes for good."""
+    return session.exec(_TOLD_KEY, params={"site_id": site_id}).first() is not None
 
 
 def answering_key(
-    session: Session, site_id: str, device_id: str, kid: str, *, lock: bool = False
-) -> bytes | None:
-    """The point of a device's key for a link, where the device may answer with it now.
+    session: Session, site_id: str, device_id: str, kid: str
+) -> tuple[SiteKeyRow, DeviceRow] | None:
+    """A device's key for a link and the device, locked, where it may answer with it now.
 
     Args:
         session: of the work.
         site_id: the link.
         device_id: whose key.
         kid: which of its keys for this link: never a key of another device or link.
-        lock: whether to keep it from being revoked until the work is written.
     """
-    statement = (
-        select(SiteKeyRow.point)
-        .join(DeviceRow, col(DeviceRow.device_id) == col(SiteKeyRow.device_id))
-        .where(
-            SiteKeyRow.site_id == site_id,
-            SiteKeyRow.device_id == device_id,
-            SiteKeyRow.kid == kid,
-            SiteKeyRow.state == "ACTIVE",
-            DeviceRow.state == "ACTIVE",
-        )
-    )
-    return session.exec(statement.with_for_update() if lock else statement).first()
+    names = {"site_id": site_id, "device_id": device_id, "kid": kid}
+    return session.exec(_ANSWERING, params=names).first()
 
 
 def question(vault: Vault, row: ApprovalRow) -> bytes:
@@ -244,30 +268,23 @@ def cancel_open(session: Session, vault: Vault, events: Events, now: datetime, s
 
 def pending(session: Session, vault: Vault, account_id: str, now: datetime) -> tuple[Pending, ...]:
     """What waits for an answer on an account's devices, oldest first."""
-    statement = (
-        select(ApprovalRow)
-        .join(LinkRow, col(LinkRow.site_id) == col(ApprovalRow.site_id))
-        .where(
-            LinkRow.account_id == account_id,
-            LinkRow.state == "ACTIVE",
-            ApprovalRow.state == _PENDING,
-            ApprovalRow.expire_time > now,
-        )
-        .order_by(col(ApprovalRow.approval_id))
-    )
     return tuple(
         Pending(row.approval_id, row.site_id, question(vault, row), row.match_digits, row.expire_time)
-        for row in session.exec(statement)
+        for row in session.exec(_WAITING, params={"account_id": account_id, "now": now})
     )
 
 
 def due(session: Session, now: datetime) -> list[Due]:
     """Questions whose time has run out and that were not seen to end, the oldest hundred, not locked."""
-    lane = col(ApprovalRow.application_id) + "/" + col(ApprovalRow.authy_id)
     statement = (
-        select(ApprovalRow.approval_id, ApprovalRow.site_id, ApprovalRow.account_id, lane)
+        select(ApprovalRow)
         .where(ApprovalRow.state == _PENDING, ApprovalRow.expire_time <= now)
         .order_by(col(ApprovalRow.expire_time))
         .limit(_STEP)
     )
-    return [Due(*each) for each in session.exec(statement)]
+    return [to_due(row) for row in session.exec(statement)]
+
+
+def to_due(row: ApprovalRow) -> Due:
+    """What has to be locked to end a question."""
+    return Due(row.approval_id, row.site_id, row.account_id, f"{row.application_id}/{row.authy_id}")

@@ -34,9 +34,11 @@ class Moment(TypeDecorator[datetime]):
     cache_ok = True
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+        """What is kept of a time."""
         return None if value is None else to_millis(value)
 
     def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
+        """The time of what is kept."""
         return None if value is None else from_millis(value)
 
 

@@ -40,6 +40,24 @@ def device_session(session: Session, token_hash: bytes) -> tuple[SessionRow, Dev
     ).first()
 
 
+def key_stands(session: Session, api_key_id: str) -> bool:
+    """Whether an API key has not been revoked."""
+    statement = select(ApiKeyRow.api_key_id).where(
+        ApiKeyRow.api_key_id == api_key_id, col(ApiKeyRow.revoke_time).is_(None)
+    )
+    return session.exec(statement).first() is not None
+
+
+def session_stands(session: Session, session_id: str) -> bool:
+    """Whether a session has not ended, nor its device been revoked."""
+    statement = (
+        select(SessionRow.session_id)
+        .join(DeviceRow, col(DeviceRow.device_id) == col(SessionRow.device_id))
+        .where(SessionRow.session_id == session_id, DeviceRow.state != "REVOKED")
+    )
+    return session.exec(statement).first() is not None
+
+
 def note_use(session: Session, name: str, now: datetime) -> None:
     """Write when an API key was last used, or a device last seen."""
     statement = (

@@ -6,20 +6,22 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 from zlib import crc32
 
-from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session as Session
 
 from authy_grpc.domain.errors import BackendUnavailable, Refusal
-from authy_grpc.store.engine import connect
-from authy_grpc.store.writer import Job, Writer
+from authy_grpc.store.engine import connect, out_of_reach
+from authy_grpc.store.writer import CHANNEL as CHANNEL
+from authy_grpc.store.writer import MOST_WAITING, Job, Writer
 
 T = TypeVar("T")
 Item = TypeVar("Item")
 
-CHANNEL = "authy_grpc"
 _POSTGRES_LANES = 4
 _READERS = 4
+# How often a commit is waited for that was under way when its caller's time was up, and how long.
+_COMMIT_WAITS = 40
+_COMMIT_WAIT_SECONDS = 0.25
 
 
 class Database:
@@ -27,18 +29,11 @@ class Database:
 
     Args:
         url: `sqlite:///…` or `postgresql://…`; its schema is up to date.
-        on_events: called in the loop after a commit that recorded events here.
         timeout: seconds after which a call that waits answers UNAVAILABLE.
         guard: see `Writer`.
     """
 
-    def __init__(
-        self,
-        url: str,
-        *,
-        timeout: float = 8.0,
-        guard: bool = False,
-    ) -> None:
+    def __init__(self, url: str, *, timeout: float = 8.0, guard: bool = False) -> None:
         self.url = url
         self.postgres = not url.startswith("sqlite")
         # Called in the loop after a commit that recorded events here.
@@ -47,12 +42,14 @@ class Database:
         self._loop = asyncio.get_running_loop()
         self._reads = connect(url, writes=False, connections=_READERS)
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="authy-reader")
+        self._reading = 0
+        self._closed = False
         self._lanes = [
             Writer(
                 connect(url, writes=True, connections=1),
                 self._loop,
-                before_commit=self._notify,
-                after_commit=lambda: self.on_events(),
+                postgres=self.postgres,
+                wake=lambda: self.on_events(),
                 guard=guard,
             )
             for _ in range(_POSTGRES_LANES if self.postgres else 1)
@@ -61,6 +58,10 @@ class Database:
     async def write(self, work: Callable[[Session], T | Refusal], lane: str = "") -> T:
         """Run a work in a transaction and answer after its commit.
 
+        A caller that is cancelled before its work began gets none done. One whose time is up is
+        told so only when its work can no longer be committed; a commit that is under way by then
+        is waited for.
+
         Args:
             work: does no I/O but SQL and decryption, may be run again, and decides before it
                 writes. A `Refusal` that it raises has changed nothing; one that it returns is
@@ -68,7 +69,8 @@ class Database:
             lane: works with the same lane run one after another.
 
         Raises:
-            BackendUnavailable: the database is out of reach; nothing was decided.
+            BackendUnavailable: the database is out of reach; nothing was decided. (Where it went
+                away in the midst of a commit and did not come back in seconds, nobody knows.)
         """
         outcome: T = await self._submit(Job(self._loop.create_future(), work=work), lane)
         return outcome
@@ -87,42 +89,67 @@ class Database:
         return outcome
 
     async def read(self, work: Callable[[Session], T]) -> T:
-        """Run a work that only reads, in a transaction of its own.
+        """Run a work that only reads, in a transaction of its own that sees one moment.
 
         Raises:
             BackendUnavailable: the database is out of reach.
         """
+        if self._closed or self._reading >= MOST_WAITING:
+            raise BackendUnavailable
+        self._reading += 1
         try:
-            return await asyncio.wait_for(
-                self._loop.run_in_executor(self._readers, self._read, work), self._timeout
-            )
-        except (DBAPIError, TimeoutError) as error:
+            # Not `wait_for`: in 3.11 that takes an answer for a cancellation that comes with it.
+            async with asyncio.timeout(self._timeout):
+                return await self._loop.run_in_executor(self._readers, self._read, work)
+        except TimeoutError as error:
             raise BackendUnavailable from error
+        except DBAPIError as error:
+            if out_of_reach(error):
+                raise BackendUnavailable from error
+            raise
+        finally:
+            self._reading -= 1
 
     async def close(self) -> None:
         """Finish what waits, then close all connections."""
+        self._closed = True
         for lane in self._lanes:
             await self._loop.run_in_executor(None, lane.stop)
-        self._readers.shutdown()
+        await self._loop.run_in_executor(None, self._readers.shutdown)
         self._reads.dispose()
 
     async def _submit(self, job: Job, lane: str) -> Any:
-        self._lanes[crc32(lane.encode()) % len(self._lanes)].put(job)
+        writer = self._lanes[crc32(lane.encode()) % len(self._lanes)]
+        writer.put(job)
+        timer = self._loop.call_later(self._timeout, self._give_up, writer, job, _COMMIT_WAITS)
         try:
-            outcome = await asyncio.wait_for(job.future, self._timeout)
-        except TimeoutError as error:
-            raise BackendUnavailable from error
-        if isinstance(outcome, Exception):
-            raise outcome
-        return outcome
+            return await job.future
+        except asyncio.CancelledError:
+            writer.forget(job)
+            raise
+        finally:
+            timer.cancel()
+
+    def _give_up(self, writer: Writer, job: Job, waits: int) -> None:
+        if job.future.done():
+            return
+        if writer.give_up(job) or not waits:
+            job.future.set_exception(BackendUnavailable())
+        else:
+            self._loop.call_later(_COMMIT_WAIT_SECONDS, self._give_up, writer, job, waits - 1)
 
     def _read(self, work: Callable[[Session], T]) -> T:
+        try:
+            return self._read_once(work)
+        except DBAPIError as error:
+            # A connection may have died while nobody used it.
+            if not error.connection_invalidated:
+                raise
+            return self._read_once(work)
+
+    def _read_once(self, work: Callable[[Session], T]) -> T:
         with self._reads.begin() as connection, Session(connection, autoflush=False) as session:
             return work(session)
-
-    def _notify(self, session: Session) -> None:
-        if self.postgres:
-            session.connection().execute(text(f"SELECT pg_notify('{CHANNEL}', '')"))
 
 
 def _nothing() -> None:

@@ -1,12 +1,23 @@
-"""Owns how connections to SQLite and PostgreSQL are made and set up."""
+"""Owns how connections to SQLite and PostgreSQL are made and set up, and which errors are the database's."""
 
+import sqlite3
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, event
-from sqlalchemy.engine import make_url
+from sqlalchemy.engine import URL, make_url
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 _STATEMENT_TIMEOUT_MILLIS = 5_000
 _PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "cache_size = -16000")
+
+# A server that has gone without a word is noticed in seconds; the kernel's own defaults take hours.
+POSTGRES_CONNECTION = {
+    "connect_timeout": 3,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 8_000,
+}
 
 
 def normalize(url: str) -> str:
@@ -17,34 +28,51 @@ def normalize(url: str) -> str:
     return url
 
 
+def plain(url: str) -> str:
+    """The URL as psycopg itself takes it."""
+    return normalize(url).replace("postgresql+psycopg://", "postgresql://", 1)
+
+
+def out_of_reach(error: DBAPIError) -> bool:
+    """Whether the database is at fault rather than the statement: gone, locked, full or too slow."""
+    if error.connection_invalidated:
+        return True
+    if not isinstance(error, OperationalError):
+        return False
+    # SQLite counts a wrong statement among its operational errors.
+    code: int | None = getattr(error.orig, "sqlite_errorcode", None)
+    return code is None or code & 0xFF != sqlite3.SQLITE_ERROR
+
+
 def connect(url: str, *, writes: bool, connections: int) -> Engine:
     """An engine for one kind of work.
 
     Args:
         url: `sqlite:///…` or `postgresql://…`.
-        writes: whether its transactions take the write lock at once. In WAL a transaction that
-            reads first and writes later fails whatever the busy timeout.
+        writes: whether its transactions take the write lock at once: in SQLite's WAL a transaction
+            that reads first and writes later fails whatever the busy timeout. Those that only read
+            see one moment, on PostgreSQL too.
         connections: how many it keeps.
     """
     parsed = make_url(normalize(url))
     if parsed.get_backend_name() == "sqlite":
-        return _sqlite(parsed.render_as_string(hide_password=False), writes, connections)
+        return _sqlite(parsed, writes, connections)
     settings = (
         f"-c statement_timeout={_STATEMENT_TIMEOUT_MILLIS} -c lock_timeout={_STATEMENT_TIMEOUT_MILLIS}"
         " -c idle_in_transaction_session_timeout=10000"
     )
+    given = parsed.query.get("options", "")
     return create_engine(
         parsed,
         pool_size=connections,
         max_overflow=0,
-        pool_pre_ping=not writes,
         hide_parameters=True,
-        connect_args={"connect_timeout": 3, "options": settings},
-        isolation_level="READ COMMITTED",
+        connect_args={**POSTGRES_CONNECTION, "options": f"{settings} {given}".rstrip()},
+        isolation_level="READ COMMITTED" if writes else "REPEATABLE READ",
     )
 
 
-def _sqlite(url: str, writes: bool, connections: int) -> Engine:
+def _sqlite(url: URL, writes: bool, connections: int) -> Engine:
     engine = create_engine(
         url,
         pool_size=connections,

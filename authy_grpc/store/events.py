@@ -2,27 +2,32 @@
 
 On PostgreSQL commit order is not sequence order: rows are ordered by (epoch, xid, sequence) and
 read only below the oldest open transaction, or an event that commits late would be skipped for
-ever. SQLite has one writer, so its order is the sequence's.
+ever. SQLite has one writer, so its order is the sequence's, which is never used again.
 """
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import Any, ClassVar, NamedTuple
+from typing import Any, ClassVar
 
 from pydantic import TypeAdapter
-from sqlalchemy import BigInteger, Select, literal, or_, select, text, tuple_
+from sqlalchemy import BigInteger, Row, Select, func, literal, or_, select, text, tuple_
 from sqlmodel import Session, col
 
 from authy_grpc.domain.approval import Approval
 from authy_grpc.domain.enrollment import Enrollment
 from authy_grpc.domain.event import UserEvent
 from authy_grpc.domain.ids import new_id
+from authy_grpc.store.position import EARLIEST as EARLIEST
+from authy_grpc.store.position import Position as Position
 from authy_grpc.store.tables import EventRow, MetaRow
 from authy_grpc.store.vault import Vault
 
 Body = Enrollment | Approval | UserEvent | None
+
+# How much a reader takes at once, whatever it asks for: 1 MiB, and one event.
+PAGE_BYTES = 1024 * 1024
 
 _BODIES: dict[str, TypeAdapter[Any]] = {
     "enrollment": TypeAdapter(Enrollment),
@@ -32,19 +37,11 @@ _BODIES: dict[str, TypeAdapter[Any]] = {
 }
 _PLACE = "event.body"
 _EPOCH = "feed.epoch"
+_TABLE = EventRow.__table__  # type: ignore[attr-defined]
 # The oldest transaction that is still open.
 _HORIZON = "pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
-
-
-class Position(NamedTuple):
-    """A place in the order of all events: the feed goes on after it."""
-
-    epoch: int
-    xid: int
-    sequence: int
-
-
-EARLIEST = Position(-1, 0, 0)
+_NOW_ON_POSTGRES = text(f"SELECT {_HORIZON}")
+_NOW_ON_SQLITE = text("SELECT seq FROM sqlite_sequence WHERE name = 'event'")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +119,7 @@ class Events:
             return
         xid = text("pg_current_xact_id()::text::bigint") if self._postgres else literal(0)
         rows = [self._row(event, now) for event in events]
-        session.connection().execute(EventRow.__table__.insert().values(xid=xid), rows)  # type: ignore[attr-defined]
+        session.connection().execute(_TABLE.insert().values(xid=xid), rows)
         session.info["woke"] = True
 
     def read_after(
@@ -134,7 +131,7 @@ class Events:
         types: Sequence[str] = (),
         limit: int,
     ) -> list[Recorded]:
-        """Read events in order.
+        """Read events in order, up to the one with which they exceed `PAGE_BYTES`.
 
         Args:
             session: of a read.
@@ -143,23 +140,30 @@ class Events:
             types: whole types, or beginnings that end in `*`; none for all.
             limit: at most so many.
         """
-        statement = self._settled(select(EventRow)).where(tuple_(*self._ORDER) > _literals(position))
+        size = func.length(col(EventRow.sealed_body)).label("size")
+        wanted = self._settled(select(*self._ORDER, size)).where(tuple_(*self._ORDER) > _literals(position))
         if application_id is not None:
-            statement = statement.where(col(EventRow.application_id) == application_id)
+            wanted = wanted.where(col(EventRow.application_id) == application_id)
         if types:
-            statement = statement.where(_wanted(types))
-        rows = session.execute(statement.order_by(*self._ORDER).limit(limit)).scalars()
-        return [self._recorded(row) for row in rows]
+            wanted = wanted.where(_wanted(types))
+        some = wanted.order_by(*self._ORDER).limit(limit).subquery("some")
+        before = (
+            func.sum(some.c.size).over(order_by=(some.c.epoch, some.c.xid, some.c.sequence)) - some.c.size
+        )
+        fits = select(some.c.sequence, before.label("before")).subquery("fits")
+        statement = (
+            select(_TABLE)
+            .join(fits, fits.c.sequence == _TABLE.c.sequence)
+            .where(fits.c.before <= PAGE_BYTES)
+            .order_by(_TABLE.c.epoch, _TABLE.c.xid, _TABLE.c.sequence)
+        )
+        return [self._recorded(row) for row in session.connection().execute(statement)]
 
     def newest(self, session: Session) -> Position:
-        """The position after which all that happens from now on stands."""
+        """The position after which all that happens from now on stands, and nothing that can be read yet."""
         if self._postgres:
-            horizon = session.execute(text(f"SELECT {_HORIZON}"))
-            return Position(self._epoch, horizon.scalar_one(), -1)
-        row = session.execute(
-            select(*self._ORDER).order_by(*[each.desc() for each in self._ORDER]).limit(1)
-        ).first()
-        return Position(*row) if row else EARLIEST
+            return Position(self._epoch, session.execute(_NOW_ON_POSTGRES).scalar_one(), -1)
+        return Position(self._epoch, 0, session.execute(_NOW_ON_SQLITE).scalar() or 0)
 
     def unsettled(self, session: Session, position: Position) -> bool:
         """Whether committed events after `position` wait for an older transaction to end."""
@@ -207,7 +211,7 @@ class Events:
             "create_time": now,
         }
 
-    def _recorded(self, row: EventRow) -> Recorded:
+    def _recorded(self, row: Row[Any]) -> Recorded:
         event_id, kind, sealed = row.event_id, row.type.split(".")[0], row.sealed_body
 
         def open_body() -> Body:
@@ -217,7 +221,7 @@ class Events:
             return body
 
         return Recorded(
-            position=Position(row.epoch, row.xid, row.sequence or 0),
+            position=Position(row.epoch, row.xid, row.sequence),
             event_id=event_id,
             type=row.type,
             subject_id=row.subject_id,
@@ -230,15 +234,21 @@ class Events:
         )
 
 
+def may_have_more(rows: Sequence[Recorded], limit: int) -> bool:
+    """Whether `read_after` may have left rows out, by its limit or by their bytes."""
+    return len(rows) >= limit or sum(row.size for row in rows) > PAGE_BYTES
+
+
 def _literals(position: Position) -> Any:
     return tuple_(*[literal(each, BigInteger) for each in position])
 
 
 def _wanted(types: Sequence[str]) -> Any:
+    # Not LIKE, which on SQLite takes letters of either case.
     column = col(EventRow.type)
     return or_(
         *[
-            column.startswith(each[:-1], autoescape=True) if each.endswith("*") else column == each
+            func.substr(column, 1, len(each) - 1) == each[:-1] if each.endswith("*") else column == each
             for each in types
         ]
     )

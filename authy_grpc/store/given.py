@@ -2,12 +2,15 @@
 
 import json
 from collections.abc import Sequence
+from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import ARRAY, FromClause, Table, bindparam, func, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import ARRAY, BigInteger, FromClause, Table, bindparam, func, insert, select
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.types import TypeEngine
 from sqlmodel import Session, SQLModel
+
+from authy_grpc.store.columns import Moment
 
 Row = Sequence[Any]
 
@@ -52,34 +55,36 @@ class Given:
 
 
 class Inserted:
-    """An INSERT of rows: from arrays on PostgreSQL; SQLite, which takes no bytes in JSON, prepares it once.
+    """An INSERT of rows: from arrays on PostgreSQL; SQLite, which takes no bytes in JSON, gets them plain.
 
     Args:
         postgres: which of the two.
         table: where to.
-        columns: those that are set.
-        replaces: whether a row takes the place of one with the same primary key.
+        columns: those that are set. Times are brought as milliseconds since 1970.
     """
 
-    def __init__(self, postgres: bool, table: Table, *columns: str, replaces: bool = False) -> None:
-        self._columns = columns
-        statement = postgresql.insert(table) if postgres else sqlite.insert(table)
-        self._given = Given(True, **{name: table.c[name].type for name in columns}) if postgres else None
+    def __init__(self, postgres: bool, table: Table, *columns: str) -> None:
+        self._given = (
+            Given(True, **{name: _plain(table.c[name].type) for name in columns}) if postgres else None
+        )
         if self._given is not None:
-            statement = statement.from_select(columns, select(*self._given.c))
-        if replaces:
-            key = [column.name for column in table.primary_key]
-            values = {name: statement.excluded[name] for name in columns if name not in key}
-            statement = statement.on_conflict_do_update(index_elements=key, set_=values)
-        self._statement = statement
+            self._statement = insert(table).from_select(columns, select(*self._given.c))
+        else:
+            compiled = insert(table).compile(dialect=sqlite.dialect(paramstyle="qmark"), column_keys=columns)
+            self._text = str(compiled)
+            self._ordered = itemgetter(*map(columns.index, compiled.positiontup or ()))
 
     def run(self, session: Session, rows: Sequence[Row]) -> None:
         """Write rows, if there are any, each in the order of the columns."""
         if not rows:
             return
-        given: Any = (
-            [dict(zip(self._columns, row, strict=True)) for row in rows]
-            if self._given is None
-            else self._given.bind(rows)
-        )
-        session.connection().execute(self._statement, given)
+        connection = session.connection()
+        if self._given is not None:
+            connection.execute(self._statement, self._given.bind(rows))
+        else:
+            # Half the time that it takes to bring them as named parameters.
+            connection.exec_driver_sql(self._text, list(map(self._ordered, rows)))
+
+
+def _plain(kind: TypeEngine[Any]) -> TypeEngine[Any]:
+    return BigInteger() if isinstance(kind, Moment) else kind

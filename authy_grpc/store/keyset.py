@@ -15,7 +15,7 @@ def check(session: Session, vault: Vault) -> None:
     Raises:
         KeysetError: it is another one's, or damaged.
     """
-    row = session.get(MetaRow, _NAME, with_for_update=True)
+    row = session.get(MetaRow, _NAME)
     if row is None:
         session.add(MetaRow(name=_NAME, value=vault.seal("meta.value", _NAME, _TEXT)))
         return
@@ -23,5 +23,6 @@ def check(session: Session, vault: Vault) -> None:
         vault.open("meta.value", _NAME, row.value)
     except KeysetError as error:
         raise KeysetError(
-            "This keyset is not the database's own: set AUTHY_KEYSET or AUTHY_HOME to the one it was made with."
+            "This keyset is not the database's own:"
+            " set AUTHY_KEYSET or AUTHY_HOME to the one it was made with."
         ) from error

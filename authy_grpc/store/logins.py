@@ -12,6 +12,7 @@ from sqlmodel import Session
 
 from authy_grpc.domain.ids import new_id
 from authy_grpc.store.account import ACTIVITY
+from authy_grpc.store.columns import to_millis
 from authy_grpc.store.given import Given, Inserted, table
 from authy_grpc.store.tables import AccountRow, ActivityRow
 from authy_grpc.store.vault import Vault
@@ -58,7 +59,7 @@ class Logins:
             activity_id = new_id("act", now, self._random)
             body = json.dumps({"site": link.site_name, "device": self._device_name(link, kid)}).encode()
             sealed = self._vault.seal(ACTIVITY, activity_id, body)
-            rows.append((activity_id, account_id, "code.accepted", sealed, now))
+            rows.append((activity_id, account_id, "code.accepted", sealed, to_millis(now)))
         self._insert.run(session, rows)
 
     def _device_name(self, link: LinkState, kid: str) -> str:

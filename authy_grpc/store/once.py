@@ -60,7 +60,8 @@ def once(
     """
     if not request.request_id:
         return make()
-    kept_row = session.get(AnswerRow, (application_id, request.method, request.request_id))
+    key = (application_id, request.method, request.request_id)
+    kept_row = session.get(AnswerRow, key, with_for_update=True)
     place = f"{application_id}/{request.method}/{request.request_id}"
     if kept_row is not None and kept_row.expire_time > now:
         if kept_row.request_digest not in vault.digests("request", request.content):

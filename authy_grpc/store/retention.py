@@ -5,8 +5,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, delete, exists, inspect, select, tuple_
 from sqlmodel import Session, SQLModel, col
 
-from authy_grpc.store.cursor import pruned, set_pruned
-from authy_grpc.store.events import Position
+from authy_grpc.domain import approval, enrollment
+from authy_grpc.store.position import Position, pruned, set_pruned
 from authy_grpc.store.tables import (
     AccountRow,
     ActivityRow,
@@ -28,7 +28,9 @@ _EVENTS = timedelta(days=30)
 _DEVICES = timedelta(days=30)
 _ACTIVITY = timedelta(days=90)
 
-_OPEN_ENROLLMENT = ("PENDING", "SCANNED", "AWAITING_CODE")
+# Named one by one, so that the index by state and time finds them.
+_ENDED_ENROLLMENT = sorted(state.value for state in enrollment.TERMINAL)
+_ENDED_APPROVAL = sorted(state.value for state in approval.TERMINAL)
 
 
 def prune(session: Session, now: datetime) -> int:
@@ -46,9 +48,12 @@ def _conditions(now: datetime) -> list[tuple[type[SQLModel], ColumnElement[bool]
     return [
         (
             EnrollmentRow,
-            col(EnrollmentRow.state).not_in(_OPEN_ENROLLMENT) & (col(EnrollmentRow.update_time) < ended),
+            col(EnrollmentRow.state).in_(_ENDED_ENROLLMENT) & (col(EnrollmentRow.update_time) < ended),
         ),
-        (ApprovalRow, (col(ApprovalRow.state) != "PENDING") & (col(ApprovalRow.expire_time) < ended)),
+        (
+            ApprovalRow,
+            col(ApprovalRow.state).in_(_ENDED_APPROVAL) & (col(ApprovalRow.expire_time) < ended),
+        ),
         (SentCodeRow, col(SentCodeRow.expire_time) < ended),
         (PhoneVerificationRow, col(PhoneVerificationRow.expire_time) < ended),
         (SessionRow, col(SessionRow.expire_time) < ended),
@@ -74,6 +79,7 @@ def _remove(session: Session, table: type[SQLModel], condition: ColumnElement[bo
 
 def _prune_events(session: Session, before: datetime) -> int:
     """Events go in the order of the feed, so that one position says what is gone."""
+    before_that = pruned(session, lock=True)
     order = (col(EventRow.epoch), col(EventRow.xid), col(EventRow.sequence))
     old = select(*order, col(EventRow.create_time)).order_by(*order).limit(STEP)
     gone = [row for row in session.connection().execute(old) if row.create_time < before]
@@ -82,5 +88,5 @@ def _prune_events(session: Session, before: datetime) -> int:
     sequences = [row.sequence for row in gone]
     session.connection().execute(delete(EventRow).where(col(EventRow.sequence).in_(sequences)))
     newest = max(Position(row.epoch, row.xid, row.sequence) for row in gone)
-    set_pruned(session, max(newest, pruned(session)))
+    set_pruned(session, max(newest, before_that))
     return len(gone)

@@ -26,12 +26,19 @@ def upgrade(url: str) -> str:
 
     Returns:
         The version that it has now.
+
+    Raises:
+        SchemaError: it is of a newer version than this program.
     """
     engine = connect(url, writes=True, connections=1)
     try:
         with engine.begin() as connection:
             if connection.dialect.name == "postgresql":
+                # A migration, and waiting for another server's, may take longer than a call may.
+                connection.execute(text("SET LOCAL statement_timeout = 0"))
+                connection.execute(text("SET LOCAL lock_timeout = 0"))
                 connection.execute(text(f"SELECT pg_advisory_xact_lock({_LOCK})"))
+            _refuse_newer(_version(connection))
             command.upgrade(_config(connection), "head")
         return _head()
     finally:
@@ -47,13 +54,26 @@ def check(url: str) -> None:
     engine = connect(url, writes=False, connections=1)
     try:
         with engine.connect() as connection:
-            version = MigrationContext.configure(connection).get_current_revision()
+            version = _version(connection)
     finally:
         engine.dispose()
+    _refuse_newer(version)
     if version != _head():
         raise SchemaError(
             f"The database has schema {version or 'none'}, this program needs {_head()}:"
             " run `authy-grpc db upgrade` (and stop servers of another version)."
+        )
+
+
+def _version(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()
+
+
+def _refuse_newer(version: str | None) -> None:
+    known = {each.revision for each in ScriptDirectory.from_config(_config(None)).walk_revisions()}
+    if version is not None and version not in known:
+        raise SchemaError(
+            f"The database has schema {version}, which this program does not know: install a newer one."
         )
 
 
@@ -63,6 +83,6 @@ def _head() -> str:
 
 def _config(connection: Connection | None) -> Config:
     config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
     config.attributes["connection"] = connection
     return config

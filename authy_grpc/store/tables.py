@@ -87,7 +87,7 @@ class DeviceRow(SQLModel, table=True):
     shown_time: datetime | None = moment_or_none()
     release_time: datetime | None = moment_or_none(index=True)
     limited_until: datetime | None = moment_or_none()
-    revoke_time: datetime | None = moment_or_none()
+    revoke_time: datetime | None = moment_or_none(index=True)
 
 
 class SessionRow(SQLModel, table=True):
@@ -342,6 +342,8 @@ class EventRow(SQLModel, table=True):
     __table_args__ = (
         Index("event_feed", "application_id", "epoch", "xid", "sequence"),
         Index("event_order", "epoch", "xid", "sequence"),
+        # SQLite would give the numbers of removed rows out again, and cursors would skip what has them.
+        {"sqlite_autoincrement": True},
     )
 
     sequence: int | None = Field(default=None, primary_key=True, sa_type=Sequence)
@@ -355,7 +357,7 @@ class EventRow(SQLModel, table=True):
     type: str
     revision: int = big(default=0)
     sealed_body: bytes
-    create_time: datetime = moment(index=True)
+    create_time: datetime = moment()
 
 
 class TellingRow(SQLModel, table=True):

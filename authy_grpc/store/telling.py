@@ -4,18 +4,28 @@ from datetime import datetime
 
 from sqlmodel import Session, col, select
 
-from authy_grpc.store.tables import TellingRow
+from authy_grpc.store.tables import LinkRow, TellingRow
 
 _STEP = 100
 
 
-def due(session: Session, now: datetime) -> list[TellingRow]:
-    """What is due, the oldest first, locked, without what another server has taken."""
+def due(session: Session, now: datetime) -> list[str]:
+    """The ids of what is due, the oldest first."""
     statement = (
-        select(TellingRow)
+        select(TellingRow.telling_id)
         .where(TellingRow.due_time <= now)
-        .order_by(col(TellingRow.due_time))
+        .order_by(col(TellingRow.due_time), col(TellingRow.telling_id))
         .limit(_STEP)
-        .with_for_update(skip_locked=True)
     )
     return list(session.exec(statement))
+
+
+def locked(session: Session, telling_id: str) -> tuple[TellingRow, LinkRow] | None:
+    """A plan and its link, both locked; None where it has been told, or its link is gone."""
+    row = session.get(TellingRow, telling_id)
+    if row is None:
+        return None
+    link = session.get(LinkRow, row.site_id, with_for_update=True)
+    # Another server may have told it meanwhile.
+    row = session.get(TellingRow, telling_id, with_for_update=True, populate_existing=True)
+    return None if row is None or link is None else (row, link)

@@ -55,8 +55,9 @@ def read_keyset(text: str) -> dict[str, tink.KeysetHandle]:
             name: json_proto_keyset_format.parse(each, secret_key_access.TOKEN)
             for name, each in texts.items()
         }
-    except (ValueError, KeyError, TypeError, tink.TinkError) as error:
-        raise KeysetError("The keyset cannot be read: `authy-grpc keys init` writes another form.") from error
+    except (ValueError, KeyError, TypeError, tink.TinkError):
+        # The reasons that a parser gives repeat what it read.
+        raise KeysetError("The keyset cannot be read: `authy-grpc keys init` writes another form.") from None
 
 
 class Vault:

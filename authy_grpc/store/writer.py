@@ -6,39 +6,69 @@ the commit. Whatever else goes wrong rolls the group back, and each work runs ag
 """
 
 import asyncio
+import re
 import threading
-from collections import deque
+import time
+from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine, event
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy import Engine, event, text
+from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session
 
 from authy_grpc.domain.errors import BackendUnavailable, Refusal
+from authy_grpc.store.engine import out_of_reach
 
 Work = Callable[[Session], Any]
 # Takes the items of all calls that wait, answers each in order: a value, a refusal or an exception.
 Batch = Callable[[Session, Sequence[Any]], Sequence[Any]]
 
+CHANNEL = "authy_grpc"
+MOST_WAITING = 10_000
 _GROUP = 64
-_WAITING = 10_000
 _RUNS_ALONE = 3
+_ASKS = 10
+_ASK_SECONDS = 0.25
+_XID = "pg_current_xact_id_if_assigned()::text"
+_SEE_XID = text(f"SELECT {_XID}")
+_WAKE_AND_SEE_XID = text(f"SELECT {_XID}, pg_notify('{CHANNEL}', '')")
+_OUTCOME = text("SELECT pg_xact_status(CAST(:xid AS xid8))")
+_CHANGE = re.compile(
+    r"\b(INSERT|REPLACE)\s+INTO\b|\bDELETE\s+FROM\b|(?<!FOR )(?<!KEY )\bUPDATE\b|\b(CREATE|DROP|ALTER)\s",
+    re.IGNORECASE,
+)
 
 
 class ChangedAndRaised(Exception):
     """A work changed rows and then raised: its group would have kept the change."""
 
 
+class _GivenUp(Exception):
+    """A caller of the group was told that nothing was decided, so it must not be committed."""
+
+
+class _OutcomeUnknown(Exception):
+    """The database went away in the midst of a commit, and does not come back to say what became of it."""
+
+
 @dataclass(slots=True, eq=False)
 class Job:
-    """One caller's work, or its item of a batch."""
+    """One caller's work, or its item of a batch.
+
+    Attributes:
+        committing: whether its commit is under way; from then on the outcome has to be waited for.
+        given_up: whether its caller was told that nothing was decided.
+    """
 
     future: asyncio.Future[Any]
     work: Work | None = None
     batch: Batch | None = None
     item: Any = None
+    committing: bool = False
+    given_up: bool = False
 
 
 class Writer:
@@ -47,8 +77,8 @@ class Writer:
     Args:
         engine: whose transactions take the write lock at once.
         loop: where callers wait.
-        before_commit: called in the transaction when something woke watchers.
-        after_commit: called in the loop when something woke watchers.
+        postgres: whether it is PostgreSQL, which tells other servers, and says what became of a commit.
+        wake: called in the loop after a commit that recorded events.
         guard: whether to watch that works which raise have changed nothing (in tests).
     """
 
@@ -57,15 +87,15 @@ class Writer:
         engine: Engine,
         loop: asyncio.AbstractEventLoop,
         *,
-        before_commit: Callable[[Session], None],
-        after_commit: Callable[[], None],
+        postgres: bool,
+        wake: Callable[[], None],
         guard: bool = False,
     ) -> None:
         self._engine = engine
         self._loop = loop
-        self._before_commit = before_commit
-        self._after_commit = after_commit
-        self._jobs: deque[Job] = deque()
+        self._postgres = postgres
+        self._wake = wake
+        self._jobs: OrderedDict[Job, None] = OrderedDict()
         self._ready = threading.Condition()
         self._stopping = False
         self._changes = 0
@@ -82,11 +112,29 @@ class Writer:
             BackendUnavailable: too much waits already, or the writer has stopped.
         """
         with self._ready:
-            if self._stopping or len(self._jobs) >= _WAITING:
+            if self._stopping or len(self._jobs) >= MOST_WAITING:
                 raise BackendUnavailable
-            self._jobs.append(job)
+            self._jobs[job] = None
             if len(self._jobs) == 1:
                 self._ready.notify()
+
+    def forget(self, job: Job) -> None:
+        """Take a job back whose caller has gone; one that has begun is finished, or its group would suffer."""
+        with self._ready:
+            self._jobs.pop(job, None)
+
+    def give_up(self, job: Job) -> bool:
+        """Take a job back, so that its caller may be told that nothing was decided.
+
+        Returns:
+            False where its commit is under way: it cannot be told yet.
+        """
+        with self._ready:
+            if job.committing:
+                return False
+            job.given_up = True
+            self._jobs.pop(job, None)
+            return True
 
     def stop(self) -> None:
         """Finish what waits, then end the thread."""
@@ -98,23 +146,19 @@ class Writer:
 
     def _run(self) -> None:
         while group := self._take():
-            # A caller that has gone before its work began gets none done.
-            if live := [job for job in group if not job.future.cancelled()]:
-                self._settle(live, *self._attempt_group(live))
+            self._settle(group, *self._decide(group))
 
     def _take(self) -> list[Job]:
         with self._ready:
             while not self._jobs and not self._stopping:
                 self._ready.wait()
-            return [self._jobs.popleft() for _ in range(min(_GROUP, len(self._jobs)))]
+            return [self._jobs.popitem(last=False)[0] for _ in range(min(_GROUP, len(self._jobs)))]
 
-    def _attempt_group(self, group: list[Job]) -> tuple[list[Any], bool]:
-        try:
-            if len(group) > 1:
-                return self._transaction(group)
-        except Exception:
-            # Whose fault it is shows below.
-            pass
+    def _decide(self, group: list[Job]) -> tuple[list[Any], bool]:
+        if len(group) > 1:
+            # Whose fault an error is shows when each runs alone.
+            with suppress(Exception):
+                return self._attempt(group)
         alone = [self._alone(job) for job in group]
         return [outcome for outcome, _ in alone], any(woke for _, woke in alone)
 
@@ -122,54 +166,97 @@ class Writer:
         """Another server may have got in between: a few more runs, then the error is the answer."""
         error: Exception = BackendUnavailable()
         for _ in range(_RUNS_ALONE):
+            if job.future.done():
+                break
             try:
-                outcomes, woke = self._transaction([job])
+                outcomes, woke = self._attempt([job])
                 return outcomes[0], woke
-            except OperationalError as fault:
-                error = BackendUnavailable()
-                error.__cause__ = fault
             except DBAPIError as fault:
-                error = fault
+                error = _unavailable(fault) if out_of_reach(fault) else fault
             except Exception as fault:
                 return fault, False
         return error, False
 
-    def _transaction(self, group: list[Job]) -> tuple[list[Any], bool]:
-        with (
-            self._engine.begin() as connection,
-            Session(
-                connection, autoflush=False, expire_on_commit=False, join_transaction_mode="rollback_only"
-            ) as session,
-        ):
-            outcomes = self._outcomes(session, group)
-            woke = bool(session.info.pop("woke", False))
-            if woke:
-                self._before_commit(session)
+    def _attempt(self, group: list[Job]) -> tuple[list[Any], bool]:
+        """One transaction; whatever it raises, nothing was committed."""
+        xid = None
+        try:
+            with (
+                self._engine.begin() as connection,
+                Session(
+                    connection, autoflush=False, expire_on_commit=False, join_transaction_mode="rollback_only"
+                ) as session,
+            ):
+                outcomes = self._outcomes(session, group)
+                woke = bool(session.info.pop("woke", False))
+                xid = self._announce(session, woke)
+                self._begin_commit(group)
+        except BaseException as error:
+            if xid is not None and isinstance(error, DBAPIError) and error.connection_invalidated:
+                try:
+                    if self._was_committed(xid):
+                        return outcomes, woke
+                except _OutcomeUnknown as unknown:
+                    return [_unavailable(unknown) for _ in group], woke
+            self._end_commit(group)
+            raise
         return outcomes, woke
+
+    def _announce(self, session: Session, woke: bool) -> str | None:
+        """Tell other servers, once it is committed, and see by which name to ask for the commit."""
+        if not self._postgres:
+            return None
+        row = session.connection().execute(_WAKE_AND_SEE_XID if woke else _SEE_XID).one()
+        xid: str | None = row[0]
+        return xid
+
+    def _begin_commit(self, group: list[Job]) -> None:
+        with self._ready:
+            if any(job.given_up for job in group):
+                raise _GivenUp
+            for job in group:
+                job.committing = True
+
+    def _end_commit(self, group: list[Job]) -> None:
+        with self._ready:
+            for job in group:
+                job.committing = False
+
+    def _was_committed(self, xid: str) -> bool:
+        """Whether a transaction took place whose commit was not answered."""
+        for _ in range(_ASKS):
+            with suppress(DBAPIError), self._engine.begin() as connection:
+                outcome: str | None = connection.execute(_OUTCOME, {"xid": xid}).scalar()
+                if outcome in ("committed", "aborted"):
+                    return outcome == "committed"
+            time.sleep(_ASK_SECONDS)
+        raise _OutcomeUnknown
 
     def _outcomes(self, session: Session, group: list[Job]) -> list[Any]:
         outcomes: dict[int, Any] = {}
         batches: dict[Batch, list[int]] = {}
-        for index, job in enumerate(group):
-            if job.batch is not None:
-                batches.setdefault(job.batch, []).append(index)
-        for index, job in enumerate(group):
+        live = [index for index, job in enumerate(group) if not job.future.done()]
+        for index in live:
+            if (batch := group[index].batch) is not None:
+                batches.setdefault(batch, []).append(index)
+        for index in live:
+            job = group[index]
             if index in outcomes:
                 continue
             if job.batch is not None:
                 indexes = batches[job.batch]
-                answers = job.batch(session, [group[each].item for each in indexes])
+                answers = _run(job.batch, session, [group[each].item for each in indexes])
                 outcomes.update(zip(indexes, answers, strict=True))
             elif job.work is not None:
                 outcomes[index] = self._outcome(session, job.work)
             session.flush()
             session.expunge_all()
-        return [outcomes[index] for index in range(len(group))]
+        return [outcomes.get(index) for index in range(len(group))]
 
     def _outcome(self, session: Session, work: Work) -> Any:
         changes = self._changes
         try:
-            return work(session)
+            return _run(work, session)
         except Refusal as refusal:
             if self._guard and (self._changes != changes or session.new or session.dirty or session.deleted):
                 raise ChangedAndRaised(type(refusal).__name__) from refusal
@@ -177,7 +264,7 @@ class Writer:
             return refusal
 
     def _count_change(self, connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
-        if not statement.lstrip().upper().startswith(("SELECT", "BEGIN", "WITH", "PRAGMA")):
+        if _CHANGE.search(statement):
             self._changes += 1
 
     def _settle(self, group: list[Job], outcomes: list[Any], woke: bool) -> None:
@@ -192,6 +279,24 @@ class Writer:
                 else:
                     job.future.set_result(outcome)
             if woke:
-                self._after_commit()
+                self._wake()
 
-        self._loop.call_soon_threadsafe(settle)
+        # Where the loop has been closed nobody waits.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(settle)
+
+
+def _run(work: Callable[..., Any], *given: Any) -> Any:
+    try:
+        return work(*given)
+    except BaseException as error:
+        if isinstance(error, Exception) and not isinstance(error, StopIteration):
+            raise
+        # It would end the writer's thread, or mean something else to the loop.
+        raise RuntimeError(f"{type(error).__name__} in a work") from error
+
+
+def _unavailable(cause: Exception) -> BackendUnavailable:
+    error = BackendUnavailable()
+    error.__cause__ = cause
+    return error

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from structlog.typing import FilteringBoundLogger
 
 _LONGEST_PAUSE = 30.0
+_DOUBLINGS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +64,8 @@ class Workers:
                 handled = await step.run()
                 failures = 0
                 pause = 0.0 if handled else step.pause
-            except Exception as error:  # noqa: BLE001
-                failures += 1
-                pause = min(step.pause * 2**failures, _LONGEST_PAUSE)
+            except Exception as error:
+                failures = min(failures + 1, _DOUBLINGS)
+                pause = min(step.pause * 2**failures, max(step.pause, _LONGEST_PAUSE))
                 self._log.error("worker failed", worker=step.name, exc_info=error)
             await asyncio.sleep(pause)

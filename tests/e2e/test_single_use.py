@@ -145,7 +145,7 @@ async def test_a_code_sent_to_a_number_adds_one_phone(service: Service, figure: 
 
 
 async def test_a_code_of_each_next_step_is_another_one(service: Service) -> None:
-    """The control: that one is accepted in the tests above is no accident of a service that accepts but one."""
+    """The control: that one is accepted in the tests above is no accident of what accepts but one."""
     site, phone = await service.site(), await service.phone()
     enrollment, linked = await service.enroll(site, phone)
     for _ in range(3):

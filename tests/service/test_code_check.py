@@ -156,6 +156,19 @@ async def test_the_same_request_again_is_answered_the_same_for_ten_minutes(booth
     assert link.failures == 1
 
 
+async def test_one_id_for_the_codes_of_several_users_at_once_answers_one(booth: Booth) -> None:
+    site = await booth.site()
+    users = [await booth.user(site) for _ in range(4)]
+    for round_ in range(10):
+        calls = [
+            booth.verify(user, user.tokens[0].code(booth.clock()), request_id=f"r{round_ % 5}")
+            for user in users
+        ]
+        outcomes = Counter(map(type, await asyncio.gather(*calls, return_exceptions=True)))
+        assert outcomes == {Checked: 1, RequestIdReused: 3}
+        booth.clock.turn(minutes=2)
+
+
 async def test_a_refusal_is_not_kept(booth: Booth) -> None:
     user = await booth.user(await booth.site())
     for code in wrong(user, booth.clock(), 5):

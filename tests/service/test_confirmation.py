@@ -28,9 +28,11 @@ async def hall(database_url: str, clock: TurnedClock) -> AsyncIterator[Hall]:
         yield hired
 
 
-async def _waiting(hall: Hall, site: Site, phone: Handset, **fields: bool) -> tuple[Enrollment, str]:
+async def _waiting(
+    hall: Hall, site: Site, phone: Handset, *, replace_existing: bool = False
+) -> tuple[Enrollment, str]:
     """An enrollment that awaits a code, and the link's site_id."""
-    made, uri = await hall.begin(site, require_code=True, **fields)
+    made, uri = await hall.begin(site, require_code=True, replace_existing=replace_existing)
     linked = await hall.accept(phone, uri)
     return made, linked.site_id
 
@@ -85,14 +87,20 @@ async def test_any_app_is_enrolled_by_its_seed(hall: Hall) -> None:
 async def test_the_code_that_confirmed_is_used_up(hall: Hall) -> None:
     site, phone = await hall.site(), await hall.phone()
     made, site_id = await _waiting(hall, site, phone)
-    code, earlier = phone.code(site_id, hall.clock()), phone.code(site_id, hall.clock() - timedelta(seconds=30))
+    code, earlier = (
+        phone.code(site_id, hall.clock()),
+        phone.code(site_id, hall.clock() - timedelta(seconds=30)),
+    )
     completed = await hall.confirm(site, made, code)
+    assert await hall.verify(site, completed.authy_id, earlier) is CodeResult.REPLAYED
+    worth = []
     for _ in range(60):
-        assert await hall.verify(site, completed.authy_id, code) is not CodeResult.ACCEPTED
-        assert await hall.verify(site, completed.authy_id, earlier) is not CodeResult.ACCEPTED
+        worth.append(await hall.verify(site, completed.authy_id, code))
         hall.clock.turn(seconds=1)
-    await hall.users.unlock(site, completed.authy_id, ())
-    assert await hall.verify(site, completed.authy_id, phone.code(site_id, hall.clock())) is CodeResult.ACCEPTED
+    assert worth == [CodeResult.REPLAYED] * 60
+    assert await hall.verify(site, completed.authy_id, code) is CodeResult.WRONG
+    fresh = phone.code(site_id, hall.clock())
+    assert await hall.verify(site, completed.authy_id, fresh) is CodeResult.ACCEPTED
 
 
 async def test_the_same_call_again_answers_the_same(hall: Hall) -> None:
@@ -128,7 +136,9 @@ async def test_wrong_codes_count_and_lock(hall: Hall) -> None:
     assert [each for each in await hall.types(site) if not each.startswith("enrollment")] == []
 
 
-async def test_parallel_guesses_do_not_outrun_the_count(hall: Hall, figure: Callable[[int, int], int]) -> None:
+async def test_parallel_guesses_do_not_outrun_the_count(
+    hall: Hall, figure: Callable[[int, int], int]
+) -> None:
     site, phone = await hall.site(), await hall.phone()
     made, site_id = await _waiting(hall, site, phone)
     code = phone.code(site_id, hall.clock())

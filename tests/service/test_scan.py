@@ -114,9 +114,7 @@ async def test_of_many_phones_one_wins(hall: Hall, figure: Callable[[int, int], 
     phones = [await hall.phone() for _ in range(100)]
     for number in range(figure(1, 10)):
         made, uri = await hall.begin(site, f"user {number}", require_code=number % 2 == 1)
-        answers = await asyncio.gather(
-            *[hall.accept(phone, uri) for phone in phones], return_exceptions=True
-        )
+        answers = await asyncio.gather(*[hall.accept(phone, uri) for phone in phones], return_exceptions=True)
         winners = [each for each in answers if isinstance(each, Site)]
         assert len(winners) == 1
         assert all(isinstance(each, NotFound | Site) for each in answers)

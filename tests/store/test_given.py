@@ -40,22 +40,22 @@ async def test_rows_come_back_as_they_were_given(database: Database, count: int)
     assert await database.read(work) == rows
 
 
-async def test_rows_are_inserted_with_bytes_and_replace_where_told_to(database: Database) -> None:
+async def test_rows_are_inserted_with_bytes_and_stand_beside_the_others(database: Database) -> None:
     meta = table(MetaRow)
+    turned = Inserted(database.postgres, meta, "value", "name")
     once = Inserted(database.postgres, meta, "name", "value")
-    over = Inserted(database.postgres, meta, "name", "value", replaces=True)
-    new = [("a", bytes(range(256))), ("b", b"")]
+    new: list[tuple[object, object]] = [("a", bytes(range(256))), ("b", b"")]
 
-    async def write(inserted: Inserted, rows: list[tuple[str, bytes]]) -> None:
+    async def write(inserted: Inserted, rows: list[tuple[object, object]]) -> None:
         await database.write(lambda session: inserted.run(session, rows))
 
     await write(once, new)
     await write(once, [])
     with pytest.raises(Exception, match=r"(?i)unique"):
         await write(once, [("a", b"x")])
-    await write(over, [("a", b"x"), ("c", b"y")])
+    await write(turned, [(b"y", "c")])
 
-    def read(session: Session) -> list[tuple[str, bytes]]:
+    def read(session: Session) -> list[tuple[object, object]]:
         return [(row.name, row.value) for row in session.exec(select(MetaRow).order_by(col(MetaRow.name)))]
 
-    assert await database.read(read) == [("a", b"x"), ("b", b""), ("c", b"y")]
+    assert await database.read(read) == [*new, ("c", b"y")]

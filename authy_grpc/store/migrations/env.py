@@ -3,9 +3,8 @@
 from alembic import context
 from sqlmodel import SQLModel
 
-from authy_grpc.store import tables
-
-assert tables.MetaRow.metadata is SQLModel.metadata
+# Without this the metadata would be empty.
+from authy_grpc.store import tables  # noqa: F401
 
 context.configure(
     connection=context.config.attributes["connection"],

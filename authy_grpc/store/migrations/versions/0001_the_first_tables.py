@@ -97,11 +97,11 @@ def upgrade() -> None:
         sa.Column("create_time", Moment(), nullable=False),
         sa.PrimaryKeyConstraint("sequence"),
         sa.UniqueConstraint("event_id"),
+        sqlite_autoincrement=True,
     )
     with op.batch_alter_table("event", schema=None) as batch_op:
         batch_op.create_index("event_feed", ["application_id", "epoch", "xid", "sequence"], unique=False)
         batch_op.create_index("event_order", ["epoch", "xid", "sequence"], unique=False)
-        batch_op.create_index(batch_op.f("ix_event_create_time"), ["create_time"], unique=False)
 
     op.create_table(
         "meta",
@@ -236,6 +236,7 @@ def upgrade() -> None:
     with op.batch_alter_table("device", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_device_account_id"), ["account_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_device_release_time"), ["release_time"], unique=False)
+        batch_op.create_index(batch_op.f("ix_device_revoke_time"), ["revoke_time"], unique=False)
 
     op.create_table(
         "enrollment",

@@ -1,0 +1,49 @@
+"""Owns places in the feed: their order, their bytes, and up to where the feed is no longer kept."""
+
+import struct
+from typing import NamedTuple
+
+from sqlmodel import Session
+
+from authy_grpc.store.tables import MetaRow
+
+_PRUNED = "feed.pruned"
+# All places are as long as each other: a cursor's length says nothing of how much happens at other sites.
+_FORM = struct.Struct(">qqq")
+
+
+class Position(NamedTuple):
+    """A place in the order of all events: the feed goes on after it."""
+
+    epoch: int
+    xid: int
+    sequence: int
+
+
+EARLIEST = Position(-1, 0, 0)
+
+
+def pack(position: Position) -> bytes:
+    """A place as 24 bytes."""
+    return _FORM.pack(*position)
+
+
+def unpack(data: bytes) -> Position:
+    """The place that `pack` wrote."""
+    return Position(*_FORM.unpack(data))
+
+
+def pruned(session: Session, *, lock: bool = False) -> Position:
+    """The newest event that is no longer kept: a cursor before it has missed something.
+
+    Args:
+        session: of the work.
+        lock: whether the work will remove more.
+    """
+    row = session.get(MetaRow, _PRUNED, with_for_update=True if lock else None)
+    return unpack(row.value) if row else EARLIEST
+
+
+def set_pruned(session: Session, position: Position) -> None:
+    """Say that all up to a place has been removed."""
+    session.merge(MetaRow(name=_PRUNED, value=pack(position)))

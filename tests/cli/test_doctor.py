@@ -1,0 +1,78 @@
+"""The check-up finds what is wrong, and says nothing where nothing is."""
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from tests.cli.conftest import Running, Shell
+
+pytestmark = pytest.mark.slow
+
+
+def findings(shell: Shell) -> dict[str, tuple[str, str]]:
+    """Level and text of each, by name."""
+    return {
+        each["name"]: (each["level"], each["text"])
+        for each in json.loads(shell.run("doctor", "--json").stdout)
+    }
+
+
+def test_a_service_that_runs_is_well(shell: Shell, serve: Callable[[], Running]) -> None:
+    serve()
+    shell.exported |= {"AUTHY_DEV": "1"}
+
+    found = findings(shell)
+
+    assert {level for level, _ in found.values()} == {"ok"}
+    assert {
+        "settings",
+        "listen",
+        "texts",
+        "secrets",
+        "permissions",
+        "database",
+        "keyset",
+        "clock",
+        "server",
+    } <= {*found}
+    assert shell.run("doctor", "--strict").returncode == 0
+
+
+def test_what_is_wrong_is_found(shell: Shell, serve: Callable[[], Running]) -> None:
+    serve().stop()
+    (shell.home / "authy-home" / "data" / "authy.db").chmod(0o644)
+    shell.exported |= {"AUTHY_LISTN": "x", "AUTHY_SMS_URL": "", "AUTHY_LISTEN": "0.0.0.0:1"}
+
+    found = findings(shell)
+
+    assert {name for name, (level, _) in found.items() if level != "ok"} == {
+        "settings",
+        "listen",
+        "texts",
+        "permissions",
+        "server",
+    }
+    assert "AUTHY_LISTN" in found["settings"][1]
+    assert shell.run("doctor").returncode == 1
+
+
+def test_a_lost_keyset_is_found(shell: Shell, serve: Callable[[], Running]) -> None:
+    serve().stop()
+    (shell.home / "authy-home" / "secrets" / "keyset.json").unlink()
+    assert findings(shell)["database"][0] == "fail"
+
+
+def test_a_bad_setting_is_found_without_its_value(shell: Shell) -> None:
+    shell.exported |= {"AUTHY_DEV": "hunter2"}
+    level, text = findings(shell)["settings"]
+    assert level == "fail"
+    assert "AUTHY_DEV" in text
+    assert "hunter2" not in text
+
+
+def test_postgresql_out_of_reach_is_found_without_its_password(shell: Shell) -> None:
+    shell.exported |= {"AUTHY_DATABASE_URL": "postgresql://u:hunter2@127.0.0.1:1/x"}
+    done = shell.run("doctor", "--json")
+    assert done.returncode == 1
+    assert "hunter2" not in done.stdout + done.stderr

@@ -1,0 +1,145 @@
+"""What `serve` makes, refuses and says, and how it stops."""
+
+import os
+import signal
+import stat
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from tests.cli.conftest import TIMEOUT, Running, Shell
+from tests.databases import Postgres
+
+pytestmark = pytest.mark.slow
+
+
+def test_a_new_home_is_made_for_its_owner_alone(shell: Shell, serve: Callable[[], Running]) -> None:
+    running = serve()
+
+    home = shell.home / "authy-home"
+    told = "\n".join(running.welcome)
+    assert str(home / "data" / "authy.db") in told
+    assert str(home / "secrets") in told
+    assert "no page" in told
+    assert "authy-grpc application create" in told
+    made = [path for path in home.rglob("*") if path.is_file()]
+    assert {"authy.db", "keyset.json", "operator.key", "gateway.key"} <= {path.name for path in made}
+    assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in made)
+    assert stat.S_IMODE((home / "secrets").stat().st_mode) == 0o700
+    assert running.stop() == 0
+
+
+def test_it_stops_at_the_first_signal_and_starts_again(shell: Shell, serve: Callable[[], Running]) -> None:
+    assert serve().stop() == 0
+
+    again = serve()
+
+    assert "New database" not in "\n".join(again.welcome)
+    again.process.send_signal(signal.SIGINT)
+    again.process.send_signal(signal.SIGINT)
+    assert again.process.wait(TIMEOUT) == 0
+
+
+def test_two_on_one_port_do_not_share_it(shell: Shell, serve: Callable[[], Running]) -> None:
+    serve()
+
+    done = shell.run_apart("serve", "--listen", shell.exported["AUTHY_SERVER"])
+
+    assert done.returncode == 1
+    assert "is another server there?" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--listen", "0.0.0.0:50099"], "AUTHY_TLS_CERT"),
+        (["--listen", "0.0.0.0:50099", "--dev", "--insecure"], "unset AUTHY_DEV"),
+        (["--listen", "50099"], "HOST:PORT"),
+        (["--metrics-listen", "here"], "HOST:PORT"),
+        (["--sms-url", "pigeon:"], "AUTHY_SMS_URL"),
+        (["--sms-countries", "ZZ"], "AUTHY_SMS_COUNTRIES"),
+        (["--database-url", "mysql://root:hunter2@db/x"], "AUTHY_DATABASE_URL"),
+        (["--tls-cert", "cert.pem"], "AUTHY_TLS_KEY"),
+        (["--database-url", "postgresql://u:hunter2@127.0.0.1:1/x"], "AUTHY_DATABASE_URL"),
+    ],
+)
+def test_what_cannot_be_right_is_refused_with_what_to_do(shell: Shell, flags: list[str], said: str) -> None:
+    done = shell.run("serve", *flags)
+
+    assert done.returncode == 1
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "hunter2" not in done.stdout + done.stderr
+    assert not (shell.home / "authy-home").exists()
+
+
+def test_a_database_of_another_keyset_is_not_served(shell: Shell, serve: Callable[[], Running]) -> None:
+    serve().stop()
+    secrets = shell.home / "authy-home" / "secrets"
+    kept = (secrets / "keyset.json").read_text()
+    (secrets / "keyset.json").unlink()
+
+    missing = shell.run("serve")
+    assert missing.returncode == 1
+    assert "keyset.json is missing" in missing.stderr
+
+    made = shell.run("keys", "init")
+    assert made.returncode == 1
+    assert "backup" in made.stderr
+
+    shell.exported["AUTHY_KEYSET"] = _another_keyset(shell)
+    other = shell.run_apart("serve", "--listen", "127.0.0.1:0")
+    assert other.returncode == 1
+    assert "not the database's own" in other.stderr
+
+    shell.exported["AUTHY_KEYSET"] = kept
+    assert serve().stop() == 0
+
+
+def test_secrets_that_lie_open_are_refused(shell: Shell, serve: Callable[[], Running]) -> None:
+    serve().stop()
+    key = shell.home / "authy-home" / "secrets" / "keyset.json"
+    key.chmod(0o644)
+
+    done = shell.run("serve")
+
+    assert done.returncode == 1
+    assert f"chmod 600 {key}" in done.stderr
+
+
+@pytest.fixture
+def empty(postgres: Postgres) -> Iterator[str]:
+    """The URL of a PostgreSQL database without tables."""
+    with postgres.database() as url:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("DROP SCHEMA public CASCADE")
+            connection.execute("CREATE SCHEMA public")
+        yield url
+
+
+def test_postgresql_with_an_old_schema_names_the_upgrade(shell: Shell, empty: str) -> None:
+    shell.exported["AUTHY_DATABASE_URL"] = empty
+    assert "authy-grpc db upgrade" in shell.run("serve").stderr
+
+    shell.out("db", "upgrade")
+    assert "authy-grpc keys init" in shell.run("serve").stderr
+
+    shell.out("keys", "init")
+    # Nothing is made twice.
+    assert "Nothing new" in shell.out("keys", "init")
+    process = shell.start("serve", "--listen", "127.0.0.1:0")
+    assert process.stdout is not None
+    assert any("Ctrl-C" in line for line in process.stdout)
+    process.terminate()
+    process.communicate(timeout=TIMEOUT)
+    assert process.returncode == 0
+
+
+def _another_keyset(shell: Shell) -> str:
+    other = Shell(shell.home / "other")
+    os.mkdir(other.home)
+    other.out("keys", "init")
+    return Path(other.home, "authy-home", "secrets", "keyset.json").read_text()

@@ -1,0 +1,85 @@
+"""Owns who takes part in a scenario: sites, phones and strangers, all of whose bytes are kept."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from authy_grpc.phone import Phone
+from authy_grpc.v1.application_pb2 import API_KEY_SCOPE_EVENTS, Application, CreateApiKeyRequest
+from authy_grpc.v1.enrollment_pb2 import CreateEnrollmentRequest, CreateEnrollmentResponse
+from authy_grpc.v1.event_pb2 import ListEventsRequest, WatchEventsRequest
+from tests.e2e.wire import Party
+from tests.harness import ORIGIN, Service, Site
+
+_MANY = 1000
+
+
+@dataclass
+class Partner:
+    """A relying site: what its backend receives, and what its reader of events receives.
+
+    Attributes:
+        client: with a key of all usual scopes.
+        feed: with a key that may read events, and nothing else.
+    """
+
+    client: Party
+    feed: Party
+    application: Application
+
+    @property
+    def site(self) -> Site:
+        """As the harness knows a site."""
+        return Site(self.client, self.application, self.client.credential)  # type: ignore[arg-type]
+
+    async def begin(self, custom_user_id: str, **fields: Any) -> CreateEnrollmentResponse:
+        """Start an enrollment."""
+        request = CreateEnrollmentRequest(custom_user_id=custom_user_id, **fields)
+        made: CreateEnrollmentResponse = await self.client.enrollments.CreateEnrollment(request)
+        return made
+
+    async def read_feed(self) -> None:
+        """Read all events, as a list and as a stream."""
+        listed = await self.feed.events.ListEvents(ListEventsRequest(cursor="earliest", page_size=_MANY))
+        stream: Any = self.feed.events.WatchEvents(WatchEventsRequest(cursor="earliest"))
+        seen = 0
+        while seen < len(listed.events):
+            seen += (await anext(stream)).HasField("event")
+        stream.cancel()
+
+
+async def partner(service: Service, name: str, **fields: Any) -> Partner:
+    """Add a relying site."""
+    site = await service.site(name, **fields)
+    key = await service.operator.applications.CreateApiKey(
+        CreateApiKeyRequest(
+            application_id=site.application.application_id, name="feed", scopes=[API_KEY_SCOPE_EVENTS]
+        )
+    )
+    client, feed = Party(service.channel(), site.api_key), Party(service.channel(), key.secret)
+    return Partner(client, feed, site.application)
+
+
+@dataclass
+class Owner:
+    """A phone and what it receives."""
+
+    phone: Phone
+    party: Party
+
+    @property
+    def token(self) -> str:
+        """The device token."""
+        return self.phone._session._token
+
+
+def new_phone(service: Service) -> Owner:
+    """A phone that is not registered yet."""
+    party = Party(service.channel())
+    return Owner(Phone(party, origin=ORIGIN, clock=service.clock), party)  # type: ignore[arg-type]
+
+
+async def owner(service: Service, number: str, name: str) -> Owner:
+    """A phone whose owner proved a number."""
+    made = new_phone(service)
+    await made.phone.register(await made.phone.start(number), await service.text_code(), name)
+    return made
