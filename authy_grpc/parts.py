@@ -176,19 +176,20 @@ def make(ground: Ground) -> Parts:
         clock=clock,
         random=random,
     )
+    phone_verifications = PhoneVerifications(
+        database=database,
+        vault=vault,
+        texts=texts,
+        numbers=ground.numbers,
+        clock=clock,
+        random=random,
+    )
     services = [
         _service(
             account_pb2,
             # The contract's ChangePhone and SetPushSubscription answer UNIMPLEMENTED.
             AccountServicer(  # type: ignore[abstract]
-                phone_verifications=PhoneVerifications(
-                    database=database,
-                    vault=vault,
-                    texts=texts,
-                    numbers=ground.numbers,
-                    clock=clock,
-                    random=random,
-                ),
+                phone_verifications=phone_verifications,
                 registrations=Registrations(
                     database=database, vault=vault, accounts=accounts, clock=clock, random=random
                 ),
@@ -274,6 +275,7 @@ def make(ground: Ground) -> Parts:
         Step("enrollments", enrollments.expire_due, _SOON),
         Step("approvals", approvals.expire_due, _SOON),
         Step("texts", texts.send_due, _SOON),
+        Step("registrations", phone_verifications.forget_answers, _OFTEN),
         Step("devices", admission.release_due, _OFTEN),
         Step("telling", telling.tell_due, _OFTEN),
         Step("retention", Retention(database=database, clock=clock).prune, _SELDOM),

@@ -210,11 +210,16 @@ class Booth:
 
     async def feed(self, site: Site) -> list[Recorded]:
         """All events of a site."""
-        return await self.database.read(
-            lambda session: self.events.read_after(
-                session, EARLIEST, application_id=site.application_id, limit=10_000
-            )
-        )
+
+        def work(session: Session) -> list[Recorded]:
+            found: list[Recorded] = []
+            position, own = EARLIEST, site.application_id
+            while rows := self.events.read_after(session, position, application_id=own, limit=1000):
+                found += rows
+                position = rows[-1].position
+            return found
+
+        return await self.database.read(work)
 
     async def told(self, site: Site) -> list[tuple[str, str | None, str]]:
         """Type, factor and reason of each event of a site."""

@@ -1,4 +1,4 @@
-"""Owns what all tests share: a clock that is turned by hand, real databases, and a real server on loopback."""
+"""Owns what all tests share: a clock that is turned by hand, real databases, a real server on loopback."""
 
 import io
 import os
@@ -21,6 +21,11 @@ from tests.databases import Postgres, postgres_server
 
 hypothesis.settings.register_profile("authy", deadline=None, derandomize=True, max_examples=50)
 hypothesis.settings.load_profile("authy")
+
+
+def pytest_configure() -> None:
+    # Programs are started with grpc's threads about, and its handlers of a fork may wait for ever.
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -103,7 +103,7 @@ class Approvals:
 
         Raises:
             NotFound: the site has no such user.
-            FactorUnavailable: the user has no device to ask.
+            FactorUnavailable: the site knows of no device of the user.
             PushFrozen: too many questions came to nothing, or one was reported as fraud.
         """
 
@@ -195,7 +195,7 @@ class Approvals:
 
     def _create(self, session: Session, application_id: str, ask: Ask) -> Asked:
         link = links.find(session, application_id, ask.authy_id, lock=True)
-        if not store.has_told_key(session, link.site_id) and not links.push_available(session, link, ()):
+        if not store.has_told_key(session, link.site_id):
             raise FactorUnavailable
         application = applications.find(session, application_id)
         open_row = store.open_of_link(session, link.site_id)

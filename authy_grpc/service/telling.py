@@ -63,6 +63,8 @@ class Telling:
     ) -> None:
         """Have a site told of something after a random delay: 24 h on average, 7 days at most.
 
+        It is longer where the service stood still meanwhile, see `tell_due`.
+
         Args:
             session: of the change.
             now: when it took effect.
@@ -77,13 +79,22 @@ class Telling:
     async def tell_due(self) -> int:
         """Tell what is due, a hundred at most; answers how many.
 
-        Each in a transaction of its own: one that cannot be told holds back no other.
+        Each in a transaction of its own: one that cannot be told holds back no other. Where several sites
+        of one account are due by now, as after a standstill, one is told, and the others get a new delay:
+        told together, they could be matched by time.
 
         Raises:
             ExceptionGroup: some could not be told.
         """
         due = await self._database.read(lambda session: store.due(session, self._clock()))
-        told = await asyncio.gather(*(self._tell(each) for each in due), return_exceptions=True)
+        first: dict[str | None, str] = {}
+        steps = [
+            self._tell(each.telling_id)
+            if first.setdefault(each.account_id, each.site_id) == each.site_id
+            else self._put_off(each.telling_id)
+            for each in due
+        ]
+        told = await asyncio.gather(*steps, return_exceptions=True)
         if errors := [each for each in told if isinstance(each, Exception)]:
             raise ExceptionGroup("some could not be told", errors)
         return len(due)
@@ -97,6 +108,17 @@ class Telling:
                 session.delete(row)
                 session.flush()
                 self._record(session, now, row, link)
+
+        await self._database.write(work, telling_id)
+
+    async def _put_off(self, telling_id: str) -> None:
+        def work(session: Session) -> None:
+            found = store.locked(session, telling_id)
+            now = self._clock()
+            # Another server may have put it off meanwhile.
+            if found is not None and found[0].due_time <= now:
+                found[0].due_time = now + self._delay()
+                session.add(found[0])
 
         await self._database.write(work, telling_id)
 

@@ -4,6 +4,7 @@ import json
 from collections.abc import Sequence
 from datetime import datetime
 
+from sqlalchemy import func, select
 from sqlmodel import Session
 
 from authy_grpc.domain.limits import Rule, spend
@@ -19,6 +20,8 @@ def spent(session: Session, name: str) -> tuple[datetime, ...]:
         name: a kind and an id or digest, such as `link:sit_…`.
     """
     row = session.get(BudgetRow, name, with_for_update=True)
+    if row is None and _reserve(session, name):
+        row = session.get(BudgetRow, name, with_for_update=True)
     return tuple(from_millis(each) for each in json.loads(row.times)) if row else ()
 
 
@@ -36,3 +39,15 @@ def keep(session: Session, name: str, times: Sequence[datetime], rules: Sequence
     expire_time = max(times) + max(rule.window for rule in rules)
     text = json.dumps([to_millis(each) for each in times])
     session.merge(BudgetRow(name=name, times=text, expire_time=expire_time))
+
+
+def _reserve(session: Session, name: str) -> bool:
+    """Lock what is not there yet, so that of two who begin a budget the second sees what the first has spent.
+
+    Returns:
+        Whether that was needed: SQLite has one writer.
+    """
+    if session.get_bind().dialect.name != "postgresql":
+        return False
+    session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
+    return True

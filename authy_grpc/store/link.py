@@ -133,7 +133,7 @@ def user(session: Session, vault: Vault, link: LinkRow, application: Application
     return User(
         authy_id=link.authy_id or "",
         custom_user_id=custom_user_id(vault, link),
-        factors=_factors(session, link, application, keys, left),
+        factors=_factors(link, application, keys, left),
         create_time=link.create_time,
         last_verify_time=link.last_verify_time,
         locked_until=link.locked_until,
@@ -146,18 +146,6 @@ def user(session: Session, vault: Vault, link: LinkRow, application: Application
 def has_phone(link: LinkRow) -> bool:
     """Whether the site has been told of an account with a phone behind the user."""
     return link.sealed_seed is None
-
-
-def push_available(session: Session, link: LinkRow, keys: tuple[SiteKey, ...]) -> bool:
-    """Whether a question can be put, as far as the site has been told."""
-    if any(key.revoke_time is None for key in keys):
-        return True
-    if link.account_id is None or not has_phone(link):
-        return False
-    statement = select(DeviceRow.device_id).where(
-        DeviceRow.account_id == link.account_id, DeviceRow.state == "ACTIVE"
-    )
-    return session.exec(statement).first() is not None
 
 
 def event(
@@ -186,15 +174,16 @@ def event(
 
 
 def _factors(
-    session: Session, link: LinkRow, application: ApplicationRow, keys: tuple[SiteKey, ...], left: int
+    link: LinkRow, application: ApplicationRow, keys: tuple[SiteKey, ...], left: int
 ) -> tuple[Factor, ...]:
-    token = link.sealed_seed is not None or any(key.revoke_time is None for key in keys)
+    # Whether the account has other devices would show at all of its sites at one moment.
+    device = any(key.revoke_time is None for key in keys)
     phone = has_phone(link) and link.phone_codes and application.phone_codes
     can = {
-        Factor.SOFT_TOKEN: token,
+        Factor.SOFT_TOKEN: device or link.sealed_seed is not None,
         Factor.SMS: phone,
         Factor.VOICE: phone,
-        Factor.PUSH: push_available(session, link, keys),
+        Factor.PUSH: device,
         Factor.BACKUP_CODE: left > 0,
     }
     return tuple(factor for factor, available in can.items() if available)

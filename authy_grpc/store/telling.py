@@ -1,5 +1,6 @@
 """Owns how plans of what sites are told are found."""
 
+from dataclasses import dataclass
 from datetime import datetime
 
 from sqlmodel import Session, col, select
@@ -9,15 +10,25 @@ from authy_grpc.store.tables import LinkRow, TellingRow
 _STEP = 100
 
 
-def due(session: Session, now: datetime) -> list[str]:
-    """The ids of what is due, the oldest first."""
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What is to be told now, and at which link of whose."""
+
+    telling_id: str
+    site_id: str
+    account_id: str | None
+
+
+def due(session: Session, now: datetime) -> list[Due]:
+    """What is due, the oldest first."""
     statement = (
-        select(TellingRow.telling_id)
+        select(TellingRow.telling_id, LinkRow.site_id, LinkRow.account_id)
+        .join(LinkRow, col(LinkRow.site_id) == col(TellingRow.site_id))
         .where(TellingRow.due_time <= now)
         .order_by(col(TellingRow.due_time), col(TellingRow.telling_id))
         .limit(_STEP)
     )
-    return list(session.exec(statement))
+    return [Due(*each) for each in session.exec(statement)]
 
 
 def locked(session: Session, telling_id: str) -> tuple[TellingRow, LinkRow] | None:

@@ -61,6 +61,12 @@ class Shell:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
+    def install(self) -> None:
+        """Make secrets and a database that is sealed by them, without a server."""
+        self.out("keys", "init")
+        self.out("db", "upgrade")
+        assert "No account" in self.run("account", "show", "+15005550006").stderr
+
     def run_apart(self, *arguments: str, without: str = "") -> Done:
         """Run `authy-grpc` in a process of its own, as if the module `without` were not installed."""
         hidden = f"import sys; sys.modules[{without!r}] = None; " if without else ""

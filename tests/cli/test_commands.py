@@ -64,6 +64,10 @@ def test_sites_and_keys(shell: Shell, running: Running) -> None:
     shell.out("application", "delete", "Store", "--yes")
     assert json.loads(shell.out("application", "list", "--json")) == []
 
+    shell.exported["AUTHY_OPERATOR_KEY"] = "op_" + "0" * 52
+    refused = shell.run("application", "list")
+    assert "another operator key than AUTHY_OPERATOR_KEY" in refused.stderr
+
 
 def test_a_name_that_two_have_is_no_name(shell: Shell, running: Running) -> None:
     first, _ = made_site(shell)

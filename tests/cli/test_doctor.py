@@ -39,8 +39,8 @@ def test_a_service_that_runs_is_well(shell: Shell, serve: Callable[[], Running])
     assert shell.run("doctor", "--strict").returncode == 0
 
 
-def test_what_is_wrong_is_found(shell: Shell, serve: Callable[[], Running]) -> None:
-    serve().stop()
+def test_what_is_wrong_is_found(shell: Shell) -> None:
+    shell.install()
     (shell.home / "authy-home" / "data" / "authy.db").chmod(0o644)
     shell.exported |= {"AUTHY_LISTN": "x", "AUTHY_SMS_URL": "", "AUTHY_LISTEN": "0.0.0.0:1"}
 
@@ -57,8 +57,8 @@ def test_what_is_wrong_is_found(shell: Shell, serve: Callable[[], Running]) -> N
     assert shell.run("doctor").returncode == 1
 
 
-def test_a_lost_keyset_is_found(shell: Shell, serve: Callable[[], Running]) -> None:
-    serve().stop()
+def test_a_lost_keyset_is_found(shell: Shell) -> None:
+    shell.install()
     (shell.home / "authy-home" / "secrets" / "keyset.json").unlink()
     assert findings(shell)["database"][0] == "fail"
 

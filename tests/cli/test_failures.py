@@ -1,10 +1,8 @@
 """What is missing is named, with what to do; nobody gets a traceback for what may well happen."""
 
-from collections.abc import Callable
-
 import pytest
 
-from tests.cli.conftest import Running, Shell
+from tests.cli.conftest import Shell
 
 pytestmark = pytest.mark.slow
 
@@ -60,15 +58,6 @@ def test_what_is_not_there_is_said(shell: Shell, command: list[str], said: str) 
     assert done.returncode == 1
     assert said in done.stderr
     assert "Traceback" not in done.stderr
-
-
-def test_another_operator_key_is_said(shell: Shell, serve: Callable[[], Running]) -> None:
-    serve()
-    shell.exported["AUTHY_OPERATOR_KEY"] = "op_" + "0" * 52
-
-    done = shell.run("application", "list")
-
-    assert "another operator key than AUTHY_OPERATOR_KEY" in done.stderr
 
 
 def test_completion_is_offered(shell: Shell) -> None:

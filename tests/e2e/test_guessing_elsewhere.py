@@ -10,7 +10,7 @@ import pytest
 
 from authy_grpc.client import PushFrozen, UserLocked
 from authy_grpc.phone import Phone, PhoneError
-from authy_grpc.v1.account_pb2 import PhonePurpose, StartPhoneVerificationRequest
+from authy_grpc.v1.account_pb2 import PHONE_PURPOSE_UNSPECIFIED, PhonePurpose, StartPhoneVerificationRequest
 from authy_grpc.v1.account_pb2_grpc import AccountServiceStub
 from authy_grpc.v1.approval_pb2 import Approval, ApprovalState, CreateApprovalRequest
 from authy_grpc.v1.enrollment_pb2 import (
@@ -93,6 +93,7 @@ async def test_first_codes_of_a_generic_app_are_counted_too(service: Service, fi
     )
     made = await site.client.enrollments.CreateEnrollment(request)
     app = pyotp.parse_uri(made.qr.uri)
+    assert isinstance(app, pyotp.TOTP)
     right = {app.at(service.clock() + timedelta(seconds=30 * step)) for step in (-1, 0, 1)}
     codes = [code for code in map("{:06d}".format, range(count + 3)) if code not in right][:count]
     answers = await confirm_all(site, made.enrollment.enrollment_id, codes)
@@ -143,7 +144,9 @@ class Callers:
         self._key = service.secrets.gateway_key
         self._count = 0
 
-    async def start(self, number: str, peer: str = "", purpose: PhonePurpose.ValueType = 0) -> str:
+    async def start(
+        self, number: str, peer: str = "", purpose: PhonePurpose.ValueType = PHONE_PURPOSE_UNSPECIFIED
+    ) -> str:
         """OK, or the status of the refusal."""
         self._count += 1
         peer = peer or f"10.1.{self._count // 256}.{self._count % 256}"
@@ -219,8 +222,8 @@ async def test_five_guesses_at_a_waiting_device(service: Service, wrong: int) ->
     assert let_in == ("OK" if wrong < 5 else "CODE_REJECTED")
 
 
-async def ask(site: Site, authy_id: str, **fields: int) -> Approval:
-    request = CreateApprovalRequest(authy_id=authy_id, message="Log in?", **fields)
+async def ask(site: Site, authy_id: str) -> Approval:
+    request = CreateApprovalRequest(authy_id=authy_id, message="Log in?")
     return (await site.client.approvals.CreateApproval(request)).approval
 
 
