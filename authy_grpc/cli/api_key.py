@@ -34,6 +34,7 @@ def create(
 ) -> None:
     """Make a key. It is shown once: only its hash is kept."""
     from authy_grpc.cli import operator, show
+    from authy_grpc.client.connect import is_loopback
     from authy_grpc.v1.application_pb2 import ApiKeyScope, CreateApiKeyRequest
 
     with operator.connect(server) as client:
@@ -49,8 +50,9 @@ def create(
         return show.as_json(made)
     show.console.print(f"Made [bold]{made.api_key.api_key_id}[/]. The key itself, shown this once:\n")
     show.console.print(made.secret, style="bold green")
+    grpcurl = show.program("grpcurl") + (" -plaintext" if is_loopback(server) else "")
     show.following(
-        f"{show.program('grpcurl')} -plaintext -H 'authorization: Bearer {made.secret}' {server} "
+        f"{grpcurl} -H 'authorization: Bearer {made.secret}' {server} "
         "authy_grpc.v1.ApplicationService/GetCurrentApplication"
     )
 

@@ -168,9 +168,7 @@ def _permissions(settings: Settings, path: Path | None) -> Iterator[Finding]:
 
 def _clock(theirs: datetime | None) -> Finding:
     if theirs is None:
-        return Finding(
-            "clock", "ok", f"{real_clock():%Y-%m-%d %H:%M:%S} UTC; compare it with your own: codes need it"
-        )
+        return Finding("clock", "ok", f"{real_clock():%Y-%m-%d %H:%M:%S} UTC; codes need a right clock")
     skew = (real_clock() - theirs).total_seconds()
     if abs(skew) > _MAX_SKEW_SECONDS:
         return Finding("clock", "fail", f"{skew:+.1f} s off the database's.", "Let NTP set both clocks.")

@@ -63,12 +63,18 @@ def name_of(enum: Any, value: int, prefix: str) -> str:
     return name.removeprefix(prefix)
 
 
-def program(name: str = "authy-grpc") -> str:
-    """How a program is called from here: by its name, where that is found, else by its path."""
+def program(name: str = "authy-grpc", *, elsewhere: bool = False) -> str:
+    """How a program is called: by its name, where that is found, else by its path.
+
+    Args:
+        name: of the program.
+        elsewhere: whether it is called from another terminal, in whatever folder.
+    """
     beside = Path(sys.executable).parent / name
     if shutil.which(name) or not beside.exists():
         return name
-    return str(beside.relative_to(Path.cwd()) if beside.is_relative_to(Path.cwd()) else beside)
+    near = not elsewhere and beside.is_relative_to(Path.cwd())
+    return str(beside.relative_to(Path.cwd()) if near else beside)
 
 
 def _plain(found: Any) -> Any:

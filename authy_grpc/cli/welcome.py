@@ -33,7 +33,7 @@ def welcome(settings: Settings, port: int) -> None:
 
 
 def _lines(settings: Settings, server: str) -> list[str]:
-    authy, grpcurl = show.program(), show.program("grpcurl")
+    authy, grpcurl = (show.program(name, elsewhere=True) for name in ("authy-grpc", "grpcurl"))
     plain = f"{grpcurl} {'' if settings.tls_cert else '-plaintext '}{server}"
     lines = [f"export AUTHY_HOME={settings.home.resolve()}"]
     if server != LOCAL_SERVER:

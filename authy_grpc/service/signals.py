@@ -1,9 +1,10 @@
-"""Owns who is woken by what. The table is the truth: one tailer a process reads what is new and hands it on."""
+"""Owns who is woken by what. The table is the truth: a process reads its new rows once and hands them on."""
 
 import asyncio
 import contextlib
 from collections import defaultdict, deque
 from collections.abc import Iterable
+from datetime import timedelta
 from types import TracebackType
 from typing import Self
 
@@ -16,7 +17,7 @@ from authy_grpc.store.events import EARLIEST, Events, Position, Recorded, may_ha
 _PAGE = 500
 _KEPT = 1_000
 # A lost signal costs this long, never an event.
-_POLL_SECONDS = 5.0
+_POLL = timedelta(seconds=5)
 _UNSETTLED_SECONDS = 0.02
 _RETRY_SECONDS = 0.5
 _BROADCAST = 100
@@ -85,10 +86,19 @@ class Signals:
         database: where events are read.
         events: reads them.
         log: where faults are written.
+        poll: how often the table is looked at though nothing was heard.
     """
 
-    def __init__(self, database: Database, events: Events, log: FilteringBoundLogger) -> None:
+    def __init__(
+        self,
+        database: Database,
+        events: Events,
+        log: FilteringBoundLogger,
+        *,
+        poll: timedelta = _POLL,
+    ) -> None:
         self._log = log
+        self._poll = poll.total_seconds()
         self._database = database
         self._events = events
         self._wake = asyncio.Event()
@@ -131,7 +141,7 @@ class Signals:
                 await self._task
 
     async def _run(self) -> None:
-        pause = _POLL_SECONDS
+        pause = self._poll
         while True:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause):
@@ -153,7 +163,7 @@ class Signals:
                 await self._hand_over(row)
                 self.position = row.position
             if not may_have_more(rows, _PAGE):
-                return _UNSETTLED_SECONDS if unsettled else _POLL_SECONDS
+                return _UNSETTLED_SECONDS if unsettled else self._poll
 
     async def _hand_over(self, row: Recorded) -> None:
         """Once to each, however many of its topics it waits for; the loop has its turn every 100 streams."""

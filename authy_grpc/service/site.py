@@ -126,17 +126,14 @@ class Sites:
         """End a link; one that waits for its first code is rejected.
 
         Raises:
-            BadCredential, ClockSkew: as `Proofs.check`.
+            BadCredential, ClockSkew: as `Proofs.use`.
             NotFound: the account has no such link.
         """
 
         def work(session: Session) -> Refusal | None:
             now = whole_millis(self._clock())
             accounts.find(session, caller.account_id, lock=True)
-            device = devices.acting(session, caller.device_id)
-            self._proofs.check(session, device, _REMOVE, proof, site_id, now=now)
-            device.last_proof_millis = proof.time_millis
-            session.add(device)
+            self._proofs.use(session, caller.device_id, _REMOVE, proof, site_id, now=now)
             try:
                 link = store.find(session, caller.account_id, site_id, now, lock=True)
             except NotFound as refusal:

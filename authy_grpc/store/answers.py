@@ -5,11 +5,11 @@ from datetime import datetime, timedelta
 from typing import Generic, TypeVar
 
 from pydantic import TypeAdapter
-from sqlalchemy import String, and_, delete, select, tuple_
+from sqlalchemy import String, and_, bindparam, delete, select, tuple_
 from sqlmodel import Session
 
 from authy_grpc.domain.errors import RequestIdReused
-from authy_grpc.store.columns import to_millis
+from authy_grpc.store.columns import Moment, to_millis
 from authy_grpc.store.given import Given, Inserted, table
 from authy_grpc.store.once import Request
 from authy_grpc.store.tables import AnswerRow
@@ -89,7 +89,9 @@ class Answers(Generic[T]):
             .select_from(self._keys.rows)
             .join(_ANSWER, same)
         )
-        self._delete = delete(_ANSWER).where(tuple_(*key).in_(select(*keys)))
+        # Not one that another server has put in its place since it was read.
+        expired = row.expire_time <= bindparam("now", type_=Moment)
+        self._delete = delete(_ANSWER).where(tuple_(*key).in_(select(*keys)), expired)
         self._insert = Inserted(postgres, _ANSWER, *(column.name for column in row))
 
     def read(self, session: Session, now: datetime, calls: Iterable[tuple[str, Request]]) -> Answered[T]:
@@ -115,7 +117,8 @@ class Answers(Generic[T]):
         Where another server has just used one of the ids, the database refuses, and the call runs again.
         """
         if answered.expired:
-            session.connection().execute(self._delete, self._keys.bind(answered.expired))
+            given = {**self._keys.bind(answered.expired), "now": now}
+            session.connection().execute(self._delete, given)
         until = to_millis(now + self._life)
         rows = [
             (*key, digest, self._vault.seal(_PLACE, "/".join(key), self._answer.dump_json(answer)), until)

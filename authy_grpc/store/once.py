@@ -70,14 +70,17 @@ def once(
         return before
     made = make()
     if not isinstance(made, Refusal):
-        session.merge(
-            AnswerRow(
-                application_id=application_id,
-                method=request.method,
-                request_id=request.request_id,
-                request_digest=vault.digest("request", request.content),
-                sealed_body=vault.seal("answer.body", place, answer.dump_json(made)),
-                expire_time=now + kept,
-            )
+        digest = vault.digest("request", request.content)
+        body, until = vault.seal("answer.body", place, answer.dump_json(made)), now + kept
+        # Where another server has answered meanwhile a new row is refused, and the work is run again.
+        row = kept_row or AnswerRow(
+            application_id=application_id,
+            method=request.method,
+            request_id=request.request_id,
+            request_digest=digest,
+            sealed_body=body,
+            expire_time=until,
         )
+        row.request_digest, row.sealed_body, row.expire_time = digest, body, until
+        session.add(row)
     return made

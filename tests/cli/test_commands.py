@@ -69,7 +69,7 @@ def test_sites_and_keys(shell: Shell, running: Running) -> None:
     assert "another operator key than AUTHY_OPERATOR_KEY" in refused.stderr
 
 
-def test_a_name_that_two_have_is_no_name(shell: Shell, running: Running) -> None:
+def test_a_name_that_two_have_is_no_name_and_none_is_markup(shell: Shell, running: Running) -> None:
     first, _ = made_site(shell)
     second, _ = made_site(shell)
 
@@ -81,8 +81,6 @@ def test_a_name_that_two_have_is_no_name(shell: Shell, running: Running) -> None
     assert first in shell.out("application", "show", first)
     assert "application list" in shell.run("application", "show", "Nobody").stderr
 
-
-def test_names_are_shown_as_they_are(shell: Shell, running: Running) -> None:
     made_site(shell, "[red]Shop[/red]")
     assert "[red]Shop[/red]" in shell.out("application", "list")
 

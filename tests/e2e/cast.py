@@ -1,9 +1,13 @@
 """Owns who takes part in a scenario: sites, phones and strangers, all of whose bytes are kept."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
+from sqlmodel import Session, select
+
 from authy_grpc.phone import Phone
+from authy_grpc.store.tables import TellingRow
 from authy_grpc.v1.application_pb2 import API_KEY_SCOPE_EVENTS, Application, CreateApiKeyRequest
 from authy_grpc.v1.enrollment_pb2 import CreateEnrollmentRequest, CreateEnrollmentResponse
 from authy_grpc.v1.event_pb2 import ListEventsRequest, WatchEventsRequest
@@ -83,3 +87,20 @@ async def owner(service: Service, number: str, name: str) -> Owner:
     made = new_phone(service)
     await made.phone.register(await made.phone.start(number), await service.text_code(), name)
     return made
+
+
+async def due_times(service: Service) -> list[datetime]:
+    """When sites will be told something."""
+
+    def work(session: Session) -> list[datetime]:
+        return sorted(session.exec(select(TellingRow.due_time)))
+
+    return await service.core.database.read(work)
+
+
+async def told(service: Service) -> None:
+    """Let time go by, from one telling to the next, until all has been told."""
+    while due := await due_times(service):
+        service.clock.now = max(service.clock.now, due[0])
+        await service.due()
+        service.clock.turn(seconds=1.013)

@@ -1,13 +1,14 @@
 """Owns what one knows of a user who has received some bytes: every value in them, and every part of a value.
 
-Times are values like all others: to the millisecond, and to the second. A test keeps its actions apart, and
-turns the clock by no round number between them, so that two equal times have one cause.
+Times are values like all others, to the millisecond; those of receipts, to the second, too. A test keeps its
+actions apart, and turns the clock by no round number between them, so that two equal times have one cause.
 """
 
 import base64
 import json
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,10 +18,12 @@ from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import error_details_pb2, status_pb2
 
-from authy_grpc.domain.encoding import CROCKFORD
+from authy_grpc.domain.encoding import CROCKFORD, base64url_decode
 from tests.e2e.wire import Exchange
 
 _LEAST = 1000
+_LEAST_ENCODED = 22
+_POINT_BYTES = 65
 _WORD = re.compile(r"[A-Za-z0-9_-]{8,}")
 _ID = re.compile(r"[a-z]{3}_([0-9A-Z]{26})")
 _DETAILS: dict[str, type[Message]] = {
@@ -73,11 +76,8 @@ def common(one: Knowledge, two: Knowledge, constants: set[str]) -> set[str]:
 def values(value: Any) -> Iterator[str]:
     """Every value in a value, times as numbers, bytes in hexadecimal."""
     match value:
-        case bool() | None:
-            return
         case Timestamp():
             yield str(value.ToMilliseconds())
-            yield str(value.seconds)
         case Duration():
             yield value.ToJsonString()
         case Message():
@@ -85,22 +85,31 @@ def values(value: Any) -> Iterator[str]:
                 # An enum's number says a word of the contract.
                 if descriptor.enum_type is None:
                     yield from values(each)
-        case bytes():
-            if value:
-                yield value.hex()
-        case str():
-            yield from _of_text(value)
-        case int() | float():
-            if abs(value) > _LEAST:
-                yield str(value)
-        case dict():
+        case bool() | int() | float() | bytes() | str() | None:
+            yield from _of_scalar(value)
+        case _ if hasattr(value, "items"):
             for pair in value.items():
                 yield from values(list(pair))
-        case _ if hasattr(value, "items"):
-            yield from values(dict(value.items()))
         case _:
             for each in value:
                 yield from values(each)
+
+
+def _of_scalar(value: bool | float | bytes | str | None) -> Iterator[str]:
+    match value:
+        case bytes():
+            yield from _of_bytes(value)
+        case str():
+            yield from _of_text(value)
+        case int() | float() if abs(value) > _LEAST:
+            yield str(value)
+
+
+def _of_bytes(value: bytes) -> Iterator[str]:
+    if value:
+        yield value.hex()
+    if len(value) == _POINT_BYTES:
+        yield from (half.hex() for half in (value[1:33], value[33:]))
 
 
 def _of_text(text: str) -> Iterator[str]:
@@ -109,6 +118,9 @@ def _of_text(text: str) -> Iterator[str]:
     yield text
     for word in _WORD.findall(text):
         yield word
+        with suppress(ValueError):
+            if len(word) >= _LEAST_ENCODED:
+                yield from _of_bytes(base64url_decode(word))
     for body in _ID.findall(text):
         number = 0
         for character in body:

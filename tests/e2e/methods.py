@@ -1,4 +1,4 @@
-"""Owns the list of all methods that are served, by their descriptors, and a request for each that passes its limits."""
+"""Owns the list of all methods that are served, by their descriptors, and a well-formed request for each."""
 
 from collections.abc import Iterator
 
@@ -102,14 +102,14 @@ REQUESTS: dict[str, Message] = {
     "AuthenticatorService/OpenEnrollment": authenticator.OpenEnrollmentRequest(token=NO_TOKEN),
     "AuthenticatorService/AcceptEnrollment": authenticator.AcceptEnrollmentRequest(
         token=NO_TOKEN,
-        **_SITE_KEY,  # type: ignore[arg-type]
+        **_SITE_KEY,
     ),
     "AuthenticatorService/RejectEnrollment": authenticator.RejectEnrollmentRequest(token=NO_TOKEN),
     "AuthenticatorService/ListSites": authenticator.ListSitesRequest(),
     "AuthenticatorService/GetLogo": authenticator.GetLogoRequest(logo_id=NO),
     "AuthenticatorService/AddSiteKey": authenticator.AddSiteKeyRequest(
         site_id=f"sit_{NO}",
-        **_SITE_KEY,  # type: ignore[arg-type]
+        **_SITE_KEY,
     ),
     "AuthenticatorService/UpdateSite": authenticator.UpdateSiteRequest(site_id=f"sit_{NO}", label="Mine"),
     "AuthenticatorService/RemoveSite": authenticator.RemoveSiteRequest(site_id=f"sit_{NO}", proof=_PROOF),

@@ -1,11 +1,9 @@
 """Owns a scenario that leaves nothing out: it plants values, and says of each who may come to know it."""
 
 import json
-import re
 from collections.abc import Awaitable
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
-from datetime import timedelta
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -15,14 +13,19 @@ import pyotp
 from google.protobuf.duration_pb2 import Duration
 
 from authy_grpc.domain import keys
-from authy_grpc.domain.encoding import base64url_decode
 from authy_grpc.outbound.sms.sender import Message, Unreachable
 from authy_grpc.phone import PhoneError
 from authy_grpc.phone.scan import read_token
-from authy_grpc.v1 import account_pb2, approval_pb2, authenticator_pb2, enrollment_pb2
-from authy_grpc.v1 import user_pb2, verification_pb2
+from authy_grpc.v1 import (
+    account_pb2,
+    approval_pb2,
+    authenticator_pb2,
+    enrollment_pb2,
+    user_pb2,
+    verification_pb2,
+)
 from tests.e2e.breaking import Broken, broken
-from tests.e2e.cast import Owner, Partner, new_phone, owner, partner
+from tests.e2e.cast import Owner, Partner, new_phone, owner, partner, told
 from tests.e2e.searching import Canary
 from tests.e2e.wire import Party
 from tests.harness import ORIGIN, Carrier, Service
@@ -452,8 +455,7 @@ class Story:
             await second.account()
         await self.service.due()
         await first.delete_account()
-        self.turn(timedelta(days=8).total_seconds())
-        await self.service.due()
+        await told(self.service)
         for site in (self.one, self.two):
             await refused(site.client.users.GetUser(user_pb2.GetUserRequest(authy_id=self.user.authy_id)))
             await site.read_feed()

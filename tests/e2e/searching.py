@@ -124,7 +124,7 @@ def of_metrics(text: str) -> bytes:
 
 
 def database(url: str) -> bytes:
-    """Every byte of a database: its files, where there are files, and each value of each row of each table."""
+    """Every byte of a database: its files, where there are any, and each value of each row of each table."""
     return b"\n".join(_sqlite(url) if url.startswith("sqlite") else _postgres(url))
 
 

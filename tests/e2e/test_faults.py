@@ -4,10 +4,9 @@ import asyncio
 import json
 import sqlite3
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
 import psycopg
@@ -19,17 +18,17 @@ from authy_grpc.domain import keys, receipts
 from authy_grpc.phone import Phone
 from authy_grpc.phone.state import new_key
 from authy_grpc.rpc.auth import NEEDS
-from authy_grpc.service.caller import Nobody, Operator
 from authy_grpc.service.caller import Device as DeviceCaller
+from authy_grpc.service.caller import Nobody, Operator
 from authy_grpc.v1.account_pb2 import RegisterDeviceRequest
 from authy_grpc.v1.approval_pb2 import ApprovalState, CreateApprovalRequest, GetApprovalRequest
 from authy_grpc.v1.authenticator_pb2 import RespondApprovalRequest
 from authy_grpc.v1.verification_pb2 import CodeResult, VerifyCodeRequest
+from tests.e2e.breaking import Breaking, Broken, Fault, broken, fail
 from tests.e2e.methods import NO, REQUESTS, path, served, streams
 from tests.e2e.wire import Exchange, Party
 from tests.harness import Service
 
-SECRET = "+4915112345678 +canary+ 271828"
 SENTENCE = "A fault of this service: tell its operator the `request_id`."
 SECONDS = 10.0
 _QUESTION = receipts.Question(
@@ -46,38 +45,6 @@ _QUESTION = receipts.Question(
     expires=90,
     nonce="A" * 22,
 )
-
-
-class Fault(Exception):
-    """What nobody has foreseen."""
-
-
-class Broken:
-    """Stands in the place of a service: whatever is asked of it fails, with all that it was told in the text."""
-
-    def __getattr__(self, name: str) -> Any:
-        return _fail
-
-
-class Breaking:
-    """The same, for streams: it fails on the way."""
-
-    def __getattr__(self, name: str) -> Any:
-        return _fail_later
-
-
-def _fail(*asked: Any, **more: Any) -> NoReturn:
-    local = SECRET
-    try:
-        raise ValueError(f"{local} {asked} {more}")
-    except ValueError as error:
-        raise Fault(f"{SECRET} {asked} {more}") from ExceptionGroup(SECRET, [error])
-
-
-async def _fail_later(*asked: Any) -> AsyncIterator[Any]:
-    await asyncio.sleep(0)
-    _fail(*asked)
-    yield
 
 
 class Callers:
@@ -118,13 +85,6 @@ def told(exchange: Exchange) -> error_details_pb2.ErrorInfo:
     return info
 
 
-def break_services(service: Service, stand_in: Any) -> None:
-    """Put something else into the place of what the servicers call."""
-    for registered in service.core.server._services:
-        for name in set(vars(registered.servicer)) - {"_streams"}:
-            setattr(registered.servicer, name, stand_in)
-
-
 def check_internal(service: Service, exchange: Exchange, frame: str) -> None:
     """The peer sees INTERNAL and an id; by the id the log tells where it failed."""
     info = told(exchange)
@@ -142,23 +102,25 @@ def check_internal(service: Service, exchange: Exchange, frame: str) -> None:
 
 async def test_every_handler_that_fails_tells_the_caller_an_id_and_the_log_where(service: Service) -> None:
     calling, _ = await callers(service)
-    break_services(service, Broken())
     names = sorted(served(service))
     assert set(names) == set(REQUESTS)
-    for name in names:
-        check_internal(service, await calling.call(name), "_fail")
+    with broken(service, Broken()):
+        for name in names:
+            check_internal(service, await calling.call(name), "fail")
     log = service.log.getvalue()
     assert "canary" not in log and "271828" not in log
-    assert SECRET in repr(pytest.raises(Fault, _fail).value)  # the search would have found it
+    with pytest.raises(Fault) as raised:
+        fail()
+    assert "canary" in repr(raised.value) and "271828" in str(raised.value)  # it would have been found
 
 
 async def test_a_stream_that_fails_on_its_way_tells_no_more(service: Service) -> None:
     calling, _ = await callers(service)
-    break_services(service, Breaking())
     names = [name for name in sorted(served(service)) if streams(name)]
     assert len(names) == 4
-    for name in names:
-        check_internal(service, await calling.call(name), "_fail_later")
+    with broken(service, Breaking()):
+        for name in names:
+            check_internal(service, await calling.call(name), "fail_later")
     assert "canary" not in service.log.getvalue()
 
 
@@ -167,10 +129,10 @@ async def test_a_fault_below_the_services_tells_no_more(service: Service) -> Non
     calling, _ = await callers(service)
     await calling.warm_up()
     database = service.core.database
-    database.read = database.write = database.write_batched = _fail  # type: ignore[method-assign]
+    database.read = database.write = database.write_batched = fail  # type: ignore[method-assign]
     for name in sorted(served(service)):
         exchange = await calling.call(name, await valid(service, name))
-        check_internal(service, exchange, "_fail")
+        check_internal(service, exchange, "fail")
     service.clock.turn(seconds=2)
     check_internal(service, await calling.call("UserService/GetUser"), "find")
     assert "canary" not in service.log.getvalue()
@@ -184,7 +146,7 @@ async def valid(service: Service, name: str) -> Message:
     if name == "AccountService/RegisterDevice":
         agreement = keys.public_point(new_key())
         request = RegisterDeviceRequest()
-        request.CopyFrom(REQUESTS[name])
+        request.MergeFromString(REQUESTS[name].SerializeToString())
         request.signing_key, request.agreement_key = point, agreement
         request.signature = keys.sign(
             key, keys.registration_message(request.verification_id, point, agreement)

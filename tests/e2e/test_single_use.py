@@ -8,6 +8,7 @@ from authy_grpc.client import AsyncClient
 from authy_grpc.phone import Offer, Phone
 from authy_grpc.phone.scan import read_token
 from authy_grpc.v1.account_pb2 import DeviceState
+from authy_grpc.v1.approval_pb2 import CreateApprovalRequest
 from authy_grpc.v1.enrollment_pb2 import (
     ConfirmEnrollmentRequest,
     CreateEnrollmentRequest,
@@ -16,8 +17,10 @@ from authy_grpc.v1.enrollment_pb2 import (
 )
 from authy_grpc.v1.event_pb2 import ListEventsRequest
 from authy_grpc.v1.verification_pb2 import CreateBackupCodesRequest
+from tests.clock import TurnedClock
+from tests.databases import Postgres
 from tests.harness import NUMBER, ORIGIN, Service, Site
-from tests.rushing import PATIENCE, at_once, became, many_phones, more_keys, sent_code, verdict
+from tests.rushing import PATIENCE, at_once, became, connect, many_phones, more_keys, sent_code, verdict
 
 Figure = Callable[[int, int], int]
 CALLS = 200
@@ -151,3 +154,36 @@ async def test_a_code_of_each_next_step_is_another_one(service: Service) -> None
     for _ in range(3):
         service.clock.turn(seconds=30)
         assert await verdict(site.client, enrollment.authy_id, await phone.code(linked)) == "ACCEPTED"
+
+
+async def test_of_two_servers_on_one_database_one_takes_a_code(
+    postgres: Postgres, clock: TurnedClock, random: Callable[[int], bytes], figure: Figure
+) -> None:
+    with postgres.database() as url:
+        async with Service.on(url, clock, random) as one, Service(url, clock, random, one.secrets) as two:
+            site, phone = await one.site(), await one.phone()
+            clients = [site.client, await connect(two, site.api_key)]
+            enrollment, linked = await one.enroll(site, phone)
+            for _ in range(figure(2, 50)):
+                clock.turn(seconds=30)
+                answers = await through_all(clients, enrollment.authy_id, await phone.code(linked))
+                assert answers == {"ACCEPTED": 1, "REPLAYED": CALLS - 1}
+
+
+async def test_of_two_servers_on_one_database_one_does_what_a_request_id_asks(
+    postgres: Postgres, clock: TurnedClock, random: Callable[[int], bytes], figure: Figure
+) -> None:
+    with postgres.database() as url:
+        async with Service.on(url, clock, random) as one, Service(url, clock, random, one.secrets) as two:
+            site, phone = await one.site(), await one.phone()
+            clients = [site.client, await connect(two, site.api_key)]
+            enrollment, _ = await one.enroll(site, phone)
+            for each in range(figure(10, 200)):
+                request = CreateApprovalRequest(
+                    authy_id=enrollment.authy_id, message="Log in?", request_id=f"request {each}"
+                )
+                asked = await asyncio.gather(
+                    *[client.approvals.CreateApproval(request) for client in clients]
+                )
+                assert asked[0] == asked[1]
+                await phone.approve(await phone.question(), asked[0].approval.match_number)

@@ -350,7 +350,7 @@ class Caller:
         request = account_pb2.CreateSessionRequest(device_id=at.device_id)
         session = self.phone._session
         await session._prove(
-            self.party.account.CreateSession,  # type: ignore[arg-type]
+            self.party.account.CreateSession,
             "AccountService/CreateSession",
             request,
             (),

@@ -1,5 +1,6 @@
 """Owns users of sites whose every call is made at a time of its own, and what their sites see of them."""
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +16,6 @@ from tests.harness import Service
 
 # No multiple of it is near a span of the contract.
 STEP_SECONDS = 97.389
-_FEED = ("ListEvents", "WatchEvents")
 
 
 @dataclass
@@ -179,23 +179,20 @@ class User:
 
     @property
     def heard(self) -> list[Exchange]:
-        """All about this user: of the feed the events that are."""
+        """All about this user: of the feed the events that are, without where they stand in it."""
         own = []
         for exchange in self.partner.feed.exchanges:
             if exchange.method.endswith("ListEvents"):
                 found = event_pb2.ListEventsResponse.FromString(exchange.messages[0])
-                page = [each for each in found.events if self.is_about(each)]
-                message = event_pb2.ListEventsResponse(events=page, cursor=found.cursor)
-                own.append(
-                    Exchange(exchange.method, exchange.sent, [message.SerializeToString()], exchange.metadata)
-                )
+                page = event_pb2.ListEventsResponse(events=filter(self.is_about, found.events))
+                own.append(Exchange(exchange.method, exchange.sent, [page.SerializeToString()]))
         return self.party.exchanges + own
 
     async def view(self) -> dict[str, Any]:
         """What every call answers the site about this user, without what is new with each call."""
         users, seen = self.party.users, {}
         for key in ({"authy_id": self.authy_id}, {"custom_user_id": self.custom_user_id}):
-            await self._try(users.GetUser(user_pb2.GetUserRequest(**key)))  # type: ignore[arg-type]
+            await self._try(users.GetUser(user_pb2.GetUserRequest(**key)))
             seen[f"GetUser by {next(iter(key))}"] = self.party.exchanges[-1].answer
         listed = await users.ListUsers(user_pb2.ListUsersRequest())
         seen["ListUsers"] = ("", *[str(each) for each in listed.users if each.authy_id == self.authy_id])
@@ -221,7 +218,5 @@ class User:
         await self.party.approvals.CancelApproval(cancel)
 
     async def _try(self, call: Any) -> None:
-        try:
+        with suppress(grpc.aio.AioRpcError):
             await call
-        except grpc.aio.AioRpcError:
-            pass

@@ -17,6 +17,8 @@ from authy_grpc.v1.event_pb2_grpc import EventServiceStub
 from authy_grpc.v1.user_pb2_grpc import UserServiceStub
 from authy_grpc.v1.verification_pb2_grpc import VerificationServiceStub
 
+# For each call; streams too, which a test leaves sooner.
+_SECONDS = 60.0
 REQUEST_ID = "x-request-id"
 Metadata = list[tuple[str, str | bytes]]
 
@@ -88,11 +90,11 @@ class Party:
         self, path: str, request_serializer: Any = None, response_deserializer: Any = None, **_: Any
     ) -> Callable[..., Any]:
         """Makes what a stub calls for one answer."""
-        inner = self._channel.unary_unary(path)
+        inner: Any = self._channel.unary_unary(path)
 
-        async def call(request: Any, timeout: float | None = 20, metadata: Any = None, **_: Any) -> Any:
+        async def call(request: Any, metadata: Any = None, **_: Any) -> Any:
             exchange = self._begin(path, _encoded(request, request_serializer))
-            made: Any = inner(exchange.sent, timeout=timeout, metadata=self._metadata(metadata))
+            made: Any = inner(exchange.sent, timeout=_SECONDS, metadata=self._metadata(metadata))
             try:
                 message = await made
             except grpc.aio.AioRpcError as error:
@@ -108,21 +110,19 @@ class Party:
         self, path: str, request_serializer: Any = None, response_deserializer: Any = None, **_: Any
     ) -> Callable[..., "Stream"]:
         """Makes what a stub calls for a stream."""
-        inner = self._channel.unary_stream(path)
+        inner: Any = self._channel.unary_stream(path)
 
-        def call(request: Any, timeout: float | None = None, metadata: Any = None, **_: Any) -> Stream:
+        def call(request: Any, metadata: Any = None, **_: Any) -> Stream:
             exchange = self._begin(path, _encoded(request, request_serializer))
-            made = inner(exchange.sent, timeout=timeout, metadata=self._metadata(metadata))
+            made = inner(exchange.sent, timeout=_SECONDS, metadata=self._metadata(metadata))
             return Stream(made, exchange, response_deserializer)
 
         return call
 
-    async def send(
-        self, path: str, request: Message | bytes, messages: int = 1, timeout: float = 20
-    ) -> Exchange:
+    async def send(self, path: str, request: Message | bytes, messages: int = 1) -> Exchange:
         """Calls any method, and takes what comes: an error too, and of a stream the first messages."""
         raw = request if isinstance(request, bytes) else request.SerializeToString()
-        stream = self.unary_stream(path)(raw, timeout=timeout)
+        stream = self.unary_stream(path)(raw)
         try:
             while len(stream.exchange.messages) < messages:
                 await anext(stream)

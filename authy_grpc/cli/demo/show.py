@@ -84,7 +84,7 @@ def _by_hand() -> list[str]:
 
 def _lines(on: Stage) -> list[str]:
     """Commands with the real keys of this run."""
-    authy, grpcurl = show.program(), show.program("grpcurl")
+    authy, grpcurl = (show.program(name, elsewhere=True) for name in ("authy-grpc", "grpcurl"))
     site = on.sites[0]
     key = f"-H 'authorization: Bearer {site.api_key}'"
     call = f"{grpcurl} -plaintext {key}"

@@ -1,0 +1,323 @@
+"""A caller is told the truth about its work, whatever becomes of the database."""
+
+import asyncio
+import sqlite3
+import threading
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
+from sqlmodel import Session, select
+
+from authy_grpc.domain.errors import BackendUnavailable
+from authy_grpc.store import schema
+from authy_grpc.store.database import Database
+from authy_grpc.store.engine import normalize, plain
+from authy_grpc.store.tables import BudgetRow
+from tests.databases import own_server
+from tests.proxy import Break, Proxy
+from tests.works import commits, held, leaves, slow_commit, trace, traces
+
+
+def raise_times(name: str) -> Callable[[Session], int]:
+    """A work that adds one to a number that it reads, and answers it."""
+
+    def work(session: Session) -> int:
+        row = session.get(BudgetRow, name, with_for_update=True) or trace(name)
+        row.times = str(int(row.times.strip("[]") or 0) + 1)
+        session.add(row)
+        return int(row.times)
+
+    return work
+
+
+@pytest.fixture
+async def proxy(postgres_url: str) -> AsyncIterator[Proxy]:
+    async with Proxy.to(postgres_url) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize(
+    ("given", "url"),
+    [
+        ("postgres://a@b/c", "postgresql+psycopg://a@b/c"),
+        ("postgresql://a@b/c", "postgresql+psycopg://a@b/c"),
+        ("postgresql+psycopg://a@b/c", "postgresql+psycopg://a@b/c"),
+        ("sqlite:///a.db", "sqlite:///a.db"),
+    ],
+)
+def test_urls_are_taken_in_every_spelling(given: str, url: str) -> None:
+    assert normalize(given) == url
+    assert plain(given) == url.replace("+psycopg", "")
+
+
+async def test_a_read_writes_nothing(database: Database) -> None:
+    await database.write(leaves("a"))
+    if not database.postgres:
+        with pytest.raises(BackendUnavailable):
+            await database.read(lambda session: session.execute(text("DELETE FROM budget")))
+    assert await traces(database) == ["a"]
+
+
+async def test_a_read_sees_one_moment(database: Database) -> None:
+    looked, changed = threading.Event(), threading.Event()
+
+    def look_twice(session: Session) -> tuple[int, int]:
+        first = len(session.exec(select(BudgetRow.name)).all())
+        looked.set()
+        changed.wait()
+        return first, len(session.exec(select(BudgetRow.name)).all())
+
+    reading = asyncio.create_task(database.read(look_twice))
+    await asyncio.to_thread(looked.wait)
+    await database.write(leaves("a"))
+    changed.set()
+    assert await reading == (0, 0)
+    assert await database.read(look_twice) == (1, 1)
+
+
+async def test_a_wrong_statement_is_a_fault_and_no_outage(database: Database) -> None:
+    def work(session: Session) -> None:
+        session.execute(text("SELECT * FROM nowhere"))
+
+    for run in (database.read, database.write):
+        with pytest.raises(DBAPIError, match="nowhere"):
+            await run(work)
+
+
+async def test_who_waits_too_long_for_a_turn_is_told_that_nothing_was_decided(database_url: str) -> None:
+    database = Database(database_url, timeout=0.2, guard=True)
+    async with held(database):
+        with pytest.raises(BackendUnavailable):
+            await database.write(leaves("late"))
+    assert await database.write(leaves("next")) == "next"
+    assert await traces(database) == ["next"]
+    await database.close()
+
+
+async def test_a_work_whose_callers_time_is_up_is_not_committed(database_url: str) -> None:
+    """Not even where it has begun: what the caller is told stays true. Its group does not suffer."""
+    database = Database(database_url, timeout=0.3, guard=True)
+    began, release = threading.Event(), threading.Event()
+
+    def slow(session: Session) -> None:
+        session.add(trace("slow"))
+        session.flush()
+        began.set()
+        release.wait()
+
+    async with held(database):
+        task = asyncio.create_task(database.write(slow))
+        await asyncio.sleep(0)
+    await asyncio.to_thread(began.wait)
+    with pytest.raises(BackendUnavailable):
+        await task
+    release.set()
+    assert await database.write(leaves("next")) == "next"
+    assert await traces(database) == ["next"]
+    await database.close()
+
+
+async def test_a_commit_that_is_under_way_when_the_time_is_up_is_waited_for(database_url: str) -> None:
+    database = Database(database_url, timeout=0.2, guard=True)
+    loop = asyncio.get_running_loop()
+    with slow_commit() as (begun, go_on):
+        task = asyncio.create_task(database.write(leaves("a")))
+        await asyncio.to_thread(begun.wait)
+        loop.call_later(0.5, go_on.set)
+        assert await task == "a"
+    assert await traces(database) == ["a"]
+    await database.close()
+
+
+async def test_reads_have_a_time_too(database_url: str) -> None:
+    database = Database(database_url, timeout=0.2)
+    release = threading.Event()
+    with pytest.raises(BackendUnavailable):
+        await database.read(lambda session: release.wait())
+    release.set()
+    assert await traces(database) == []
+    await database.close()
+
+
+async def test_a_closed_store_is_out_of_reach(database_url: str) -> None:
+    database = Database(database_url)
+    waiting = [asyncio.create_task(database.write(leaves(str(number)))) for number in range(3)]
+    await asyncio.sleep(0)
+    await database.close()
+    assert await asyncio.gather(*waiting) == ["0", "1", "2"]
+    with pytest.raises(BackendUnavailable):
+        await database.write(leaves("late"))
+    with pytest.raises(BackendUnavailable):
+        await traces(database)
+
+
+async def test_a_locked_file_is_out_of_reach_and_comes_back(sqlite_url: str) -> None:
+    database = Database(sqlite_url, timeout=0.2, guard=True)
+    other = sqlite3.connect(Path(sqlite_url.removeprefix("sqlite:///")), isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    with pytest.raises(BackendUnavailable):
+        await database.write(leaves("late"))
+    assert await traces(database) == []
+    other.execute("ROLLBACK")
+    other.close()
+    await eventually(database, leaves("next"))
+    assert await traces(database) == ["next"]
+    await database.close()
+
+
+async def eventually(database: Database, work: Callable[[Session], Any]) -> Any:
+    """What a work is answered once the store is in reach again."""
+    for _ in range(50):
+        try:
+            return await database.write(work)
+        except BackendUnavailable:
+            continue
+    raise AssertionError("the store does not come back")
+
+
+async def test_connections_that_are_ended_are_made_anew(postgres_url: str) -> None:
+    database = Database(postgres_url, guard=True)
+    lanes = [str(number) for number in range(8)]
+    await asyncio.gather(*(database.write(raise_times(lane), lane) for lane in lanes))
+    with psycopg.connect(plain(postgres_url), autocommit=True) as connection:
+        ended = connection.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        ).fetchall()
+    assert len(ended) >= 4
+    assert await traces(database) == lanes
+    answers = await asyncio.gather(*(database.write(raise_times(lane), lane) for lane in lanes))
+    assert answers == [2] * 8
+    await database.close()
+
+
+async def test_a_work_whose_connection_ends_runs_again_and_counts_once(postgres_url: str) -> None:
+    database = Database(postgres_url, guard=True)
+    runs: list[int] = []
+
+    def work(session: Session) -> int:
+        count = raise_times("a")(session)
+        session.flush()
+        runs.append(count)
+        if len(runs) == 1:
+            session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+        return count
+
+    assert await database.write(work) == 1
+    assert runs == [1, 1]
+    await database.close()
+
+
+@pytest.mark.parametrize(("breaks", "runs"), [("answer", 1), ("ask", 2)])
+async def test_what_became_of_a_commit_whose_answer_is_lost_is_asked_for(
+    proxy: Proxy, breaks: Break, runs: int
+) -> None:
+    database = Database(proxy.url, guard=True)
+    assert await database.write(raise_times("a")) == 1
+    ran: list[int] = []
+
+    def work(session: Session) -> int:
+        ran.append(1)
+        return raise_times("a")(session)
+
+    proxy.breaks = breaks
+    assert await database.write(work) == 2
+    assert (proxy.broken, len(ran)) == (1, runs)
+    assert await database.write(raise_times("a")) == 3
+    await database.close()
+
+
+async def test_a_commit_of_which_nobody_knows_is_never_said_to_have_been_made(proxy: Proxy) -> None:
+    database = Database(proxy.url, guard=True)
+    assert await database.write(raise_times("a")) == 1
+
+    def work(session: Session) -> int:
+        proxy.refuses = True
+        return raise_times("a")(session)
+
+    proxy.breaks = "answer"
+    with pytest.raises(BackendUnavailable):
+        await database.write(work)
+    proxy.refuses = False
+    # It was made, once: what was told was only that nobody knows.
+    assert await database.write(raise_times("a")) == 3
+    await database.close()
+
+
+async def test_a_server_that_says_nothing_is_out_of_reach_in_time(proxy: Proxy) -> None:
+    database = Database(proxy.url, timeout=0.3)
+    assert await database.write(leaves("a")) == "a"
+    proxy.breaks = "silence"
+    for _ in range(2):
+        with pytest.raises(BackendUnavailable):
+            await database.write(leaves("late"))
+        with pytest.raises(BackendUnavailable):
+            await traces(database)
+    proxy.breaks = ""
+    proxy.cut()
+    assert await database.write(leaves("b")) == "b"
+    assert await traces(database) == ["a", "b"]
+    await database.close()
+
+
+async def test_lanes_that_lock_each_other_out_run_again(postgres_url: str) -> None:
+    database = Database(postgres_url, guard=True)
+    lanes = await different_lanes(database)
+    both = threading.Barrier(2, timeout=5)
+    runs: list[str] = []
+
+    def work(first: str, second: str) -> Callable[[Session], int]:
+        waits = [both]
+
+        def run(session: Session) -> int:
+            runs.append(first)
+            raise_times(first)(session)
+            session.flush()
+            if waits:
+                waits.pop().wait()
+            return raise_times(second)(session)
+
+        return run
+
+    await database.write(raise_times("a"))
+    await database.write(raise_times("b"))
+    answers = await asyncio.gather(
+        database.write(work("a", "b"), lanes[0]), database.write(work("b", "a"), lanes[1])
+    )
+    assert sorted(answers) == [2, 3]
+    assert len(runs) == 3
+    await database.close()
+
+
+async def different_lanes(database: Database) -> tuple[str, str]:
+    """Two names whose works do not wait for each other."""
+    async with held(database, "0"):
+        others = {asyncio.create_task(database.write(leaves(f"{n}"), f"{n}")): f"{n}" for n in range(1, 9)}
+        done, _ = await asyncio.wait(others, return_when=asyncio.FIRST_COMPLETED)
+    await asyncio.gather(*others)
+    return "0", others[done.pop()]
+
+
+@pytest.mark.slow
+async def test_a_server_that_stops_is_out_of_reach_and_comes_back() -> None:
+    with own_server() as server:
+        schema.upgrade(server.url)
+        database = Database(server.url, guard=True)
+        assert await database.write(raise_times("a")) == 1
+        await asyncio.to_thread(server.stop)
+        with commits() as seen:
+            for _ in range(3):
+                with pytest.raises(BackendUnavailable):
+                    await database.write(raise_times("a"))
+                with pytest.raises(BackendUnavailable):
+                    await traces(database)
+        assert seen == []
+        await asyncio.to_thread(server.start)
+        assert await database.write(raise_times("a")) == 2
+        assert await traces(database) == ["a"]
+        await database.close()

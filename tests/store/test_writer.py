@@ -1,0 +1,316 @@
+"""Works that wait share a commit, and none suffers from what another does."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytest
+from sqlalchemy import delete, insert, text, update
+from sqlalchemy.exc import IntegrityError
+from sqlmodel import Session, col, select
+
+from authy_grpc.domain.errors import BackendUnavailable, CodeRejected, NotFound
+from authy_grpc.store.database import Database
+from authy_grpc.store.engine import connect
+from authy_grpc.store.tables import BudgetRow
+from authy_grpc.store.writer import MOST_WAITING, ChangedAndRaised, Job, Writer
+from tests.works import commits, held, leaves, trace, traces
+
+
+async def together(database: Database, *works: Callable[[Session], Any]) -> list[Any]:
+    """What each work is answered, all of one group."""
+    async with held(database):
+        tasks = [asyncio.create_task(database.write(work)) for work in works]
+        await asyncio.sleep(0)
+    return await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@pytest.mark.parametrize(("works", "groups"), [(1, 1), (64, 1), (65, 2)])
+async def test_what_waits_shares_a_commit_64_at_a_time(database: Database, works: int, groups: int) -> None:
+    names = [f"{number:02}" for number in range(works)]
+    with commits() as seen:
+        answers = await together(database, *map(leaves, names))
+    assert answers == names
+    assert len(seen) == groups + 1  # and the holder's
+    assert await traces(database) == names
+
+
+async def test_a_refusal_that_is_raised_leaves_the_others(database: Database) -> None:
+    def refuse(session: Session) -> None:
+        session.exec(select(BudgetRow).with_for_update()).all()
+        raise NotFound
+
+    with commits() as seen:
+        answers = await together(database, leaves("a"), refuse, leaves("b"))
+    assert answers[0::2] == ["a", "b"]
+    assert isinstance(answers[1], NotFound)
+    assert len(seen) == 2
+    assert await traces(database) == ["a", "b"]
+
+
+async def test_a_refusal_that_is_returned_is_kept_and_raised(database: Database) -> None:
+    def count(session: Session) -> CodeRejected:
+        session.add(trace("counted"))
+        return CodeRejected()
+
+    answers = await together(database, leaves("a"), count)
+    assert answers[0] == "a"
+    assert isinstance(answers[1], CodeRejected)
+    assert await traces(database) == ["a", "counted"]
+    with pytest.raises(CodeRejected):
+        await database.write(lambda session: CodeRejected())
+
+
+async def test_a_fault_rolls_the_group_back_and_each_runs_alone(database: Database) -> None:
+    runs: list[str] = []
+
+    def work(name: str, fault: Exception | None = None) -> Callable[[Session], str]:
+        def run(session: Session) -> str:
+            runs.append(name)
+            session.add(trace(name))
+            session.flush()
+            if fault is not None:
+                raise fault
+            return name
+
+        return run
+
+    with commits() as seen:
+        answers = await together(database, work("a"), work("bad", ValueError("oops")), work("b"))
+    assert answers[0::2] == ["a", "b"]
+    assert isinstance(answers[1], ValueError)
+    assert runs == ["a", "bad", "a", "bad", "b"]
+    assert len(seen) == 3  # the holder, and two alone
+    assert await traces(database) == ["a", "b"]
+
+
+async def test_what_the_database_refuses_is_the_fault_of_one(database: Database) -> None:
+    answers = await together(database, leaves("a"), leaves("a"), leaves("b"))
+    assert answers[0::2] == ["a", "b"]
+    assert isinstance(answers[1], IntegrityError)
+    assert await traces(database) == ["a", "b"]
+
+
+@pytest.mark.parametrize("fault", [SystemExit, StopIteration, asyncio.CancelledError, KeyboardInterrupt])
+async def test_the_writer_outlives_what_ends_a_thread_or_a_task(
+    database: Database, fault: type[BaseException]
+) -> None:
+    def work(session: Session) -> None:
+        raise fault
+
+    answers = await together(database, leaves("a"), work, leaves("b"))
+    assert answers[0::2] == ["a", "b"]
+    assert isinstance(answers[1], RuntimeError)
+    assert await database.write(leaves("c")) == "c"
+
+
+def pending(session: Session) -> None:
+    session.add(trace("new"))
+
+
+def flushed(session: Session) -> None:
+    session.add(trace("new"))
+    session.flush()
+
+
+def dirty(session: Session) -> None:
+    session.get_one(BudgetRow, "old").times = "[1]"
+
+
+def deleted(session: Session) -> None:
+    session.delete(session.get_one(BudgetRow, "old"))
+
+
+def inserted(session: Session) -> None:
+    session.connection().execute(insert(BudgetRow).values(**trace("new").model_dump()))
+
+
+def updated(session: Session) -> None:
+    session.connection().execute(update(BudgetRow).values(times="[1]"))
+
+
+def removed(session: Session) -> None:
+    session.connection().execute(delete(BudgetRow))
+
+
+def hidden(session: Session) -> None:
+    if session.connection().dialect.name == "sqlite":
+        session.connection().execute(text("WITH x AS (SELECT 1) DELETE FROM budget"))
+    else:
+        session.connection().execute(text("WITH x AS (DELETE FROM budget RETURNING name) SELECT * FROM x"))
+
+
+CHANGES = [pending, flushed, dirty, deleted, inserted, updated, removed, hidden]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+async def test_the_guard_catches_a_work_that_changes_and_raises(
+    database: Database, change: Callable[[Session], None]
+) -> None:
+    def work(session: Session) -> None:
+        change(session)
+        raise NotFound
+
+    await database.write(leaves("old"))
+    answers = await together(database, leaves("a"), work)
+    assert answers[0] == "a"
+    assert isinstance(answers[1], ChangedAndRaised)
+    statement = select(BudgetRow.name, BudgetRow.times).order_by(col(BudgetRow.name))
+    rows = await database.read(lambda session: [tuple(row) for row in session.exec(statement)])
+    assert rows == [("a", "[]"), ("old", "[]")]
+
+
+@pytest.mark.parametrize("change", CHANGES)
+async def test_what_a_work_changes_and_does_not_raise_is_kept(
+    database: Database, change: Callable[[Session], None]
+) -> None:
+    await database.write(leaves("old"))
+    await database.write(change)
+    statement = select(BudgetRow.name, BudgetRow.times)
+    rows = await database.read(lambda session: [tuple(row) for row in session.exec(statement)])
+    assert rows != [("old", "[]")]
+
+
+async def test_without_the_guard_what_was_not_written_yet_is_dropped(database_url: str) -> None:
+    database = Database(database_url)
+
+    def work(session: Session) -> None:
+        pending(session)
+        raise NotFound
+
+    answers = await together(database, leaves("a"), work)
+    assert isinstance(answers[1], NotFound)
+    assert await traces(database) == ["a"]
+    await database.close()
+
+
+async def test_a_caller_that_goes_before_its_work_began_gets_none_done(database: Database) -> None:
+    async with held(database):
+        gone = asyncio.create_task(database.write(leaves("gone")))
+        stays = asyncio.create_task(database.write(leaves("stays")))
+        await asyncio.sleep(0)
+        gone.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await gone
+    assert await stays == "stays"
+    assert await traces(database) == ["stays"]
+
+
+async def test_a_work_that_has_begun_is_finished_though_its_caller_goes(database: Database) -> None:
+    began, release = threading.Event(), threading.Event()
+
+    def work(session: Session) -> None:
+        began.set()
+        release.wait()
+        session.add(trace("begun"))
+
+    task = asyncio.create_task(database.write(work))
+    await asyncio.to_thread(began.wait)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    release.set()
+    await database.write(leaves("next"))
+    assert await traces(database) == ["begun", "next"]
+
+
+async def test_no_more_wait_than_have_room(database_url: str) -> None:
+    loop, began, release = asyncio.get_running_loop(), threading.Event(), threading.Event()
+
+    def hold(session: Session) -> None:
+        began.set()
+        release.wait()
+
+    engine = connect(database_url, writes=True, connections=1)
+    writer = Writer(engine, loop, postgres=engine.dialect.name == "postgresql", wake=lambda: None)
+    holder = Job(loop.create_future(), work=hold)
+    writer.put(holder)
+    await asyncio.to_thread(began.wait)
+    jobs = [Job(loop.create_future(), work=leaves(str(number))) for number in range(MOST_WAITING)]
+    for job in jobs:
+        writer.put(job)
+    with pytest.raises(BackendUnavailable):
+        writer.put(Job(loop.create_future(), work=leaves("too much")))
+    writer.forget(jobs[7])
+    writer.put(last := Job(loop.create_future(), work=lambda session: "last"))
+    for job in jobs:
+        job.future.cancel()
+    release.set()
+    assert await last.future == "last"
+    await asyncio.to_thread(writer.stop)
+    with pytest.raises(BackendUnavailable):
+        writer.put(Job(loop.create_future(), work=leaves("too late")))
+
+
+async def test_works_of_one_lane_run_in_order(database: Database) -> None:
+    order: list[int] = []
+    works = [lambda session, number=number: order.append(number) for number in range(200)]
+    await asyncio.gather(*(database.write(work, "lane") for work in works))
+    assert order == list(range(200))
+
+
+async def test_lanes_do_not_wait_for_each_other_on_postgres(postgres_url: str) -> None:
+    database = Database(postgres_url, guard=True)
+    async with held(database, "a"):
+        same = asyncio.create_task(database.write(leaves("same"), "a"))
+        others = [asyncio.create_task(database.write(leaves(lane), lane)) for lane in "bcdefghi"]
+        await asyncio.wait(others, return_when=asyncio.FIRST_COMPLETED)
+        assert not same.done()
+    await asyncio.gather(same, *others)
+    await database.close()
+
+
+class Batches:
+    """A batch that remembers how it was called."""
+
+    def __init__(self) -> None:
+        self.calls: list[list[str]] = []
+
+    def run(self, session: Session, items: Sequence[str]) -> list[str | Exception]:
+        self.calls.append(list(items))
+        for item in items:
+            session.add(trace(f"{item}"))
+        if "fault" in items:
+            raise ValueError("oops")
+        return [NotFound() if item == "refused" else item.upper() for item in items]
+
+
+async def batched(database: Database, batches: Batches, *items: str) -> list[Any]:
+    """What each item is answered, all of one group, with a plain work in the midst of them."""
+    run = batches.run
+    async with held(database):
+        tasks: list[asyncio.Task[Any]] = [
+            asyncio.create_task(database.write_batched(run, item)) for item in items
+        ]
+        tasks.insert(1, asyncio.create_task(database.write(leaves("plain"))))
+        await asyncio.sleep(0)
+    return await asyncio.gather(*tasks, return_exceptions=True)
+
+
+async def test_a_batch_takes_all_that_wait_in_order_and_answers_each(database: Database) -> None:
+    batches = Batches()
+    with commits() as seen:
+        answers = await batched(database, batches, "a", "refused", "b")
+    assert batches.calls == [["a", "refused", "b"]]
+    assert (answers[0], answers[1], answers[3]) == ("A", "plain", "B")
+    assert isinstance(answers[2], NotFound)
+    assert len(seen) == 2
+    assert await traces(database) == ["a", "b", "plain", "refused"]
+
+
+async def test_a_fault_in_a_batch_is_that_of_one_item(database: Database) -> None:
+    batches = Batches()
+    answers = await batched(database, batches, "a", "fault", "b")
+    assert batches.calls == [["a", "fault", "b"], ["a"], ["fault"], ["b"]]
+    assert (answers[0], answers[1], answers[3]) == ("A", "plain", "B")
+    assert isinstance(answers[2], ValueError)
+    assert await traces(database) == ["a", "b", "plain"]
+
+
+async def test_a_batch_that_answers_too_few_answers_nobody_wrongly(database: Database) -> None:
+    def short(session: Session, items: Sequence[str]) -> list[str]:
+        return []
+
+    with pytest.raises(ValueError, match="zip"):
+        await database.write_batched(short, "a")

@@ -1,0 +1,53 @@
+"""What the documents promise: links that lead somewhere, settings that exist, and code that runs."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from authy_grpc.settings import Settings
+from tests.cli.conftest import ROOT, Running, Shell, serve, shell
+from tests.cli.test_commands import made_site, registered
+
+__all__ = ["serve", "shell"]
+DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+_LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
+_PATH = re.compile(r"`((?:authy_grpc|protos|tests|docs|scripts)/[\w/.]+)`")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_what_a_document_names_is_there(document: Path) -> None:
+    text = document.read_text()
+    missing = [link for link in _LINK.findall(text) if not (document.parent / link).exists()]
+    missing += [path for path in _PATH.findall(text) if not (ROOT / path).exists()]
+    assert not missing
+
+
+def test_every_setting_stands_in_the_table() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text()
+    # Nothing uses it yet.
+    settings = {f"AUTHY_{name.upper()}" for name in Settings.model_fields} - {"AUTHY_API_KEY"}
+    rows = "".join(line for line in text.splitlines() if line.startswith("| `AUTHY_"))
+    assert {name for name in settings if f"`{name}`" not in rows} == set()
+
+
+@pytest.mark.slow
+def test_the_code_in_the_readme_runs(shell: Shell, serve: Callable[[], Running]) -> None:
+    running = serve()
+    _, key = made_site(shell)
+    registered(shell, running)
+    [code] = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    code = code.replace("127.0.0.1:50051", shell.exported["AUTHY_SERVER"]).replace("ak_…", key)
+    site = subprocess.Popen([sys.executable, "-u", "-c", code], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    assert site.stdout is not None
+    try:
+        shell.out("phone", "scan", site.stdout.readline().strip(), "--yes")
+        number = site.stdout.readline().strip()
+        assert "APPROVED" in shell.out("phone", "approve", "--number", number)
+        out, _ = site.communicate(timeout=60)
+    finally:
+        site.kill()
+    assert out.strip() == "approve"

@@ -1,0 +1,97 @@
+"""Owns works that tests run on a store: some leave a trace, one holds a lane. Counts and delays commits."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from datetime import UTC, datetime
+
+from sqlalchemy import Engine, Executable, event
+from sqlmodel import Session, col, select
+
+from authy_grpc.store.database import Database
+from authy_grpc.store.tables import BudgetRow
+
+NEVER = datetime(2100, 1, 1, tzinfo=UTC)
+
+
+def trace(name: str) -> BudgetRow:
+    """A row by which a test sees that a work took place."""
+    return BudgetRow(name=name, times="[]", expire_time=NEVER)
+
+
+def does(statement: Executable) -> Callable[[Session], None]:
+    """A work that runs a statement."""
+
+    def work(session: Session) -> None:
+        session.connection().execute(statement)
+
+    return work
+
+
+def leaves(name: str) -> Callable[[Session], str]:
+    """A work that leaves a trace, and answers its name."""
+
+    def work(session: Session) -> str:
+        session.add(trace(name))
+        return name
+
+    return work
+
+
+async def traces(database: Database) -> list[str]:
+    """The names of all traces, sorted."""
+    statement = select(BudgetRow.name).order_by(col(BudgetRow.name))
+    return await database.read(lambda session: list(session.exec(statement)))
+
+
+@asynccontextmanager
+async def held(database: Database, lane: str = "") -> AsyncIterator[None]:
+    """A lane in which nothing else begins meanwhile."""
+    began, release = threading.Event(), threading.Event()
+
+    def work(session: Session) -> None:
+        began.set()
+        release.wait()
+
+    holder = asyncio.create_task(database.write(work, lane))
+    await asyncio.to_thread(began.wait)
+    try:
+        yield
+    finally:
+        release.set()
+        await asyncio.wait([holder])
+
+
+@contextmanager
+def commits() -> Iterator[list[Engine]]:
+    """Grows by one with each commit of a writer."""
+    seen: list[Engine] = []
+
+    def count(connection: Engine) -> None:
+        if threading.current_thread().name == "authy-writer":
+            seen.append(connection)
+
+    event.listen(Engine, "commit", count)
+    try:
+        yield seen
+    finally:
+        event.remove(Engine, "commit", count)
+
+
+@contextmanager
+def slow_commit() -> Iterator[tuple[threading.Event, threading.Event]]:
+    """Commits of writers wait: two events, that one has begun, and that it may go on."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def wait(connection: Engine) -> None:
+        if threading.current_thread().name == "authy-writer":
+            begun.set()
+            go_on.wait()
+
+    event.listen(Engine, "commit", wait)
+    try:
+        yield begun, go_on
+    finally:
+        go_on.set()
+        event.remove(Engine, "commit", wait)
