@@ -33,6 +33,7 @@ class BadField(Refusal):
 
     @classmethod
     def one(cls, field: str, description: str) -> "BadField":
+        """A single bad field, by its path and what is wrong with it."""
         return cls(Violation(field, description))
 
 

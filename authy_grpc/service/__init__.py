@@ -1,1 +1,1 @@
-"""Use cases: load, ask the domain, save, record an event. One class a noun; nothing of gRPC, nothing of SQL."""
+"""Use cases: load, ask the domain, save, record an event. Nothing of gRPC, nothing of SQL."""

@@ -142,7 +142,7 @@ def test_no_details_are_an_empty_list() -> None:
     ],
 )
 def test_a_question_without_form_is_not_written(question: Question) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError):  # noqa: PT011 -- of json and of ours
         question.write()
 
 
@@ -160,7 +160,7 @@ def test_a_question_without_form_is_not_written(question: Question) -> None:
     ],
 )
 def test_a_receipt_without_form_is_not_signed(receipt: Receipt) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match="no place in a receipt"):
         receipt.sign(PRIVATE)
 
 
@@ -461,12 +461,20 @@ def test_bit_flips_under_the_base64_are_refused(figure: Callable[[int, int], int
         parts = [bytearray(part) for part in (header, payload, signature)]
         part = parts[chance.randrange(3)]
         part[chance.randrange(len(part))] ^= 1 << chance.randrange(8)
+        text = ".".join(base64url(bytes(part)) for part in parts)
+        read += _is_read(text)
         with pytest.raises(BadSignature):
-            signed = receipts.read(".".join(base64url(bytes(part)) for part in parts))
-            read += 1
-            receipts.verify(signed, POINT)
+            receipts.verify(receipts.read(text), POINT)
     # Both guards are at work: some flips keep the form and fall at the signature.
     assert read > 100
+
+
+def _is_read(text: str) -> bool:
+    try:
+        receipts.read(text)
+    except BadSignature:
+        return False
+    return True
 
 
 @given(st.text(st.characters(codec=None)) | st.binary().map(lambda data: data.decode("latin-1")))

@@ -230,13 +230,11 @@ async def test_a_device_that_was_put_out_answers_no_more(desk: Desk, gone: str) 
 
 
 async def test_a_key_that_came_after_the_question_answers_it(desk: Desk) -> None:
-    site = await desk.site()
-    account_id = await desk.account()
-    device = await desk.device(account_id)
-    link = await desk.link(site, account_id)
+    link, device = await desk.user(await desk.site())
+    tablet = await desk.device(device.account_id, "Tablet")
     asked = await desk.ask(link)
-    await desk.key(link, device)
-    assert await desk.respond(link, device, asked) == Answered(_S.APPROVED)
+    await desk.key(link, tablet)
+    assert await desk.respond(link, tablet, asked) == Answered(_S.APPROVED)
 
 
 async def test_an_approval_lifts_what_wrong_codes_brought_about(desk: Desk) -> None:
