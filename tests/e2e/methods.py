@@ -1,5 +1,7 @@
 """Owns the list of all methods that are served, by their descriptors, and a well-formed request for each."""
 
+import base64
+import os
 from collections.abc import Iterator
 
 from google.protobuf import descriptor_pool
@@ -135,3 +137,8 @@ REQUESTS: dict[str, Message] = {
     "VerificationService/SendCode": verification.SendCodeRequest(authy_id=NO_USER),
     "VerificationService/CreateBackupCodes": verification.CreateBackupCodesRequest(authy_id=NO_USER),
 }
+
+
+def no_token(length: int) -> str:
+    """What has the form of a page token or a cursor, and was never given out."""
+    return base64.urlsafe_b64encode(os.urandom(length)).decode()[:length]

@@ -10,8 +10,9 @@ from prometheus_client import Counter, generate_latest
 
 from authy_grpc.domain.encoding import base32, base64url
 from tests.clock import TurnedClock
-from tests.e2e.planting import DATABASE, LOG, ODD, TEXTS, Moody, Story
+from tests.e2e.planting import DATABASE, LOG, ODD, TEXTS, Moody
 from tests.e2e.searching import Canary, Place, database, of_metrics, of_parties
+from tests.e2e.story import Story
 from tests.harness import Service
 
 METRICS, OUTPUT = "metrics", "output"

@@ -2,14 +2,8 @@
 
 import asyncio
 import json
-import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-from urllib.parse import urlsplit
 
-import psycopg
 import pytest
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
@@ -24,7 +18,7 @@ from authy_grpc.v1.account_pb2 import RegisterDeviceRequest
 from authy_grpc.v1.approval_pb2 import ApprovalState, CreateApprovalRequest, GetApprovalRequest
 from authy_grpc.v1.authenticator_pb2 import RespondApprovalRequest
 from authy_grpc.v1.verification_pb2 import CodeResult, VerifyCodeRequest
-from tests.e2e.breaking import Breaking, Broken, Fault, broken, fail
+from tests.e2e.breaking import Breaking, Broken, Fault, broken, fail, gone, held_up
 from tests.e2e.methods import NO, REQUESTS, path, served, streams
 from tests.e2e.wire import Exchange, Party
 from tests.harness import Service
@@ -165,44 +159,6 @@ async def valid(service: Service, name: str) -> Message:
     return REQUESTS[name]
 
 
-@contextmanager
-def gone(service: Service) -> Iterator[None]:
-    """Take the database away, and bring it back."""
-    cut = _without_sqlite if service.url.startswith("sqlite") else _without_postgres
-    with cut(service):
-        yield
-
-
-@contextmanager
-def _without_sqlite(service: Service) -> Iterator[None]:
-    database = service.core.database
-    file = Path(service.url.removeprefix("sqlite:///"))
-    aside = file.with_suffix(".aside")
-    for engine in (database._reads, *[lane._engine for lane in database._lanes]):
-        engine.dispose()
-    file.rename(aside)
-    file.mkdir()
-    try:
-        yield
-    finally:
-        file.rmdir()
-        aside.rename(file)
-
-
-@contextmanager
-def _without_postgres(service: Service) -> Iterator[None]:
-    name = urlsplit(service.url).path.removeprefix("/")
-    with psycopg.connect(service.url, dbname="postgres", autocommit=True) as connection:
-        connection.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false".encode())
-        connection.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (name,)
-        )
-        try:
-            yield
-        finally:
-            connection.execute(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true".encode())
-
-
 def check_unavailable(exchange: Exchange) -> None:
     assert (exchange.code, told(exchange).reason) == ("UNAVAILABLE", "BACKEND"), exchange
 
@@ -266,23 +222,6 @@ async def _receipt(phone: Phone, question: receipts.Question, number: str) -> Re
         question=question.write(),
     )
     return RespondApprovalRequest(approval_id=question.approval_id, receipt=receipt.sign(key))
-
-
-@contextmanager
-def held_up(service: Service) -> Iterator[None]:
-    """Let somebody else hold what writes need."""
-    if service.url.startswith("sqlite"):
-        other = sqlite3.connect(service.url.removeprefix("sqlite:///"), isolation_level=None)
-        other.execute("BEGIN IMMEDIATE")
-        try:
-            yield
-        finally:
-            other.execute("ROLLBACK")
-            other.close()
-    else:
-        with psycopg.connect(service.url) as connection:
-            connection.execute("LOCK TABLE link, account, approval IN ACCESS EXCLUSIVE MODE")
-            yield
 
 
 async def test_what_took_too_long_was_not_decided(service: Service) -> None:

@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from datetime import UTC
 from typing import Any
 
@@ -18,13 +17,13 @@ from authy_grpc.v1 import approval_pb2, user_pb2, verification_pb2
 from authy_grpc.v1.account_pb2 import NEW_DEVICE_POLICY_ALLOW, NEW_DEVICE_POLICY_HOLD
 from authy_grpc.v1.application_pb2 import GetCurrentApplicationRequest
 from authy_grpc.v1.approval_pb2 import ApprovalState
+from authy_grpc.v1.enrollment_pb2 import GetEnrollmentRequest
 from tests.clock import TurnedClock
-from tests.e2e.cast import due_times, new_phone, owner, partner, told
+from tests.e2e.cast import due_times, told
 from tests.e2e.linking import Knowledge, common, values
+from tests.e2e.persons import OTHER_NUMBER, Cast, people, second_phone
 from tests.e2e.users import STEP_SECONDS, User
 from tests.harness import NUMBER, Service
-
-OTHER_NUMBER = "+4915112345679"
 
 
 @pytest.fixture
@@ -35,50 +34,6 @@ async def service(
     async with Service.on(database_url, clock, random) as running:
         await running.core.workers.stop()
         yield running
-
-
-@dataclass
-class Cast:
-    """One person with three links, two of them at one site; and somebody else, at a site of their own."""
-
-    first: User
-    again: User
-    elsewhere: User
-    stranger: User
-    phone: Phone
-
-    @property
-    def links(self) -> list[User]:
-        """Of the one person."""
-        return [self.first, self.again, self.elsewhere]
-
-
-async def people(service: Service) -> Cast:
-    one, two, three = [await partner(service, name) for name in ("One", "Two", "Three")]
-    phone = (await owner(service, NUMBER, "Pocket")).phone
-    service.clock.turn(seconds=STEP_SECONDS)
-    other = (await owner(service, OTHER_NUMBER, "Pocket")).phone
-    service.clock.turn(seconds=STEP_SECONDS)
-    return Cast(
-        User(service, one, "ada at one", phone),
-        User(service, one, "augusta at one", phone),
-        User(service, two, "lovelace at two", phone),
-        User(service, three, "somebody else", other),
-        phone,
-    )
-
-
-async def second_phone(service: Service, phone: Phone, number: str = NUMBER) -> Phone:
-    """Another device of the same person, let in."""
-    second = new_phone(service).phone
-    started = await second.start(number)
-    service.clock.turn(seconds=3.017)
-    await second.register(started, await service.text_code(), "Tablet")
-    service.clock.turn(seconds=3.017)
-    [held] = await second.devices()
-    await phone.approve_device(held.device_id, held.check)
-    service.clock.turn(seconds=STEP_SECONDS)
-    return second
 
 
 async def upheaval(service: Service, phone: Phone, users: list[User], number: str) -> None:
@@ -259,6 +214,8 @@ async def test_what_an_owner_does_at_home_no_site_sees(service: Service) -> None
 
 async def test_questions_to_an_erased_account_expire_in_their_own_time(service: Service) -> None:
     cast = await enrolled(service)
+    for user in cast.links:
+        await user.party.enrollments.GetEnrollment(GetEnrollmentRequest(enrollment_id=user.enrollment_id))
     asked = [await user.ask(seconds=600 * (index + 1)) for index, user in enumerate(cast.links)]
     await cast.phone.delete_account()
     await service.due()
@@ -266,6 +223,10 @@ async def test_questions_to_an_erased_account_expire_in_their_own_time(service: 
         request = approval_pb2.GetApprovalRequest(approval_id=approval.approval_id)
         found = (await user.party.approvals.GetApproval(request)).approval
         assert found.state == ApprovalState.APPROVAL_STATE_PENDING and found.revision == 1
+        begun = GetEnrollmentRequest(enrollment_id=user.enrollment_id)
+        before = [each.answer for each in user.party.exchanges if each.method.endswith("GetEnrollment")]
+        await user.party.enrollments.GetEnrollment(begun)
+        assert user.party.exchanges[-1].answer == before[-1]
         service.clock.now = approval.expire_time.ToDatetime(UTC)
         await service.due()
         ended = [each for each in await user.news() if each.type == "approval.expired"]

@@ -199,9 +199,6 @@ class User:
         request = enrollment_pb2.CreateEnrollmentRequest(custom_user_id=self.custom_user_id)
         await self._try(self.party.enrollments.CreateEnrollment(request))
         seen["CreateEnrollment"] = self.party.exchanges[-1].code, self.party.exchanges[-1].details
-        found = enrollment_pb2.GetEnrollmentRequest(enrollment_id=self.enrollment_id)
-        await self._try(self.party.enrollments.GetEnrollment(found))
-        seen["GetEnrollment"] = self.party.exchanges[-1].answer
         await self._try(self.check("000"))
         seen["VerifyCode"] = self.party.exchanges[-1].answer
         await self._try(self._ask_and_take_back())
