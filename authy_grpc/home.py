@@ -1,6 +1,7 @@
 """Owns the secrets of an installation: where they lie, how they are made, that others cannot read them."""
 
 import os
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,6 +64,58 @@ def read_secrets(settings: Settings) -> Secrets:
         HomeError: one is in neither place, or others can read its file.
     """
     return Secrets(**{name: _read(settings, name) for name in _FILES})
+
+
+def require_file(settings: Settings) -> Path:
+    """The file of the keyset, which must be what the keyset is read from.
+
+    Raises:
+        HomeError: the keyset is given by a setting.
+    """
+    path = (secrets_folder(settings) / _FILES["keyset"]).resolve()
+    if settings.keyset.get_secret_value():
+        raise HomeError(
+            "The keyset is given by AUTHY_KEYSET or AUTHY_KEYSET_FILE, which this command cannot change."
+            f" Write it to {path} (chmod 600), unset both and run this again: the file then holds what to"
+            " give to every server in its place."
+        )
+    return path
+
+
+def change_keyset(settings: Settings, change: Callable[[str], str]) -> Path:
+    """Change the keyset's file: whoever reads it meanwhile gets the one before or the one after.
+
+    Args:
+        settings: says where.
+        change: makes the new text of the old one.
+
+    Returns:
+        The file, of mode 0600 and its former owner.
+
+    Raises:
+        HomeError: the keyset is given by a setting, is missing, or others can read it.
+    """
+    path = require_file(settings)
+    text = change(_read(settings, "keyset"))
+    owner = path.stat()
+    handle, new = tempfile.mkstemp(prefix="keyset.", dir=path.parent)
+    try:
+        with os.fdopen(handle, "w") as file:
+            # Root may do this for the user that the service runs as.
+            os.fchown(file.fileno(), owner.st_uid, owner.st_gid)
+            file.write(text + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(new, path)
+    except BaseException:
+        os.unlink(new)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+    return path
 
 
 def _read(settings: Settings, name: str) -> str:

@@ -100,3 +100,17 @@ class Library(logging.Handler):
         """Write one record."""
         error = record.exc_info[1] if record.exc_info else None
         self._logger.log(record.levelno, "library", library=record.name, exc_info=error)
+
+
+def take_over(logger: FilteringBoundLogger) -> Library:
+    """Have what libraries log pass the redaction point: Python would write it to stderr, exceptions and all.
+
+    Args:
+        logger: writes it.
+
+    Returns:
+        What was put in place.
+    """
+    handler = Library(logger)
+    logging.getLogger().addHandler(handler)
+    return handler

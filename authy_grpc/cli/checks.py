@@ -19,13 +19,17 @@ from authy_grpc.cli.failure import Failure, explain
 from authy_grpc.cli.serve import check_listen, check_texts
 from authy_grpc.client import connect
 from authy_grpc.settings import Settings
-from authy_grpc.store import checkup, schema
+from authy_grpc.store import checkup, rotation, schema
 from authy_grpc.store.vault import KeysetError, Vault
 
 _OTHERS = 0o077
 _MAX_SKEW_SECONDS = 5
 _PATIENCE = 3.0
 _LOW_SPACE = 200 * 1024 * 1024
+_ROTATION = {
+    rotation.Stage.ADDED: "; new keys were added, next is `authy-grpc keys promote`",
+    rotation.Stage.PROMOTED: "; new keys were promoted, next is `authy-grpc keys reencrypt`",
+}
 
 
 @dataclass(frozen=True)
@@ -149,7 +153,8 @@ def _store(settings: Settings) -> Iterator[Finding]:
         return
     yield Finding("database", "ok", "reachable, its schema is this version's")
     if found.sealed:
-        yield Finding("keyset", "ok", "opens what the database holds")
+        rotates = _ROTATION.get(rotation.stage(secrets.keyset), "")
+        yield Finding("keyset", "ok", f"opens what the database holds{rotates}")
     else:
         yield Finding("keyset", "ok", "will be the database's own from the first start on")
     yield _clock(found.time)

@@ -131,12 +131,14 @@ def prepare(settings: "Settings") -> "Secrets":
 
 
 async def _serve(settings: "Settings", secrets: "Secrets") -> None:
+    from authy_grpc import logs
     from authy_grpc.bootstrap import World, build
     from authy_grpc.cli import welcome
     from authy_grpc.cli.failure import Failure
     from authy_grpc.server import serve_metrics
 
     core = await build(settings, secrets, World())
+    logs.take_over(core.log)
     stopper = Stopper(core)
     async with AsyncExitStack() as closing:
         closing.push_async_callback(stopper.close)

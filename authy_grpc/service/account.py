@@ -5,6 +5,7 @@ from datetime import datetime
 
 from authy_grpc.domain.account import Account
 from authy_grpc.domain.device import DeviceState, NewDevicePolicy, Proof
+from authy_grpc.domain.errors import DeviceHeld, Refusal
 from authy_grpc.service.admission import Admission
 from authy_grpc.service.caller import Device
 from authy_grpc.service.proof import Proofs
@@ -79,16 +80,22 @@ class OwnAccount:
             new_device_policy: None leaves it; DENY refuses the devices that wait.
             phone_codes: None leaves it. Off is at once, sites are told of it later; on is, at each
                 site, when that is told.
+
+        Raises:
+            BadCredential, ClockSkew: as `Proofs.use`.
+            DeviceHeld: the caller was let in by time, not long ago.
         """
         names = (
             str(POLICY_NUMBERS[new_device_policy]) if new_device_policy else "-",
             "-" if phone_codes is None else str(int(phone_codes)),
         )
 
-        def work(session: Session) -> Account:
+        def work(session: Session) -> Account | Refusal:
             now = self._clock()
             row = store.find(session, caller.account_id, lock=True)
-            self._proofs.use(session, caller.device_id, _UPDATE, proof, *names, now=now)
+            own = self._proofs.use(session, caller.device_id, _UPDATE, proof, *names, now=now)
+            if devices.is_limited(own, now):
+                return DeviceHeld()
             if new_device_policy is not None:
                 self._set_policy(session, now, row, new_device_policy)
             if phone_codes is not None and phone_codes != row.phone_codes:
@@ -107,13 +114,20 @@ class OwnAccount:
         Args:
             caller: one of its devices.
             proof: names nothing more.
+
+        Raises:
+            BadCredential, ClockSkew: as `Proofs.use`.
+            DeviceHeld: the caller was let in by time, not long ago.
         """
 
-        def work(session: Session) -> None:
+        def work(session: Session) -> Refusal | None:
             now = self._clock()
             row = store.find(session, caller.account_id, lock=True)
-            self._proofs.use(session, caller.device_id, _DELETE, proof, now=now)
+            own = self._proofs.use(session, caller.device_id, _DELETE, proof, now=now)
+            if devices.is_limited(own, now):
+                return DeviceHeld()
             self.erase(session, now, row)
+            return None
 
         await self._database.write(work, caller.account_id)
 

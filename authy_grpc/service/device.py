@@ -102,12 +102,15 @@ class Devices:
             NotFound: the account has no such device.
             WrongState: it does not wait.
             CodeRejected: the check is wrong, or there were too many.
+            DeviceHeld: the caller was let in by time, not long ago.
         """
 
         def work(session: Session) -> Device | Refusal:
             now = self._clock()
             store.find(session, caller.account_id, lock=True)
-            self._proofs.use(session, caller.device_id, _APPROVE, proof, device_id, check, now=now)
+            own = self._proofs.use(session, caller.device_id, _APPROVE, proof, device_id, check, now=now)
+            if devices.is_limited(own, now):
+                return DeviceHeld()
             try:
                 row = devices.find(session, caller.account_id, device_id)
                 move(devices.state(row, now), DeviceState.ACTIVE)
@@ -124,20 +127,22 @@ class Devices:
         """Put a device out. Of one that waits, by another: no device is let in by time for 30 days.
 
         Args:
-            caller: a device of the account; one that waits may name itself alone.
+            caller: a device of the account; one that waits, or was let in by time not long ago, may name
+                itself alone.
             device_id: of the device.
             proof: names device_id.
 
         Raises:
             NotFound: the account has no such device.
-            DeviceHeld: the caller waits, and named another.
+            DeviceHeld: the caller may name itself alone, and named another.
         """
 
         def work(session: Session) -> Refusal | None:
             now = self._clock()
             account = store.find(session, caller.account_id, lock=True)
             own = self._proofs.use(session, caller.device_id, _REVOKE, proof, device_id, now=now)
-            if devices.state(own, now) is DeviceState.HELD and device_id != caller.device_id:
+            bound = devices.state(own, now) is DeviceState.HELD or devices.is_limited(own, now)
+            if bound and device_id != caller.device_id:
                 return DeviceHeld()
             try:
                 row = devices.find(session, caller.account_id, device_id)

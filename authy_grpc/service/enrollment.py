@@ -252,13 +252,14 @@ class Enrollments:
         enrollment_id = new_id("enr", now, self._random)
         required = application.require_code if draft.require_code is None else draft.require_code
         custom_user_id = draft.custom_user_id.encode()
+        subject = links.subject(caller.application_id, draft.custom_user_id)
+        even, odd = self._vault.pair("custom_user_id", subject)
         return EnrollmentRow(
             enrollment_id=enrollment_id,
             application_id=caller.application_id,
             sealed_custom_user_id=self._vault.seal(store.CUSTOM_USER_ID, enrollment_id, custom_user_id),
-            custom_user_digest=self._vault.digest(
-                "custom_user_id", links.subject(caller.application_id, draft.custom_user_id)
-            ),
+            custom_user_digest=even,
+            custom_user_digest_odd=odd,
             method=draft.method,
             state=INITIAL[draft.method],
             require_code=required or draft.method is EnrollmentMethod.GENERIC_TOTP,

@@ -1,12 +1,13 @@
 """Owns what the devices of an account see of it as it happens: questions that wait, revisions, activity."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from authy_grpc.domain.device import DeviceState
 from authy_grpc.service.caller import Device
-from authy_grpc.service.signals import Signals
+from authy_grpc.service.signals import Signals, Subscription
 from authy_grpc.store import account as accounts
 from authy_grpc.store import activity as activities
 from authy_grpc.store import approval, page
@@ -23,13 +24,18 @@ _LIST = "ListActivity"
 
 @dataclass(frozen=True, slots=True)
 class InboxState:
-    """All that waits now, and how often each of the other things has changed."""
+    """All that waits now, and how often each of the other things has changed.
+
+    Attributes:
+        held: whether the device waits to be let in.
+    """
 
     approvals: tuple[Pending, ...]
     sites_revision: int
     devices_revision: int
     activity_revision: int
     server_time: datetime
+    held: bool = False
 
 
 class Inbox:
@@ -64,7 +70,8 @@ class Inbox:
     async def watch(self, caller: Device) -> AsyncGenerator[InboxState, None]:
         """All that waits, at once, after each change and every half minute, until the reader has enough.
 
-        A device that waits to be let in sees nothing but whether ListDevices answers something else.
+        A device that waits to be let in sees nothing but whether ListDevices answers something else: not
+        even, by when a message comes, that anything else has happened.
 
         Raises:
             BadCredential: the device is out.
@@ -72,8 +79,9 @@ class Inbox:
         with self._signals.subscribe(caller.account_id) as subscription:
             while True:
                 subscription.catch_up()
-                yield await self._database.read(lambda session: self._state(session, caller))
-                await subscription.wait(self._pause())
+                told = await self._database.read(lambda session: self._state(session, caller))
+                yield told
+                await self._news(subscription, caller, told)
 
     async def list_activity(
         self, caller: Device, page_size: int, page_token: str
@@ -93,12 +101,25 @@ class Inbox:
         last = found[size - 1].activity_id
         return found[:size], page.seal_token(self._vault, caller.account_id, _LIST, last)
 
+    async def _news(self, subscription: Subscription, caller: Device, told: InboxState) -> None:
+        """Wait until something is to be said."""
+        loop = asyncio.get_running_loop()
+        due = loop.time() + self._pause()
+        while True:
+            await subscription.wait(due - loop.time())
+            if not told.held or loop.time() >= due:
+                return
+            subscription.catch_up()
+            seen = await self._database.read(lambda session: self._state(session, caller))
+            if not seen.held or seen.devices_revision != told.devices_revision:
+                return
+
     def _state(self, session: Session, caller: Device) -> InboxState:
         now = self._clock()
         account = accounts.find(session, caller.account_id)
         device = devices.acting(session, caller.device_id)
         if devices.state(device, now) is DeviceState.HELD:
-            return InboxState((), 0, account.devices_revision, 0, now)
+            return InboxState((), 0, account.devices_revision, 0, now, held=True)
         return InboxState(
             approval.pending(session, self._vault, account.account_id, now),
             account.sites_revision,

@@ -68,8 +68,8 @@ class PhoneVerifications:
         """
         if not self._numbers.allow(number):
             raise BadField.one("phone_number", "must be a phone number in E.164, such as +15005550006")
-        by_number = f"number:{self._vault.digest('number', number.encode()).hex()}"
-        by_peer = f"peer:{self._vault.digest('peer', _network(caller.peer)).hex()}"
+        by_number = self._names("number", number.encode())
+        by_peer = self._names("peer", _network(caller.peer))
 
         def work(session: Session) -> PhoneVerification:
             now = self._clock()
@@ -95,7 +95,11 @@ class PhoneVerifications:
             retry_delay = limits.retry_delay(sent, now, limits.SEND_RULES)
             return PhoneVerification(verification_id, expire_time, retry_delay)
 
-        return await self._database.write(work, by_number)
+        return await self._database.write(work, by_number[0])
+
+    def _names(self, purpose: str, value: bytes) -> tuple[str, ...]:
+        """The names of a budget: by each key, so that servers with other keysets share it."""
+        return tuple(f"{purpose}:{each.hex()}" for each in self._vault.by_age(purpose, value).values())
 
     async def forget_answers(self) -> int:
         """Drop answers that are not given again; answers how many."""

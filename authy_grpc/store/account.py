@@ -11,6 +11,7 @@ from authy_grpc.domain.account import Account
 from authy_grpc.domain.device import NewDevicePolicy
 from authy_grpc.domain.errors import BadCredential
 from authy_grpc.domain.ids import new_id
+from authy_grpc.store.columns import has_digest
 from authy_grpc.store.events import Events, NewEvent
 from authy_grpc.store.tables import AccountRow, ActivityRow, LinkRow
 from authy_grpc.store.vault import Vault
@@ -39,17 +40,15 @@ def find(session: Session, account_id: str, *, lock: bool = False) -> AccountRow
 
 def find_by_number(session: Session, vault: Vault, number: str) -> AccountRow | None:
     """The account of a number, locked, or None. It tries the digests of every key."""
-    digests = vault.digests("number", number.encode())
-    statement = select(AccountRow).where(
-        col(AccountRow.number_digest).in_(digests) | col(AccountRow.number_digest_next).in_(digests)
-    )
+    columns = col(AccountRow.number_digest), col(AccountRow.number_digest_odd)
+    statement = select(AccountRow).where(has_digest(columns, vault.pair("number", number.encode())))
     return session.exec(statement.with_for_update()).first()
 
 
 def set_number(row: AccountRow, vault: Vault, number: str) -> None:
     """Give an account its number, with a digest by each key."""
     row.sealed_number = vault.seal(_NUMBER, row.account_id, number.encode())
-    row.number_digest, row.number_digest_next, *_ = (*vault.digests("number", number.encode()), None)
+    row.number_digest, row.number_digest_odd = vault.pair("number", number.encode())
 
 
 def number(vault: Vault, row: AccountRow) -> str:
@@ -90,7 +89,7 @@ def erase(session: Session, row: AccountRow) -> None:
 
     The row itself stays while links wait to be told of their end.
     """
-    row.sealed_number = row.number_digest = row.number_digest_next = row.recovery_hash = None
+    row.sealed_number = row.number_digest = row.number_digest_odd = row.recovery_hash = None
     row.phone_codes = False
     session.add(row)
     own = col(ActivityRow.account_id) == row.account_id

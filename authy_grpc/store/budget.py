@@ -1,6 +1,7 @@
 """Owns when things that have a limit were last done."""
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -11,21 +12,36 @@ from authy_grpc.domain.limits import Rule, spend
 from authy_grpc.store.columns import from_millis, to_millis
 from authy_grpc.store.tables import BudgetRow
 
+# One name, or while keys are changed one by each key: a kind and an id or digest, such as `link:sit_…`.
+Name = str | tuple[str, ...]
 
-def spent(session: Session, name: str) -> tuple[datetime, ...]:
+
+def spent(session: Session, name: Name) -> tuple[datetime, ...]:
     """When a budget was spent before, and not so long ago that no rule looks at it.
 
     Args:
         session: of the work.
-        name: a kind and an id or digest, such as `link:sit_…`.
+        name: of the budget; several in an order that is the same everywhere, since each is locked.
     """
+    times = Counter[datetime]()
+    for each in _names(name):
+        # Not the sum: what was spent stands by each name.
+        times |= Counter(_spent(session, each))
+    return tuple(sorted(times.elements()))
+
+
+def _names(name: Name) -> tuple[str, ...]:
+    return (name,) if isinstance(name, str) else name
+
+
+def _spent(session: Session, name: str) -> tuple[datetime, ...]:
     row = session.get(BudgetRow, name, with_for_update=True)
     if row is None and _reserve(session, name):
         row = session.get(BudgetRow, name, with_for_update=True)
     return tuple(from_millis(each) for each in json.loads(row.times)) if row else ()
 
 
-def allow(session: Session, name: str, now: datetime, rules: Sequence[Rule]) -> tuple[datetime, ...]:
+def allow(session: Session, name: Name, now: datetime, rules: Sequence[Rule]) -> tuple[datetime, ...]:
     """What a budget will be when it is spent once more now; `keep` writes it.
 
     Raises:
@@ -34,11 +50,12 @@ def allow(session: Session, name: str, now: datetime, rules: Sequence[Rule]) -> 
     return spend(spent(session, name), now, rules)
 
 
-def keep(session: Session, name: str, times: Sequence[datetime], rules: Sequence[Rule]) -> None:
+def keep(session: Session, name: Name, times: Sequence[datetime], rules: Sequence[Rule]) -> None:
     """Write what `allow` answered, once all that may refuse has been asked."""
     expire_time = max(times) + max(rule.window for rule in rules)
     text = json.dumps([to_millis(each) for each in times])
-    session.merge(BudgetRow(name=name, times=text, expire_time=expire_time))
+    for each in _names(name):
+        session.merge(BudgetRow(name=each, times=text, expire_time=expire_time))
 
 
 def _reserve(session: Session, name: str) -> bool:

@@ -3,7 +3,7 @@
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import BigInteger, Integer
+from sqlalchemy import BigInteger, ColumnElement, Integer, or_
 from sqlalchemy.engine import Dialect
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field
@@ -59,3 +59,14 @@ def moment_or_none(**options: Any) -> Any:
 def big(**options: Any) -> Any:
     """A column for a 64-bit integer."""
     return Field(sa_type=BigInteger, **options)
+
+
+def has_digest(columns: tuple[Any, Any], pair: tuple[bytes | None, bytes | None]) -> ColumnElement[bool]:
+    """The rows of a value, by the digest of any key.
+
+    Args:
+        columns: a row's `…_digest` and `…_digest_odd`.
+        pair: the value's digests for them, from `Vault.pair`.
+    """
+    known = [(column, digest) for column, digest in zip(columns, pair, strict=True) if digest is not None]
+    return or_(*[column == digest for column, digest in known])

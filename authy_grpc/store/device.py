@@ -86,6 +86,18 @@ def state(row: DeviceRow, now: datetime) -> DeviceState:
     return state_at(DeviceState(row.state), row.release_time, now)
 
 
+def limited_until(row: DeviceRow, now: datetime) -> datetime | None:
+    """Until when a device that was let in by time may not do all; None for one that was not."""
+    by_time = row.state == DeviceState.HELD and state(row, now) is DeviceState.ACTIVE
+    return (row.release_time or now) + LIMITED if by_time else row.limited_until
+
+
+def is_limited(row: DeviceRow, now: datetime) -> bool:
+    """Whether a device may not yet act against others of its account, nor change or erase it."""
+    until = limited_until(row, now)
+    return until is not None and now < until
+
+
 def set_name(row: DeviceRow, vault: Vault, name: str) -> None:
     """Give a device a name."""
     row.sealed_name = vault.seal(_NAME, row.device_id, name.encode())
@@ -116,9 +128,7 @@ def to_device(vault: Vault, row: DeviceRow, now: datetime, *, current: bool = Fa
         current: whether it is the one that asks.
     """
     present = state(row, now)
-    let_in_by_time = row.state == DeviceState.HELD and present is DeviceState.ACTIVE
     held = present is DeviceState.HELD
-    limited_until = (row.release_time or now) + LIMITED if let_in_by_time else row.limited_until
     return Device(
         device_id=row.device_id,
         name=name(vault, row),
@@ -129,5 +139,5 @@ def to_device(vault: Vault, row: DeviceRow, now: datetime, *, current: bool = Fa
         release_time=row.release_time if held else None,
         current=current,
         check=check(row) if held and current else "",
-        limited_until=limited_until,
+        limited_until=limited_until(row, now),
     )

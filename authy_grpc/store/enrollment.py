@@ -12,6 +12,7 @@ from authy_grpc.domain.ids import hash_secret
 from authy_grpc.domain.keys import jwk, thumbprint
 from authy_grpc.domain.user import SiteKey
 from authy_grpc.store.account import Accounts
+from authy_grpc.store.columns import has_digest
 from authy_grpc.store.events import Events, NewEvent
 from authy_grpc.store.link import subject
 from authy_grpc.store.tables import AccountRow, EnrollmentRow, LinkRow
@@ -70,13 +71,14 @@ def lock_about(
 
 
 def open_of(session: Session, vault: Vault, application_id: str, custom_user_id: str) -> list[EnrollmentRow]:
-    """The open enrollments of a site's own user reference, locked: one, but while keys are changed."""
-    digests = vault.digests("custom_user_id", subject(application_id, custom_user_id))
+    """The open enrollments of a site's own user reference, locked: one at most."""
+    columns = col(EnrollmentRow.custom_user_digest), col(EnrollmentRow.custom_user_digest_odd)
+    pair = vault.pair("custom_user_id", subject(application_id, custom_user_id))
     statement = (
         select(EnrollmentRow)
         .where(
             EnrollmentRow.application_id == application_id,
-            col(EnrollmentRow.custom_user_digest).in_(digests),
+            has_digest(columns, pair),
             col(EnrollmentRow.state).in_(_OPEN),
         )
         .with_for_update()

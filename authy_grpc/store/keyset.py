@@ -7,22 +7,53 @@ from authy_grpc.store.vault import KeysetError, Vault
 
 _NAME = "keyset.check"
 _TEXT = b"authy_grpc"
+_PLACE = "meta.value"
 
 
 def check(session: Session, vault: Vault) -> None:
-    """Ask whether the keyset is the database's own; a database that has none yet keeps this one's mark.
+    """Ask whether the keyset is the database's own, at any step of a rotation.
+
+    A database that has none yet keeps this one's marks: a sealed text, which a keyset must open, and
+    a digest by each key, since new keys that were added in two places would each be read in one alone.
 
     Raises:
-        KeysetError: it is another one's, or damaged.
+        KeysetError: it is another one's, or damaged, or its new keys are not those that others have.
     """
+    new = []
     row = session.get(MetaRow, _NAME)
     if row is None:
-        session.add(MetaRow(name=_NAME, value=vault.seal("meta.value", _NAME, _TEXT)))
-        return
+        new.append(MetaRow(name=_NAME, value=vault.seal(_PLACE, _NAME, _TEXT)))
+    else:
+        _open(vault, row)
+    for age, digest in vault.by_age("number", _TEXT).items():
+        name = f"keyset.{age}"
+        known = session.get(MetaRow, name)
+        if known is None:
+            new.append(MetaRow(name=name, value=digest))
+        elif known.value != digest:
+            raise KeysetError(
+                "This keyset has keys that were added apart from those of the other servers:"
+                " `authy-grpc keys add` runs once, and every server gets a copy of that keyset."
+            )
+    session.add_all(new)
+
+
+def seal_anew(session: Session, vault: Vault) -> None:
+    """Seal the database's mark by the primary key: servers that do not have it start no more.
+
+    Raises:
+        KeysetError: the keyset is not the database's own.
+    """
+    row = session.get_one(MetaRow, _NAME, with_for_update=True)
+    _open(vault, row)
+    row.value = vault.seal(_PLACE, _NAME, _TEXT)
+
+
+def _open(vault: Vault, row: MetaRow) -> None:
     try:
-        vault.open("meta.value", _NAME, row.value)
+        vault.open(_PLACE, _NAME, row.value)
     except KeysetError as error:
         raise KeysetError(
             "This keyset is not the database's own:"
-            " set AUTHY_KEYSET or AUTHY_HOME to the one it was made with."
+            " set AUTHY_KEYSET or AUTHY_HOME to the one it was made with, or to what a rotation made of it."
         ) from error

@@ -13,6 +13,7 @@ from authy_grpc.domain.errors import NotFound
 from authy_grpc.domain.event import UserEvent, UserEventType
 from authy_grpc.domain.keys import jwk
 from authy_grpc.domain.user import Factor, SiteKey, User
+from authy_grpc.store.columns import has_digest
 from authy_grpc.store.events import NewEvent
 from authy_grpc.store.tables import (
     ApplicationRow,
@@ -67,10 +68,11 @@ def find_by_custom_user_id(
     session: Session, vault: Vault, application_id: str, custom_user_id: str, *, lock: bool = False
 ) -> LinkRow | None:
     """The link of a site's own user reference, or None. It tries the digests of every key."""
-    digests = vault.digests("custom_user_id", subject(application_id, custom_user_id))
+    columns = col(LinkRow.custom_user_digest), col(LinkRow.custom_user_digest_odd)
+    pair = vault.pair("custom_user_id", subject(application_id, custom_user_id))
     statement = select(LinkRow).where(
         LinkRow.application_id == application_id,
-        col(LinkRow.custom_user_digest).in_(digests) | col(LinkRow.custom_user_digest_next).in_(digests),
+        has_digest(columns, pair),
         LinkRow.state != "AWAITING",
     )
     return session.exec(statement.with_for_update() if lock else statement).first()

@@ -44,7 +44,7 @@ def prune(session: Session, now: datetime) -> int:
 def _conditions(now: datetime) -> list[tuple[type[SQLModel], ColumnElement[bool]]]:
     ended = now - _ENDED
     revoked = (col(DeviceRow.state) == "REVOKED") & (col(DeviceRow.revoke_time) < now - _DEVICES)
-    erased = col(AccountRow.number_digest).is_(None)
+    erased = col(AccountRow.sealed_number).is_(None)
     return [
         (
             EnrollmentRow,

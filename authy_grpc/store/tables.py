@@ -1,4 +1,10 @@
-"""Owns the tables. Columns `sealed_…` hold ciphertext, `…_digest` and `…_hash` one-way values."""
+"""Owns the tables. Columns `sealed_…` hold ciphertext, `…_digest` and `…_hash` one-way values.
+
+Where there is a `…_digest_odd` the keys of a keyset take turns: the first one ever writes `…_digest`,
+the next one `…_digest_odd`, the one after it `…_digest` again. So a key has one column for as long as it
+lives, and servers that share any key meet in the unique index of its column, whatever other keys they know.
+Adding a sealed column or a digest means adding it to `reencrypt.py`.
+"""
 
 from datetime import datetime
 
@@ -48,14 +54,14 @@ class ApiKeyRow(SQLModel, table=True):
 
 
 class AccountRow(SQLModel, table=True):
-    """A person with a phone number. `number_digest_next` is by the key that a rotation brings in."""
+    """A person with a phone number."""
 
     __tablename__ = "account"
 
     account_id: str = Field(primary_key=True)
     sealed_number: bytes | None = None
     number_digest: bytes | None = Field(default=None, unique=True)
-    number_digest_next: bytes | None = Field(default=None, unique=True)
+    number_digest_odd: bytes | None = Field(default=None, unique=True)
     new_device_policy: str
     phone_codes: bool = True
     recovery_hash: bytes | None = None
@@ -139,9 +145,9 @@ class LinkRow(SQLModel, table=True):
             postgresql_where=text("state <> 'AWAITING'"),
         ),
         Index(
-            "link_one_user_next",
+            "link_one_user_odd",
             "application_id",
-            "custom_user_digest_next",
+            "custom_user_digest_odd",
             unique=True,
             sqlite_where=text("state <> 'AWAITING'"),
             postgresql_where=text("state <> 'AWAITING'"),
@@ -153,8 +159,8 @@ class LinkRow(SQLModel, table=True):
     account_id: str | None = Field(default=None, index=True)
     authy_id: str | None = None
     sealed_custom_user_id: bytes
-    custom_user_digest: bytes
-    custom_user_digest_next: bytes | None = None
+    custom_user_digest: bytes | None = None
+    custom_user_digest_odd: bytes | None = None
     state: str
     sealed_label: bytes | None = None
     # GENERIC_TOTP alone: the seed in the QR code, and its last accepted step.
@@ -216,13 +222,22 @@ class EnrollmentRow(SQLModel, table=True):
             sqlite_where=text("state IN ('PENDING', 'SCANNED', 'AWAITING_CODE')"),
             postgresql_where=text("state IN ('PENDING', 'SCANNED', 'AWAITING_CODE')"),
         ),
+        Index(
+            "enrollment_one_open_odd",
+            "application_id",
+            "custom_user_digest_odd",
+            unique=True,
+            sqlite_where=text("state IN ('PENDING', 'SCANNED', 'AWAITING_CODE')"),
+            postgresql_where=text("state IN ('PENDING', 'SCANNED', 'AWAITING_CODE')"),
+        ),
         Index("enrollment_due", "state", "expire_time"),
     )
 
     enrollment_id: str = Field(primary_key=True)
     application_id: str = Field(foreign_key="application.application_id")
     sealed_custom_user_id: bytes
-    custom_user_digest: bytes
+    custom_user_digest: bytes | None = None
+    custom_user_digest_odd: bytes | None = None
     method: str
     state: str
     require_code: bool

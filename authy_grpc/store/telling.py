@@ -20,15 +20,20 @@ class Due:
 
 
 def due(session: Session, now: datetime) -> list[Due]:
-    """What is due, the oldest first."""
+    """Some of what is due: of each account all, so that who is told of what can be seen together."""
     statement = (
         select(TellingRow.telling_id, LinkRow.site_id, LinkRow.account_id)
         .join(LinkRow, col(LinkRow.site_id) == col(TellingRow.site_id))
         .where(TellingRow.due_time <= now)
-        .order_by(col(TellingRow.due_time), col(TellingRow.telling_id))
-        .limit(_STEP)
+        .order_by(col(LinkRow.account_id), col(TellingRow.due_time), col(TellingRow.telling_id))
     )
-    return [Due(*each) for each in session.exec(statement)]
+    some = [Due(*each) for each in session.exec(statement.limit(_STEP))]
+    if len(some) < _STEP:
+        return some
+    # The last account may have more.
+    last = some[-1].account_id
+    rest = session.exec(statement.where(LinkRow.account_id == last))
+    return [each for each in some if each.account_id != last] + [Due(*each) for each in rest]
 
 
 def locked(session: Session, telling_id: str) -> tuple[TellingRow, LinkRow] | None:

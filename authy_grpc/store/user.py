@@ -42,14 +42,14 @@ def awaiting_link(
         now: the time.
         sealed_seed: of GENERIC_TOTP.
     """
-    digests = vault.digests("custom_user_id", subject(enrollment.application_id, custom_user_id))
+    even, odd = vault.pair("custom_user_id", subject(enrollment.application_id, custom_user_id))
     return LinkRow(
         site_id=site_id,
         application_id=enrollment.application_id,
         account_id=enrollment.account_id,
         sealed_custom_user_id=vault.seal(CUSTOM_USER_ID, site_id, custom_user_id.encode()),
-        custom_user_digest=digests[0],
-        custom_user_digest_next=digests[1] if len(digests) > 1 else None,
+        custom_user_digest=even,
+        custom_user_digest_odd=odd,
         state="AWAITING",
         sealed_seed=sealed_seed,
         create_time=now,

@@ -2,17 +2,24 @@
 
 Sealing is a Tink AEAD whose associated data is table, column and row id, so that ciphertext cannot
 be moved to another row. Digests are keyed, one key a purpose, so that one look-up says nothing of
-another and a stolen database cannot be searched for a number.
+another and a stolen database cannot be searched for a number. A keyset may hold several keys for
+each, oldest first; how they come and go is in `rotation.py`.
 """
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 import tink
 from tink import aead, json_proto_keyset_format, prf, secret_key_access
 
 PURPOSES = ("number", "custom_user_id", "peer", "request", "backup_code", "recovery_code", "cursor")
 _DIGEST_BYTES = 32
+# What Tink puts before a ciphertext: a version, and the id of the key.
+PREFIX_BYTES = 5
+
+# The digests for a row's two columns: `…_digest` and `…_digest_odd`.
+Pair = tuple[bytes | None, bytes | None]
 
 
 class KeysetError(Exception):
@@ -60,6 +67,15 @@ def read_keyset(text: str) -> dict[str, tink.KeysetHandle]:
         raise KeysetError("The keyset cannot be read: `authy-grpc keys init` writes another form.") from None
 
 
+def _primitive(handle: tink.KeysetHandle, kind: type[Any]) -> Any:
+    try:
+        return handle.primitive(kind)
+    except tink.TinkError:
+        raise KeysetError(
+            "The keyset holds keys of another kind than `authy-grpc keys init` makes."
+        ) from None
+
+
 class Vault:
     """Seals, opens and digests with one keyset.
 
@@ -69,12 +85,17 @@ class Vault:
 
     def __init__(self, text: str) -> None:
         handles = read_keyset(text)
-        self._aead = handles["aead"].primitive(aead.Aead)
+        # Keys that were there before the oldest one that is: they had turns, too.
+        self._dropped: int = json.loads(text).get("dropped", 0)
+        self._aead = _primitive(handles["aead"], aead.Aead)
+        self._prefix: bytes = b"\x01" + handles["aead"].keyset_info().primary_key_id.to_bytes(4, "big")
+        self._by_age: dict[str, list[prf.Prf]] = {}
         self._prfs: dict[str, list[prf.Prf]] = {}
         for purpose in PURPOSES:
-            made = handles[purpose].primitive(prf.PrfSet)
-            # The primary first: it is what new digests are made with.
-            others = [each for key, each in sorted(made.all().items()) if key != made.primary_id()]
+            made = _primitive(handles[purpose], prf.PrfSet)
+            ids = [each.key_id for each in handles[purpose].keyset_info().key_info]
+            self._by_age[purpose] = [made.all()[each] for each in ids]
+            others = [made.all()[each] for each in ids if each != made.primary_id()]
             self._prfs[purpose] = [made.primary(), *others]
 
     def __repr__(self) -> str:
@@ -103,6 +124,10 @@ class Vault:
             raise KeysetError(f"What is sealed in {place} does not open with this keyset.") from error
         return plain
 
+    def is_current(self, sealed: bytes) -> bool:
+        """Whether the primary key has sealed this, by its first `PREFIX_BYTES`."""
+        return sealed.startswith(self._prefix)
+
     def digest(self, purpose: str, value: bytes) -> bytes:
         """The digest of a value by the purpose's primary key, 32 bytes."""
         digest: bytes = self._prfs[purpose][0].compute(value, _DIGEST_BYTES)
@@ -111,3 +136,20 @@ class Vault:
     def digests(self, purpose: str, value: bytes) -> tuple[bytes, ...]:
         """The digests of a value by each key of the purpose, the primary's first: look-ups try all."""
         return tuple(each.compute(value, _DIGEST_BYTES) for each in self._prfs[purpose])
+
+    def by_age(self, purpose: str, value: bytes) -> dict[int, bytes]:
+        """The digests of a value by each key of the purpose, oldest first, whichever of them is the primary.
+
+        Returns:
+            By the number of a key, which it keeps for life: 0 is the first that there ever was. That is
+            so for the purposes whose old keys are dropped, see `rotation.py`.
+        """
+        keys = enumerate(self._by_age[purpose], self._dropped)
+        return {age: each.compute(value, _DIGEST_BYTES) for age, each in keys}
+
+    def pair(self, purpose: str, value: bytes) -> Pair:
+        """The digests of a value for a row's two columns: keys take turns, each has one column for life."""
+        digests: list[bytes | None] = [None, None]
+        for age, digest in self.by_age(purpose, value).items():
+            digests[age % 2] = digest
+        return digests[0], digests[1]

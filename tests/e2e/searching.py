@@ -21,6 +21,7 @@ _TO_CROCKFORD = bytes.maketrans(_RFC_4648, CROCKFORD.encode())
 # Ids, times and hashes: six digits stand in one of them now and then.
 _LONG_RUNS = re.compile(rb"[0-9]{9,}|[0-9a-f]{16,}")
 
+_PAGE = 4096
 _ZEROS = re.compile(rb"\0{2,}")
 
 
@@ -123,22 +124,28 @@ def of_metrics(text: str) -> bytes:
     return "\n".join(line.rpartition(" ")[0] for line in text.splitlines()).encode()
 
 
-def database(url: str) -> bytes:
-    """Every byte of a database: its files, where there are any, and each value of each row of each table."""
-    return b"\n".join(_sqlite(url) if url.startswith("sqlite") else _postgres(url))
+def database(url: str) -> list[bytes]:
+    """Every byte of a database: the pages of its files, where there are any, and each value of each row."""
+    return list(dict.fromkeys(_sqlite(url) if url.startswith("sqlite") else _postgres(url)))
 
 
 def _sqlite(url: str) -> Iterator[bytes]:
     file = Path(url.removeprefix("sqlite:///"))
-    for each in sorted(file.parent.glob(f"{file.name}*")):
-        # Most of most pages is empty.
-        yield _ZEROS.sub(b"\0", each.read_bytes())
+    yield from _pages(file.read_bytes(), 0, 0)
+    # SQLite file format, section 4.1: a header, and frames of a header and a page.
+    yield from _pages(file.with_name(f"{file.name}-wal").read_bytes(), 32, 24)
     connection = sqlite3.connect(file)
     tables = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
     for (table,) in tables:
         for row in connection.execute(f'SELECT * FROM "{table}"'):
             yield from map(_value, row)
     connection.close()
+
+
+def _pages(content: bytes, begin: int, header: int) -> Iterator[bytes]:
+    for at in range(begin + header, len(content), header + _PAGE):
+        # Most of most pages is empty.
+        yield _ZEROS.sub(b"\0", content[at : at + _PAGE])
 
 
 def _postgres(url: str) -> Iterator[bytes]:

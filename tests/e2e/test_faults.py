@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import logging
 import time
 
 import pytest
 from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 
+from authy_grpc import logs
 from authy_grpc.domain import keys, receipts
 from authy_grpc.phone import Phone
 from authy_grpc.phone.state import new_key
@@ -18,7 +20,7 @@ from authy_grpc.v1.account_pb2 import RegisterDeviceRequest
 from authy_grpc.v1.approval_pb2 import ApprovalState, CreateApprovalRequest, GetApprovalRequest
 from authy_grpc.v1.authenticator_pb2 import RespondApprovalRequest
 from authy_grpc.v1.verification_pb2 import CodeResult, VerifyCodeRequest
-from tests.e2e.breaking import Breaking, Broken, Fault, broken, fail, gone, held_up
+from tests.e2e.breaking import SECRET, Breaking, Broken, Fault, broken, fail, gone, held_up
 from tests.e2e.methods import NO, REQUESTS, path, served, streams
 from tests.e2e.wire import Exchange, Party
 from tests.harness import Service
@@ -241,3 +243,20 @@ async def test_what_took_too_long_was_not_decided(service: Service) -> None:
     await calling.call("UserService/UnlockUser")
     verified = await site.client.verification.VerifyCode(code)
     assert verified.result == CodeResult.CODE_RESULT_ACCEPTED
+
+
+async def test_what_a_library_says_of_a_fault_goes_to_the_log_without_its_text(
+    service: Service, capfd: pytest.CaptureFixture[str]
+) -> None:
+    said = {"message": SECRET, "exception": Fault(SECRET)}
+    handler = logs.take_over(service.core.log)
+    try:
+        # As asyncio says it of a task that nobody waited for.
+        asyncio.get_running_loop().call_exception_handler(said)
+    finally:
+        logging.getLogger().removeHandler(handler)
+    line = json.loads(service.log.getvalue().splitlines()[-1])
+    assert (line["event"], line["library"], line["level"]) == ("library", "asyncio", "error")
+    assert line["errors"][0]["class"].endswith(".Fault")
+    assert "canary" not in service.log.getvalue() + "".join(capfd.readouterr())
+    assert "canary" in repr(said)  # it would have been found

@@ -93,7 +93,7 @@ async def test_an_erased_account_is_gone_at_once_for_its_owner(people: People) -
     ended = {each.subject_id for each in await people.recorded(credential.ENDED)}
     assert ended == {handset.device_id, held.device_id}
     row = await people.row(AccountRow, handset.account_id)
-    kept = (row.sealed_number, row.number_digest, row.number_digest_next, row.recovery_hash)
+    kept = (row.sealed_number, row.number_digest, row.number_digest_odd, row.recovery_hash)
     assert kept == (None,) * 4
     for device in await people.rows(DeviceRow):
         assert device.state == "REVOKED"

@@ -1,6 +1,7 @@
 """Devices watch what waits for their owner, and read what has happened."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
@@ -9,6 +10,7 @@ import pytest
 from authy_grpc.domain.errors import BadCredential, BadField
 from authy_grpc.domain.receipts import Decision
 from authy_grpc.service.inbox import Inbox
+from authy_grpc.store.account import Accounts
 from authy_grpc.store.events import Recorded
 from authy_grpc.store.tables import DeviceRow
 from tests.asking import Desk
@@ -104,6 +106,26 @@ async def test_a_device_that_waits_to_be_let_in_sees_one_revision(desk: Desk) ->
     # Let in, it sees the rest, by the stream that it has.
     await desk.change(DeviceRow, waiting.device_id, state="ACTIVE")
     assert (await desk.sees(waiting)).approvals == full.approvals
+
+
+async def test_when_others_act_is_nothing_that_a_waiting_device_learns(desk: Desk) -> None:
+    link, device = await desk.user(await desk.site())
+    waiting = await desk.device(device.account_id, state="HELD")
+    watch, control = desk.inbox.watch(waiting), desk.inbox.watch(device)
+    before = await anext(watch)
+    await anext(control)
+    more = asyncio.ensure_future(anext(watch))
+    await desk.ask(link)
+    assert (await anext(control)).approvals
+    for _ in range(10):
+        await desk.sees(device)
+    assert not more.done()
+
+    accounts = Accounts(desk.vault, desk.events, os.urandom)
+    await desk.database.write(
+        lambda session: accounts.changed(session, desk.clock(), device.account_id, devices=True)
+    )
+    assert (await more).devices_revision == before.devices_revision + 1
 
 
 async def test_a_device_that_was_put_out_sees_nothing(desk: Desk) -> None:

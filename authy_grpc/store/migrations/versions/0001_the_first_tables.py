@@ -15,7 +15,7 @@ def upgrade() -> None:
         sa.Column("account_id", sa.String(), nullable=False),
         sa.Column("sealed_number", sa.LargeBinary(), nullable=True),
         sa.Column("number_digest", sa.LargeBinary(), nullable=True),
-        sa.Column("number_digest_next", sa.LargeBinary(), nullable=True),
+        sa.Column("number_digest_odd", sa.LargeBinary(), nullable=True),
         sa.Column("new_device_policy", sa.String(), nullable=False),
         sa.Column("phone_codes", sa.Boolean(), nullable=False),
         sa.Column("recovery_hash", sa.LargeBinary(), nullable=True),
@@ -26,7 +26,7 @@ def upgrade() -> None:
         sa.Column("create_time", Moment(), nullable=False),
         sa.PrimaryKeyConstraint("account_id"),
         sa.UniqueConstraint("number_digest"),
-        sa.UniqueConstraint("number_digest_next"),
+        sa.UniqueConstraint("number_digest_odd"),
     )
     op.create_table(
         "activity",
@@ -243,7 +243,8 @@ def upgrade() -> None:
         sa.Column("enrollment_id", sa.String(), nullable=False),
         sa.Column("application_id", sa.String(), nullable=False),
         sa.Column("sealed_custom_user_id", sa.LargeBinary(), nullable=False),
-        sa.Column("custom_user_digest", sa.LargeBinary(), nullable=False),
+        sa.Column("custom_user_digest", sa.LargeBinary(), nullable=True),
+        sa.Column("custom_user_digest_odd", sa.LargeBinary(), nullable=True),
         sa.Column("method", sa.String(), nullable=False),
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("require_code", sa.Boolean(), nullable=False),
@@ -275,6 +276,13 @@ def upgrade() -> None:
             sqlite_where=sa.text("state IN ('PENDING', 'SCANNED', 'AWAITING_CODE')"),
             postgresql_where=sa.text("state IN ('PENDING', 'SCANNED', 'AWAITING_CODE')"),
         )
+        batch_op.create_index(
+            "enrollment_one_open_odd",
+            ["application_id", "custom_user_digest_odd"],
+            unique=True,
+            sqlite_where=sa.text("state IN ('PENDING', 'SCANNED', 'AWAITING_CODE')"),
+            postgresql_where=sa.text("state IN ('PENDING', 'SCANNED', 'AWAITING_CODE')"),
+        )
         batch_op.create_index(batch_op.f("ix_enrollment_account_id"), ["account_id"], unique=False)
         batch_op.create_index(batch_op.f("ix_enrollment_site_id"), ["site_id"], unique=False)
 
@@ -285,8 +293,8 @@ def upgrade() -> None:
         sa.Column("account_id", sa.String(), nullable=True),
         sa.Column("authy_id", sa.String(), nullable=True),
         sa.Column("sealed_custom_user_id", sa.LargeBinary(), nullable=False),
-        sa.Column("custom_user_digest", sa.LargeBinary(), nullable=False),
-        sa.Column("custom_user_digest_next", sa.LargeBinary(), nullable=True),
+        sa.Column("custom_user_digest", sa.LargeBinary(), nullable=True),
+        sa.Column("custom_user_digest_odd", sa.LargeBinary(), nullable=True),
         sa.Column("state", sa.String(), nullable=False),
         sa.Column("sealed_label", sa.LargeBinary(), nullable=True),
         sa.Column("sealed_seed", sa.LargeBinary(), nullable=True),
@@ -316,8 +324,8 @@ def upgrade() -> None:
             postgresql_where=sa.text("state <> 'AWAITING'"),
         )
         batch_op.create_index(
-            "link_one_user_next",
-            ["application_id", "custom_user_digest_next"],
+            "link_one_user_odd",
+            ["application_id", "custom_user_digest_odd"],
             unique=True,
             sqlite_where=sa.text("state <> 'AWAITING'"),
             postgresql_where=sa.text("state <> 'AWAITING'"),

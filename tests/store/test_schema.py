@@ -1,0 +1,101 @@
+"""A database is brought up to date, or said not to be."""
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Connection, text
+from sqlmodel import SQLModel
+
+from authy_grpc.store import schema, tables
+from authy_grpc.store.engine import connect
+from authy_grpc.store.schema import SchemaError
+from tests.databases import Postgres
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def blank_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database without tables, of each kind."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / '100% new.db'}"
+    else:
+        server: Postgres = request.getfixturevalue("postgres")
+        with server.blank() as url:
+            yield url
+
+
+def run(url: str, *statements: str) -> None:
+    engine = connect(url, writes=True, connections=1)
+    with engine.begin() as connection:
+        for statement in statements:
+            connection.execute(text(statement))
+    engine.dispose()
+
+
+def differences(url: str) -> list[object]:
+    """What alembic would change to bring a database's tables to those of the code."""
+
+    def compare(connection: Connection) -> list[object]:
+        context = MigrationContext.configure(connection, opts={"compare_server_default": True})
+        return list(compare_metadata(context, SQLModel.metadata))
+
+    engine = connect(url, writes=False, connections=1)
+    with engine.connect() as connection:
+        found = compare(connection)
+    engine.dispose()
+    return found
+
+
+def test_a_blank_database_is_not_up_to_date_until_it_is_brought_there(blank_url: str) -> None:
+    with pytest.raises(SchemaError, match=r"schema none.*db upgrade"):
+        schema.check(blank_url)
+    version = schema.upgrade(blank_url)
+    schema.check(blank_url)
+    assert schema.upgrade(blank_url) == version
+
+
+def test_the_migrations_make_the_tables_of_the_code(blank_url: str) -> None:
+    schema.upgrade(blank_url)
+    assert differences(blank_url) == []
+    assert tables.MetaRow.metadata is SQLModel.metadata
+    # The control: what is missing, and what is too much, is noticed.
+    run(blank_url, "DROP TABLE answer", "CREATE TABLE extra (name TEXT)", "DROP INDEX event_feed")
+    assert {str(change[0]) for change in differences(blank_url)} == {  # type: ignore[index]
+        "add_table",
+        "remove_table",
+        "add_index",
+    }
+
+
+def test_places_of_removed_events_are_not_given_out_again_on_sqlite(sqlite_url: str) -> None:
+    engine = connect(sqlite_url, writes=False, connections=1)
+    with engine.connect() as connection:
+        made = connection.execute(text("SELECT sql FROM sqlite_master WHERE name = 'event'")).scalar_one()
+    engine.dispose()
+    assert "AUTOINCREMENT" in made
+
+
+def test_a_newer_database_is_refused_and_left_as_it_is(database_url: str) -> None:
+    run(database_url, "UPDATE alembic_version SET version_num = '9999'")
+    for ask in (schema.check, schema.upgrade):
+        with pytest.raises(SchemaError, match=r"9999.*newer"):
+            ask(database_url)
+    run(database_url, "UPDATE alembic_version SET version_num = '0001'")
+    schema.check(database_url)
+
+
+def test_servers_that_start_at_once_wait_for_each_other(blank_url: str) -> None:
+    start = threading.Barrier(4)
+
+    def upgrade() -> str:
+        start.wait()
+        return schema.upgrade(blank_url)
+
+    with ThreadPoolExecutor(4) as pool:
+        versions = {made.result() for made in [pool.submit(upgrade) for _ in range(4)]}
+    assert len(versions) == 1
+    schema.check(blank_url)
