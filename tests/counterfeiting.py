@@ -1,4 +1,4 @@
-"""Owns receipts that nobody may take: made of a genuine one, most of them signed by the very key that made it."""
+"""Owns receipts that nobody may take: made of a genuine one, most of them signed by the key that made it."""
 
 import base64
 import hashlib
@@ -14,7 +14,6 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 
 from authy_grpc.domain import keys
 from authy_grpc.domain.encoding import base64url, base64url_decode
-from authy_grpc.domain.receipts import Receipt
 
 # Of a question, what the site is never told, and so cannot compare.
 UNTOLD = {"site", "site_id", "nonce"}
@@ -47,7 +46,9 @@ class Mint:
         header, payload, self.signature = map(base64url_decode, self.genuine.split("."))
         self.header, self.payload = header.decode(), payload.decode()
         self.answer = json.loads(self.payload)
-        self.question = json.loads(json.dumps(self.answer["question"]))
+        self.question = self.answer["question"]
+        # What is forged below differs from the genuine one in what its name says, and in nothing else.
+        assert self._payload() == self.payload
 
     def forged(self) -> Iterator[tuple[str, str]]:
         """All that neither service nor site takes, with what is wrong about each."""
@@ -59,7 +60,7 @@ class Mint:
         yield from self._other_signatures()
 
     def untold(self) -> Iterator[tuple[str, str]]:
-        """What the service does not take, and the site cannot tell: a genuine key over what it is not told."""
+        """What the service does not take, and the site cannot tell: it is not told these values."""
         for name in sorted(UNTOLD):
             yield f"question.{name}", sign(self.header, self._asked(name), self.private)
 
@@ -95,7 +96,7 @@ class Mint:
         """Every field changed, and well signed."""
         for name in self.question.keys() - UNTOLD:
             yield f"signed question.{name}", sign(self.header, self._asked(name), self.private)
-        for name, fields in {
+        values: dict[str, dict[str, Any]] = {
             "too early": {"time": self.created - 61},
             "too late": {"time": self.expires + 61},
             "a number to deny": {"decision": "deny"},
@@ -113,7 +114,8 @@ class Mint:
             "negative time": {"time": -1},
             "no question": {"question": {}},
             "a question as text": {"question": json.dumps(self.question)},
-        }.items():
+        }
+        for name, fields in values.items():
             yield name, sign(self.header, self._payload(**fields), self.private)
 
     def _other_spellings(self) -> Iterator[tuple[str, str]]:
@@ -229,11 +231,6 @@ class Mint:
             "DER": encode_dss_signature(r, s),
         }.items():
             yield f"signature: {name}", ".".join([*self.genuine.split(".")[:2], base64url(signature)])
-
-
-def by(receipt: Receipt, private: EllipticCurvePrivateKey) -> str:
-    """A receipt, signed by a key whatever its `kid` says."""
-    return receipt.sign(private)
 
 
 def flips(text: str, count: int, draw: Random) -> Iterator[str]:

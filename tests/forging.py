@@ -4,12 +4,11 @@ import base64
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Self
+from typing import Any
 
 import grpc
 import pyotp
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
-from google.protobuf.field_mask_pb2 import FieldMask
 
 from authy_grpc.domain import keys
 from authy_grpc.phone import PhoneError
@@ -20,9 +19,7 @@ from authy_grpc.v1 import authenticator_pb2 as authenticator
 from authy_grpc.v1.account_pb2_grpc import AccountServiceStub
 from authy_grpc.v1.approval_pb2 import ApprovalState
 from authy_grpc.v1.authenticator_pb2_grpc import AuthenticatorServiceStub
-from authy_grpc.v1.enrollment_pb2 import CreateEnrollmentRequest, CreateEnrollmentResponse
-from authy_grpc.v1.user_pb2 import GetUserRequest
-from tests.harness import NUMBER, ORIGIN, Service, Site
+from tests.harness import NUMBER, ORIGIN, Service
 
 PACKAGE = "authy_grpc.v1."
 
@@ -155,13 +152,18 @@ class Device:
         return pyotp.TOTP(base64.b32encode(secret).decode()).at(at or self.service.clock())
 
     async def question(self) -> bytes:
-        """The question that waits, as it comes."""
+        """The one question that waits, as it comes."""
+        (question,) = (await self.questions()).values()
+        return question
+
+    async def questions(self) -> dict[str, bytes]:
+        """All that wait, at least one, by approval_id."""
         metadata = (("authorization", f"Bearer {self.token}"),)
         inbox = self.authenticator.WatchInbox(authenticator.WatchInboxRequest(), metadata=metadata)
         try:
             async for state in inbox:
                 if state.approvals:
-                    return state.approvals[0].question
+                    return {each.approval_id: each.question for each in state.approvals}
         finally:
             inbox.cancel()
         raise AssertionError("the inbox has ended")
@@ -178,101 +180,6 @@ class Device:
     async def call(self, method: Callable[..., Awaitable[Any]], request: Any) -> Any:
         """Call with the token."""
         return await method(request, metadata=(("authorization", f"Bearer {self.token}"),), timeout=30)
-
-
-@dataclass
-class Household:
-    """Two devices of one account, one that waits to join them, and one of another account; a link."""
-
-    service: Service
-    own: Device
-    second: Device
-    waiting: Device
-    stranger: Device
-    site: Site
-    authy_id: str = ""
-    site_id: str = ""
-    check: str = ""
-
-    @classmethod
-    async def of(cls, service: Service) -> Self:
-        """Set all up; it takes a minute of the turned clock."""
-        own, second, waiting, stranger = [Device(service) for _ in range(4)]
-        home = cls(service, own, second, waiting, stranger, await service.site())
-        await stranger.register("+4915112345679")
-        await own.register()
-        service.clock.turn(seconds=30)
-        check = (await second.register()).device.check
-        request = account.ApproveDeviceRequest(
-            device_id=second.device_id,
-            check=check,
-            proof=own.proof("AccountService/ApproveDevice", second.device_id, check),
-        )
-        await own.call(own.account.ApproveDevice, request)
-        service.clock.turn(seconds=30)
-        home.check = (await waiting.register()).device.check
-        made = await home.begin("ada")
-        home.site_id = (await own.accept(made.qr.uri)).site_id
-        got = await home.site.client.users.GetUser(GetUserRequest(custom_user_id="ada"))
-        home.authy_id = got.user.authy_id
-        return home
-
-    async def begin(self, custom_user_id: str, **fields: Any) -> CreateEnrollmentResponse:
-        """An enrollment at the site."""
-        request = CreateEnrollmentRequest(custom_user_id=custom_user_id, **fields)
-        return await self.site.client.enrollments.CreateEnrollment(request)
-
-
-class Asking:
-    """One call that takes a proof: what the proof names, and the request around it."""
-
-    def __init__(self, home: Household, method: str) -> None:
-        self.method, self.own = method, home.own
-        device_id = home.waiting.device_id
-        mask = FieldMask(paths=["phone_codes"])
-        stubs, self.names, self.request = {
-            "CreateSession": (
-                self.own.account,
-                (),
-                account.CreateSessionRequest(device_id=self.own.device_id),
-            ),
-            "UpdateAccount": (
-                self.own.account,
-                ("-", "0"),
-                account.UpdateAccountRequest(account=account.Account(phone_codes=False), update_mask=mask),
-            ),
-            "DeleteAccount": (self.own.account, (), account.DeleteAccountRequest()),
-            "ApproveDevice": (
-                self.own.account,
-                (device_id, home.check),
-                account.ApproveDeviceRequest(device_id=device_id, check=home.check),
-            ),
-            "RevokeDevice": (
-                self.own.account,
-                (device_id,),
-                account.RevokeDeviceRequest(device_id=device_id),
-            ),
-            "RemoveSite": (
-                self.own.authenticator,
-                (home.site_id,),
-                authenticator.RemoveSiteRequest(site_id=home.site_id),
-            ),
-        }[method.partition("/")[2]]
-        self._call: Any = getattr(stubs, method.partition("/")[2])
-
-    async def __call__(self, proof: account.DeviceProof | None, **fields: Any) -> str:
-        """OK, or why it is refused; with other fields than the right ones where they are given."""
-        request: Any = type(self.request)()
-        request.CopyFrom(self.request)
-        for name, value in fields.items():
-            setattr(request, name, value)
-        if proof is not None:
-            request.proof.CopyFrom(proof)
-        return await reason(self.own.call(self._call, request))
-
-    def proof(self, **other: Any) -> account.DeviceProof:
-        """A right proof, or one that differs in something."""
-        return self.own.proof(self.method, *self.names, **other)
 
 
 async def reason(call: Awaitable[Any]) -> str:

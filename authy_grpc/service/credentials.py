@@ -6,7 +6,7 @@ Look-ups are kept for a second; what is revoked is forgotten at once.
 import asyncio
 import contextlib
 import hmac
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import datetime, timedelta
 
 from authy_grpc.domain.application import Scope
@@ -16,7 +16,7 @@ from authy_grpc.service.caller import Caller, Device, Gateway, Operator, Site
 from authy_grpc.service.signals import Signals, Subscription
 from authy_grpc.store import credential
 from authy_grpc.store.database import Database, Session
-from authy_grpc.store.events import Recorded
+from authy_grpc.store.events import CREDENTIALS, Recorded
 
 _KEPT = timedelta(seconds=1)
 _REMEMBERED = 50_000
@@ -41,7 +41,7 @@ class _Changes(Subscription):
     """Forgets what is remembered of a credential that changed."""
 
     def __init__(self, signals: Signals, forget: Callable[[str], None]) -> None:
-        super().__init__(signals, [credential.TOPIC])
+        super().__init__(signals, [CREDENTIALS])
         self._forget = forget
 
     def put(self, row: Recorded) -> None:
@@ -82,6 +82,8 @@ class Credentials:
         self._used: dict[str, datetime] = {}
         self._writes: set[asyncio.Task[None]] = set()
         signals.add(_Changes(signals, self._forget))
+        # What this server changes itself is forgotten before the caller is answered.
+        database.on_credentials = self._forget_all
 
     async def find(self, token: str) -> Caller | None:
         """The caller of a token, or None for one that is unknown, revoked or expired."""
@@ -133,6 +135,10 @@ class Credentials:
         self._found[secret_hash] = (caller, now)
         for topic in _topics(caller):
             self._hashes.setdefault(topic, set()).add(secret_hash)
+
+    def _forget_all(self, subject_ids: Iterable[str]) -> None:
+        for subject_id in subject_ids:
+            self._forget(subject_id)
 
     def _forget(self, subject_id: str) -> None:
         self._forgotten += 1

@@ -87,24 +87,32 @@ class Telling:
             ExceptionGroup: some could not be told.
         """
         due = await self._database.read(lambda session: store.due(session, self._clock()))
-        first: dict[str | None, str] = {}
-        steps = [
-            self._tell(each.telling_id)
-            if first.setdefault(each.account_id, each.site_id) == each.site_id
-            else self._put_off(each.telling_id)
-            for each in due
-        ]
-        told = await asyncio.gather(*steps, return_exceptions=True)
+        accounts: dict[str | None, list[store.Due]] = {}
+        for each in due:
+            accounts.setdefault(each.account_id, []).append(each)
+        told = await asyncio.gather(*map(self._tell_one_site, accounts.values()), return_exceptions=True)
         if errors := [each for each in told if isinstance(each, Exception)]:
             raise ExceptionGroup("some could not be told", errors)
         return len(due)
 
+    async def _tell_one_site(self, due: list[store.Due]) -> None:
+        """Of what is due of one account: what the first site is to be told."""
+        chosen = due[0].site_id
+        later = [self._put_off(each.telling_id) for each in due if each.site_id != chosen]
+        # At first: another server that looks in between would find one alone, and tell it.
+        await asyncio.gather(*later)
+        now = [self._tell(each.telling_id) for each in due if each.site_id == chosen]
+        told = await asyncio.gather(*now, return_exceptions=True)
+        if errors := [each for each in told if isinstance(each, Exception)]:
+            raise ExceptionGroup("some could not be told", errors)
+
     async def _tell(self, telling_id: str) -> None:
         def work(session: Session) -> None:
             found = store.locked(session, telling_id)
-            if found is not None:
+            now = self._clock()
+            # Another server may have put it off meanwhile.
+            if found is not None and found[0].due_time <= now:
                 row, link = found
-                now = self._clock()
                 session.delete(row)
                 session.flush()
                 self._record(session, now, row, link)

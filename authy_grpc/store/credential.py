@@ -5,23 +5,21 @@ from datetime import datetime
 from sqlalchemy import update
 from sqlmodel import Session, col, select
 
-from authy_grpc.store.events import NewEvent
+from authy_grpc.store.events import CREDENTIALS, NewEvent
 from authy_grpc.store.tables import ApiKeyRow, DeviceRow, SessionRow
 
-# Every credential's change is about this topic too, for those who remember look-ups.
-TOPIC = "credentials"
 ENDED = "credential.ended"
 CHANGED = "credential.changed"
 
 
 def ended(subject_id: str) -> NewEvent:
     """The event that ends the streams of an API key, a session, or a device with all its sessions."""
-    return NewEvent(type=ENDED, subject_id=subject_id, account_id=TOPIC)
+    return NewEvent(type=ENDED, subject_id=subject_id, account_id=CREDENTIALS)
 
 
 def changed(subject_id: str) -> NewEvent:
     """The event that makes every server look a credential up again."""
-    return NewEvent(type=CHANGED, subject_id=subject_id, account_id=TOPIC)
+    return NewEvent(type=CHANGED, subject_id=subject_id, account_id=CREDENTIALS)
 
 
 def api_key(session: Session, secret_hash: bytes) -> ApiKeyRow | None:

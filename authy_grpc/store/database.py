@@ -1,7 +1,7 @@
 """Owns transactions: `write` runs a plain function in a writer's thread, `read` in a reader's."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 from zlib import crc32
@@ -38,6 +38,8 @@ class Database:
         self.postgres = not url.startswith("sqlite")
         # Called in the loop after a commit that recorded events here.
         self.on_events: Callable[[], None] = _nothing
+        # Called before, with the API keys, sessions and devices that have changed.
+        self.on_credentials: Callable[[Set[str]], None] = _nothing
         self._timeout = timeout
         self._loop = asyncio.get_running_loop()
         self._reads = connect(url, writes=False, connections=_READERS)
@@ -49,7 +51,7 @@ class Database:
                 connect(url, writes=True, connections=1),
                 self._loop,
                 postgres=self.postgres,
-                wake=lambda: self.on_events(),
+                wake=self._woke,
                 guard=guard,
             )
             for _ in range(_POSTGRES_LANES if self.postgres else 1)
@@ -138,6 +140,11 @@ class Database:
         else:
             self._loop.call_later(_COMMIT_WAIT_SECONDS, self._give_up, writer, job, waits - 1)
 
+    def _woke(self, credentials: Set[str]) -> None:
+        if credentials:
+            self.on_credentials(credentials)
+        self.on_events()
+
     def _read(self, work: Callable[[Session], T]) -> T:
         try:
             return self._read_once(work)
@@ -152,5 +159,5 @@ class Database:
             return work(session)
 
 
-def _nothing() -> None:
+def _nothing(*_: object) -> None:
     """Nobody listens yet."""

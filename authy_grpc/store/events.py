@@ -29,6 +29,9 @@ Body = Enrollment | Approval | UserEvent | None
 # How much a reader takes at once, whatever it asks for: 1 MiB, and one event.
 PAGE_BYTES = 1024 * 1024
 
+# Every change of a credential is about this topic too, for those who remember look-ups.
+CREDENTIALS = "credentials"
+
 _BODIES: dict[str, TypeAdapter[Any]] = {
     "enrollment": TypeAdapter(Enrollment),
     "approval": TypeAdapter(Approval),
@@ -120,7 +123,9 @@ class Events:
         xid = text("pg_current_xact_id()::text::bigint") if self._postgres else literal(0)
         rows = [self._row(event, now) for event in events]
         session.connection().execute(_TABLE.insert().values(xid=xid), rows)
-        session.info["woke"] = True
+        # Credentials that changed are forgotten here before the caller is answered.
+        changed: set[str] = session.info.setdefault("woke", set())
+        changed.update(event.subject_id for event in events if event.account_id == CREDENTIALS)
 
     def read_after(
         self,

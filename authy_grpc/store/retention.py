@@ -44,7 +44,8 @@ def prune(session: Session, now: datetime) -> int:
 def _conditions(now: datetime) -> list[tuple[type[SQLModel], ColumnElement[bool]]]:
     ended = now - _ENDED
     revoked = (col(DeviceRow.state) == "REVOKED") & (col(DeviceRow.revoke_time) < now - _DEVICES)
-    erased = col(AccountRow.sealed_number).is_(None)
+    # An erased account has no digest either, which an index finds.
+    erased = col(AccountRow.sealed_number).is_(None) & col(AccountRow.number_digest).is_(None)
     return [
         (
             EnrollmentRow,
@@ -73,7 +74,8 @@ def _conditions(now: datetime) -> list[tuple[type[SQLModel], ColumnElement[bool]
 def _remove(session: Session, table: type[SQLModel], condition: ColumnElement[bool]) -> int:
     key = tuple_(*inspect(table).primary_key)
     some = select(*inspect(table).primary_key).where(condition).limit(STEP)
-    done = session.connection().execute(delete(table).where(key.in_(some)))
+    # Asked once more of each row as it is when it goes: it may have been renewed since it was found.
+    done = session.connection().execute(delete(table).where(key.in_(some), condition))
     return done.rowcount
 
 

@@ -10,7 +10,7 @@ import re
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -25,6 +25,8 @@ from authy_grpc.store.engine import out_of_reach
 Work = Callable[[Session], Any]
 # Takes the items of all calls that wait, answers each in order: a value, a refusal or an exception.
 Batch = Callable[[Session, Sequence[Any]], Sequence[Any]]
+# The credentials that a commit changed; None where it recorded no events at all.
+Woke = Set[str] | None
 
 CHANNEL = "authy_grpc"
 MOST_WAITING = 10_000
@@ -70,6 +72,15 @@ class Job:
     committing: bool = False
     given_up: bool = False
 
+    def answer(self, outcome: Any) -> None:
+        """Give the caller its outcome, in the loop; one that has gone gets none."""
+        if self.future.done():
+            return
+        if isinstance(outcome, Exception):
+            self.future.set_exception(outcome)
+        else:
+            self.future.set_result(outcome)
+
 
 class Writer:
     """One lane of writes.
@@ -78,7 +89,8 @@ class Writer:
         engine: whose transactions take the write lock at once.
         loop: where callers wait.
         postgres: whether it is PostgreSQL, which tells other servers, and says what became of a commit.
-        wake: called in the loop after a commit that recorded events.
+        wake: called in the loop after a commit that recorded events, before any caller is answered,
+            with the credentials that changed.
         guard: whether to watch that works which raise have changed nothing (in tests).
     """
 
@@ -88,7 +100,7 @@ class Writer:
         loop: asyncio.AbstractEventLoop,
         *,
         postgres: bool,
-        wake: Callable[[], None],
+        wake: Callable[[Set[str]], None],
         guard: bool = False,
     ) -> None:
         self._engine = engine
@@ -119,7 +131,7 @@ class Writer:
                 self._ready.notify()
 
     def forget(self, job: Job) -> None:
-        """Take a job back whose caller has gone; one that has begun is finished, or its group would suffer."""
+        """Take a job back whose caller has gone; one that has begun is finished, or others would suffer."""
         with self._ready:
             self._jobs.pop(job, None)
 
@@ -154,15 +166,16 @@ class Writer:
                 self._ready.wait()
             return [self._jobs.popitem(last=False)[0] for _ in range(min(_GROUP, len(self._jobs)))]
 
-    def _decide(self, group: list[Job]) -> tuple[list[Any], bool]:
+    def _decide(self, group: list[Job]) -> tuple[list[Any], Woke]:
         if len(group) > 1:
             # Whose fault an error is shows when each runs alone.
             with suppress(Exception):
                 return self._attempt(group)
         alone = [self._alone(job) for job in group]
-        return [outcome for outcome, _ in alone], any(woke for _, woke in alone)
+        changes = [woke for _, woke in alone if woke is not None]
+        return [outcome for outcome, _ in alone], frozenset().union(*changes) if changes else None
 
-    def _alone(self, job: Job) -> tuple[Any, bool]:
+    def _alone(self, job: Job) -> tuple[Any, Woke]:
         """Another server may have got in between: a few more runs, then the error is the answer."""
         error: Exception = BackendUnavailable()
         for _ in range(_RUNS_ALONE):
@@ -174,10 +187,10 @@ class Writer:
             except DBAPIError as fault:
                 error = _unavailable(fault) if out_of_reach(fault) else fault
             except Exception as fault:
-                return fault, False
-        return error, False
+                return fault, None
+        return error, None
 
-    def _attempt(self, group: list[Job]) -> tuple[list[Any], bool]:
+    def _attempt(self, group: list[Job]) -> tuple[list[Any], Woke]:
         """One transaction; whatever it raises, nothing was committed."""
         xid = None
         try:
@@ -188,8 +201,8 @@ class Writer:
                 ) as session,
             ):
                 outcomes = self._outcomes(session, group)
-                woke = bool(session.info.pop("woke", False))
-                xid = self._announce(session, woke)
+                woke: Woke = session.info.pop("woke", None)
+                xid = self._announce(session, woke is not None)
                 self._begin_commit(group)
         except BaseException as error:
             if xid is not None and isinstance(error, DBAPIError) and error.connection_invalidated:
@@ -267,19 +280,17 @@ class Writer:
         if _CHANGE.search(statement):
             self._changes += 1
 
-    def _settle(self, group: list[Job], outcomes: list[Any], woke: bool) -> None:
+    def _settle(self, group: list[Job], outcomes: list[Any], woke: Woke) -> None:
         """One wake-up of the loop for all."""
 
         def settle() -> None:
-            for job, outcome in zip(group, outcomes, strict=True):
-                if job.future.done():
-                    continue
-                if isinstance(outcome, Exception):
-                    job.future.set_exception(outcome)
-                else:
-                    job.future.set_result(outcome)
-            if woke:
-                self._wake()
+            try:
+                if woke is not None:
+                    self._wake(woke)
+            finally:
+                # A fault of those who are woken is not that of those who wait.
+                for job, outcome in zip(group, outcomes, strict=True):
+                    job.answer(outcome)
 
         # Where the loop has been closed nobody waits.
         with suppress(RuntimeError):

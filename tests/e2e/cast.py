@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlmodel import Session, select
+from sqlmodel import Session, col, func, select
 
 from authy_grpc.phone import Phone
-from authy_grpc.store.tables import TellingRow
+from authy_grpc.store.tables import EventRow, TellingRow
 from authy_grpc.v1.application_pb2 import API_KEY_SCOPE_EVENTS, Application, CreateApiKeyRequest
 from authy_grpc.v1.enrollment_pb2 import CreateEnrollmentRequest, CreateEnrollmentResponse
-from authy_grpc.v1.event_pb2 import ListEventsRequest, WatchEventsRequest
+from authy_grpc.v1.event_pb2 import Event, ListEventsRequest, WatchEventsRequest
 from tests.e2e.wire import Party
 from tests.harness import ORIGIN, Service, Site
 
@@ -41,14 +41,27 @@ class Partner:
         made: CreateEnrollmentResponse = await self.client.enrollments.CreateEnrollment(request)
         return made
 
-    async def read_feed(self) -> None:
+    async def listed(self, service: Service) -> list[Event]:
+        """All events, once they can be read."""
+        request = ListEventsRequest(cursor="earliest", page_size=_MANY)
+        while True:
+            page = await self.feed.events.ListEvents(request)
+            if len(page.events) >= await recorded(service, self.application):
+                return list(page.events)
+
+    async def read_feed(self, service: Service) -> None:
         """Read all events, as a list and as a stream."""
-        listed = await self.feed.events.ListEvents(ListEventsRequest(cursor="earliest", page_size=_MANY))
+        waiting = len(await self.listed(service))
         stream: Any = self.feed.events.WatchEvents(WatchEventsRequest(cursor="earliest"))
-        seen = 0
-        while seen < len(listed.events):
-            seen += (await anext(stream)).HasField("event")
+        while waiting:
+            waiting -= (await anext(stream)).HasField("event")
         stream.cancel()
+
+
+async def recorded(service: Service, application: Application) -> int:
+    """How many events a site's feed has. On PostgreSQL some are read a little later than they happen."""
+    statement = select(func.count()).where(col(EventRow.application_id) == application.application_id)
+    return await service.core.database.read(lambda session: session.exec(statement).one())
 
 
 async def partner(service: Service, name: str, **fields: Any) -> Partner:

@@ -265,7 +265,7 @@ class Story(Opening):
         await told(self.service)
         for site in (self.one, self.two):
             await refused(site.client.users.GetUser(user_pb2.GetUserRequest(authy_id=self.user.authy_id)))
-            await site.read_feed()
+            await site.read_feed(self.service)
 
 
 async def _all(phone: Any) -> list[Any]:

@@ -18,8 +18,9 @@ from authy_grpc.v1.enrollment_pb2 import (
     GetEnrollmentRequest,
 )
 from authy_grpc.v1.user_pb2 import GetUserRequest
-from tests.forging import Device, Household, flipped, reason
+from tests.forging import Device, flipped, reason
 from tests.harness import NUMBER, ORIGIN, Service
+from tests.household import Household
 
 Figure = Callable[[int, int], int]
 OFF_CURVE = b"\x04" + bytes(31) + b"\x01" + bytes(31) + b"\x01"

@@ -12,8 +12,9 @@ from authy_grpc.phone import PhoneError
 from authy_grpc.rpc.fields import PACKAGE
 from authy_grpc.v1 import account_pb2 as account
 from authy_grpc.v1.account_pb2 import DeviceProof
-from tests.forging import Asking, Household, flipped, millis, reason, twin
+from tests.forging import flipped, millis, reason, twin
 from tests.harness import Service
+from tests.household import Asking, Household
 from tests.test_contract import methods, path
 
 Figure = Callable[[int, int], int]

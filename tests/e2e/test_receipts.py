@@ -1,7 +1,7 @@
-"""A receipt is taken from the device that was asked, over what was asked, in its one form; by nobody else's word."""
+"""A receipt is taken from the device that was asked, over what was asked, in its one form."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
@@ -14,23 +14,24 @@ from authy_grpc.domain import keys
 from authy_grpc.domain.encoding import base64url, base64url_decode
 from authy_grpc.domain.errors import BadSignature
 from authy_grpc.domain.receipts import Question, Receipt
-from authy_grpc.service import caller
 from authy_grpc.service.answer import Answers
+from authy_grpc.service.caller import Device as Caller
 from authy_grpc.service.ending import Endings
 from authy_grpc.store.account import Accounts
 from authy_grpc.store.events import Events
 from authy_grpc.store.tables import DeviceRow
 from authy_grpc.store.vault import Vault
 from authy_grpc.v1 import approval_pb2 as pb
+from authy_grpc.v1.enrollment_pb2 import CreateEnrollmentRequest
 from authy_grpc.v1.event_pb2 import ListEventsRequest
-from authy_grpc.v1.user_pb2 import GetUserRequest, SiteKey
-from tests.counterfeiting import Mint, flips
-from tests.forging import Device, Household, twin
+from authy_grpc.v1.user_pb2 import SiteKey, User
+from tests.counterfeiting import Mint, flips, sign
+from tests.forging import Device, twin
 from tests.harness import Service, Site
+from tests.household import Household
 from tests.rushing import other
 
 Figure = Callable[[int, int], int]
-APPROVED, DENIED = pb.APPROVAL_STATE_APPROVED, pb.APPROVAL_STATE_DENIED
 REFUSED = {("BAD_SIGNATURE", 0), ("BAD_FIELD", 0)}
 
 
@@ -67,7 +68,7 @@ class Asked:
         """Whether the site would take an approval with this receipt, as a lying service may show it one."""
         shown = pb.Approval()
         shown.CopyFrom(self.asked)
-        shown.state, shown.revision, shown.receipt = APPROVED, 2, receipt
+        shown.state, shown.revision, shown.receipt = pb.APPROVAL_STATE_APPROVED, 2, receipt
         try:
             verify_receipt(shown, self.asked, self.home.site.application.origin, self.keys)
         except ReceiptError:
@@ -89,17 +90,23 @@ class Asked:
         assert await own.respond(self.asked.approval_id, genuine) == ("APPROVED", 0)
 
 
-async def ask(home: Household, authy_id: str = "", site: Site | None = None, device: Device | None = None) -> Asked:
+async def ask(
+    home: Household,
+    user: User | None = None,
+    site: Site | None = None,
+    device: Device | None = None,
+    **fields: Any,
+) -> Asked:
     """Ask a user, with texts that tempt whoever parses them."""
-    site, authy_id = site or home.site, authy_id or home.authy_id
+    site, user = site or home.site, user or await home.user()
     request = pb.CreateApprovalRequest(
-        authy_id=authy_id,
+        authy_id=user.authy_id,
         message='Pay 5 € to "Żółw" \\ Co?',
         details=[pb.Detail(label="To", value="A\\B"), pb.Detail(label="Amount", value='"5"')],
         hidden_details={"order": "7"},
+        **fields,
     )
     asked = (await site.client.approvals.CreateApproval(request)).approval
-    user = (await site.client.users.GetUser(GetUserRequest(authy_id=authy_id))).user
     waiting = await (device or home.own).questions()
     return Asked(home, asked, waiting[asked.approval_id], list(user.keys))
 
@@ -123,48 +130,141 @@ async def test_no_counterfeit_is_taken_by_service_or_site(home: Household) -> No
     for name, text in mint.untold():
         assert await home.own.respond(stands.asked.approval_id, text) in REFUSED, name
     assert len(forged) > 120
+    # The control: a signature made as theirs are, over what they were made of, is believed.
+    assert stands.believed(sign(mint.header, mint.payload, stands.private))
     await stands.is_untouched()
 
 
 async def test_no_receipt_is_taken_elsewhere(home: Household) -> None:
-    """Swapped between devices, links, sites, accounts and questions."""
+    """Swapped between devices, users, sites, people and questions."""
     earlier, stands = await ask(home), await ask(home)
-    own, approval_id = home.own, stands.asked.approval_id
+    own, approval_id, genuine = home.own, stands.asked.approval_id, stands.receipt()
     bob = (await own.accept((await home.begin("bob")).qr.uri)).site_id
     eve = (await home.stranger.accept((await home.begin("eve")).qr.uri)).site_id
     elsewhere = await home.service.site("Elsewhere")
-    made = await elsewhere.client.enrollments.CreateEnrollment(home.request("ada"))
-    there = (await own.accept(made.qr.uri)).site_id
-    others = {
-        "of another user": await ask(home, (await user(home.site, "bob")).authy_id),
-        "of another site": await ask(home, (await user(elsewhere, "ada")).authy_id, elsewhere),
-        "of another person": await ask(home, (await user(home.site, "eve")).authy_id, device=home.stranger),
-        "that was replaced": earlier,
-    }
+    request = CreateEnrollmentRequest(custom_user_id="ada")
+    there = await own.accept((await elsewhere.client.enrollments.CreateEnrollment(request)).qr.uri)
     signers = {
         "the second device": home.second.site_keys[home.site_id],
         "the key for another user": own.site_keys[bob],
-        "the key for another site": own.site_keys[there],
+        "the key for another site": own.site_keys[there.site_id],
         "a stranger": home.stranger.site_keys[eve],
         "the signing key": own.signing,
         "the agreement key": own.agreement,
     }
-    genuine = stands.receipt()
     for name, private in signers.items():
-        kid = keys.thumbprint(keys.public_point(private))
-        for text in (genuine.sign(private), replace(genuine, kid=kid).sign(private), replace(genuine, kid=kid).sign(stands.private)):
+        named = replace(genuine, kid=keys.thumbprint(keys.public_point(private)))
+        # A site knows a device by its key alone: which one has sent the receipt, it is not told.
+        is_a_key_of_this_user = name == "the second device"
+        for text, believed in (
+            (genuine.sign(private), False),
+            (named.sign(stands.private), False),
+            (named.sign(private), is_a_key_of_this_user),
+        ):
             assert await own.respond(approval_id, text) == ("BAD_SIGNATURE", 0), name
-            # Of what the site has been told is a key of this user, it cannot tell whose device sent it.
-            known = name == "the second device" and text.split(".")[0] != genuine.sign(private).split(".")[0]
-            assert stands.believed(text) == (known and text == replace(genuine, kid=kid).sign(private)) or known
+            assert stands.believed(text) is believed, name
+    others = {
+        "of another user": await ask(home, await home.user("bob")),
+        "of another site": await ask(home, await home.user("ada", elsewhere), elsewhere),
+        "of another person": await ask(home, await home.user("eve"), device=home.stranger),
+        "that was replaced": earlier,
+    }
     for name, asked in others.items():
-        text = asked.receipt(match_number=stands.asked.match_number).sign(stands.private)
+        text = replace(genuine, question=asked.question).sign(stands.private)
         assert await own.respond(approval_id, text) == ("BAD_SIGNATURE", 0), name
         assert not stands.believed(text), name
-        # And the genuine answer to this one answers none of those.
-        answered = await own.respond(asked.asked.approval_id, genuine.sign(stands.private))
-        assert answered == (("NOT_FOUND" if name == "of another person" else "BAD_SIGNATURE"), 0), name
-    for device, why in ((home.second, "BAD_SIGNATURE"), (home.stranger, "NOT_FOUND")):
+        # And what answers this one answers none of those.
+        why = "NOT_FOUND" if name == "of another person" else "BAD_SIGNATURE"
+        assert await own.respond(asked.asked.approval_id, genuine.sign(stands.private)) == (why, 0), name
+    for device, why in (
+        (home.second, "BAD_SIGNATURE"),
+        (home.stranger, "NOT_FOUND"),
+        (home.waiting, "DEVICE_HELD"),
+    ):
         assert await device.respond(approval_id, genuine.sign(stands.private)) == (why, 0)
-    assert await home.waiting.respond(approval_id, genuine.sign(stands.private)) == ("DEVICE_HELD", 0)
     await stands.is_untouched()
+
+
+async def test_no_flipped_bit_is_taken(home: Household, figure: Figure) -> None:
+    stands = await ask(home)
+    genuine, draw = stands.mint().genuine, Random(7)
+    answers = await asyncio.gather(
+        *[home.own.respond(stands.asked.approval_id, text) for text in flips(genuine, 300, draw)]
+    )
+    assert set(answers) <= REFUSED
+    # Beyond these the wire would only take time.
+    respond = await beside_the_wire(home)
+    for text in flips(genuine, figure(300, 100_000), draw):
+        assert not stands.believed(text)
+        with pytest.raises(BadSignature):
+            await respond(stands.asked.approval_id, text)
+    await stands.is_untouched()
+
+
+async def beside_the_wire(home: Household) -> Callable[[str, str], Awaitable[Any]]:
+    """How the device answers the service itself, on the same database."""
+    database, clock, random = home.service.core.database, home.service.clock, home.service.random
+    vault = Vault(home.service.secrets.keyset)
+    events = Events(vault, random, postgres=database.postgres)
+    endings = Endings(vault=vault, events=events, accounts=Accounts(vault, events, random))
+    answers = Answers(database=database, vault=vault, endings=endings, clock=clock)
+    row = await database.read(lambda session: session.get_one(DeviceRow, home.own.device_id))
+    device = Caller(row.account_id, row.device_id, "ses_1", held=False, expire_time=clock())
+    return lambda approval_id, receipt: answers.respond(device, approval_id, receipt)
+
+
+async def test_the_second_signature_of_an_answer_is_the_same_answer(home: Household) -> None:
+    """Anybody can make one (r, n - s): it verifies, says nothing else, and counts once."""
+    stands = await ask(home)
+    receipts = [
+        stands.receipt(match_number=other(stands.asked.match_number)).sign(stands.private),
+        stands.receipt().sign(stands.private),
+    ]
+    for receipt, answer in zip(receipts, (("PENDING", 2), ("APPROVED", 0)), strict=True):
+        head, _, signature = receipt.rpartition(".")
+        second = f"{head}.{base64url(twin(base64url_decode(signature)))}"
+        assert second != receipt
+        for text in (receipt, second, receipt):
+            assert await home.own.respond(stands.asked.approval_id, text) == answer
+    assert stands.believed(second)
+
+
+async def test_an_approval_needs_the_verification_that_was_asked_for(home: Household) -> None:
+    stands = await ask(home, require_user_verification=True)
+    without = stands.receipt().sign(stands.private)
+    assert await home.own.respond(stands.asked.approval_id, without) == ("BAD_SIGNATURE", 0)
+    assert not stands.believed(without)
+    verified = stands.receipt(user_verified=True).sign(stands.private)
+    assert stands.believed(verified)
+    assert await home.own.respond(stands.asked.approval_id, verified) == ("APPROVED", 0)
+
+
+@pytest.mark.parametrize("decision", [Decision.DENY, Decision.REPORT_FRAUD])
+async def test_a_denial_is_no_approval(home: Household, decision: Decision) -> None:
+    stands = await ask(home)
+    denial = stands.receipt(decision=decision, match_number="").sign(stands.private)
+    assert not stands.believed(denial)
+    assert await home.own.respond(stands.asked.approval_id, denial) == ("DENIED", 0)
+    genuine = stands.receipt().sign(stands.private)
+    assert await home.own.respond(stands.asked.approval_id, genuine) == ("WRONG_STATE", 0)
+    assert await home.own.respond(stands.asked.approval_id, denial) == ("DENIED", 0)
+
+
+async def test_a_key_that_was_revoked_answers_nothing_more(home: Household) -> None:
+    stands = await ask(home)
+    made = await home.begin("ada", replace_existing=True)
+    old = stands.private
+    await home.own.accept(made.qr.uri)
+    assert await home.own.respond(stands.asked.approval_id, stands.receipt().sign(old)) == (
+        "BAD_SIGNATURE",
+        0,
+    )
+    # Its new key answers what was asked before it came.
+    assert await home.own.respond(stands.asked.approval_id, stands.receipt().sign(stands.private)) == (
+        "APPROVED",
+        0,
+    )
+    home.service.clock.turn(seconds=1)
+    later = await ask(home)
+    kid = keys.thumbprint(keys.public_point(old))
+    assert not later.believed(later.receipt(kid=kid).sign(old))

@@ -14,8 +14,9 @@ from authy_grpc.v1 import account_pb2 as account
 from authy_grpc.v1 import authenticator_pb2 as authenticator
 from authy_grpc.v1.approval_pb2 import Approval, CreateApprovalRequest
 from authy_grpc.v1.enrollment_pb2 import ConfirmEnrollmentRequest, CreateEnrollmentResponse
-from tests.forging import Asking, Device, Household, millis, reason
+from tests.forging import Device, millis, reason
 from tests.harness import NUMBER, ORIGIN, Service
+from tests.household import Asking, Household
 from tests.rushing import became, other, verdict
 from tests.test_contract import SECRETS, methods, path
 

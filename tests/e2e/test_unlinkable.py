@@ -64,7 +64,7 @@ async def of_site(*users: User) -> Knowledge:
         known.hear(user.party.exchanges)
         await user.news()
     partner = users[0].partner
-    await partner.read_feed()
+    await partner.read_feed(users[0].service)
     await partner.client.application.GetCurrentApplication(GetCurrentApplicationRequest())
     return known.hear(partner.feed.exchanges).hear(partner.client.exchanges)
 

@@ -10,7 +10,7 @@ from google.protobuf.duration_pb2 import Duration
 from authy_grpc.phone import Phone
 from authy_grpc.v1 import approval_pb2, enrollment_pb2, event_pb2, user_pb2, verification_pb2
 from authy_grpc.v1.authenticator_pb2 import Site as Linked
-from tests.e2e.cast import Partner
+from tests.e2e.cast import Partner, recorded
 from tests.e2e.wire import Exchange, Party
 from tests.harness import Service
 
@@ -35,6 +35,7 @@ class User:
     authy_id: str = ""
     linked: Linked = field(default_factory=Linked)
     cursor: str = ""
+    read: int = 0
     enrollment_id: str = ""
     approval_id: str = ""
 
@@ -162,10 +163,15 @@ class User:
 
     async def news(self) -> list[event_pb2.Event]:
         """What the feed says of this user since it was last asked."""
-        request = event_pb2.ListEventsRequest(cursor=self.cursor or "earliest", page_size=1000)
-        page = await self.partner.feed.events.ListEvents(request)
-        self.cursor = page.cursor
-        return [each for each in page.events if self.is_about(each)]
+        found: list[event_pb2.Event] = []
+        # On PostgreSQL what has happened is read once all that was under way by then has ended.
+        while True:
+            request = event_pb2.ListEventsRequest(cursor=self.cursor or "earliest", page_size=1000)
+            page = await self.partner.feed.events.ListEvents(request)
+            self.cursor, self.read = page.cursor, self.read + len(page.events)
+            found += page.events
+            if self.read >= await recorded(self.service, self.partner.application):
+                return [each for each in found if self.is_about(each)]
 
     def is_about(self, event: event_pb2.Event) -> bool:
         """Whether an event is about this user."""

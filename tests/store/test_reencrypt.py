@@ -2,13 +2,15 @@
 
 import asyncio
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 from itertools import combinations, permutations
 from typing import Any
 
 import pytest
+from sqlalchemy import delete
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import SQLModel, select
+from sqlmodel import SQLModel
 
 from authy_grpc.store import account as accounts
 from authy_grpc.store import link as links
@@ -22,6 +24,7 @@ from authy_grpc.store.user import awaiting_link
 from authy_grpc.store.vault import Vault
 from tests.clock import TurnedClock
 from tests.rotating import keysets
+from tests.works import does
 
 NUMBER = "+4915112345678"
 NOW = TurnedClock().now
@@ -118,7 +121,21 @@ def _link(vault: Vault, name: str) -> LinkRow:
     return row
 
 
-ROWS = {"account": _account, "enrollment": _enrollment, "link": _link}
+ROWS: dict[str, Callable[[Vault, str], SQLModel]] = {
+    "account": _account,
+    "enrollment": _enrollment,
+    "link": _link,
+}
+
+
+def _anew(vault: Vault) -> Callable[[Session], set[store.Key]]:
+    return lambda session: store.make_anew(session, vault, TABLES[0], [("acc_1",)], wait=True)
+
+
+async def _clear(database: Database) -> None:
+    for model in (LinkRow, EnrollmentRow, AccountRow):
+        statement = delete(model)
+        await database.write(does(statement))
 
 
 async def _add(database: Database, *rows: SQLModel) -> None:
@@ -138,14 +155,13 @@ async def test_servers_with_other_keysets_cannot_write_one_value_twice(database:
         except IntegrityError:
             return False
         finally:
-            model = type(make(vaults[one], "1"))
-            await database.write(lambda session: [session.delete(row) for row in session.exec(select(model))])
+            await _clear(database)
         return True
 
     twice = {pair for pair in permutations(vaults, 2) if await both(*pair)}
     # Before the old keys may be dropped no server is left that knows them alone.
     assert twice == {("old", "settled"), ("settled", "old")}
-    assert {pair for pair in combinations(vaults, 2)} - twice == NEIGHBOURS
+    assert set(combinations(vaults, 2)) - twice == NEIGHBOURS
 
 
 async def test_every_neighbour_finds_what_the_others_wrote(database: Database) -> None:
@@ -168,10 +184,7 @@ async def test_every_neighbour_finds_what_the_others_wrote(database: Database) -
         try:
             return await database.write(look)
         finally:
-            for model in (LinkRow, EnrollmentRow, AccountRow):
-                await database.write(
-                    lambda session, model=model: [session.delete(row) for row in session.exec(select(model))]  # type: ignore[misc]
-                )
+            await _clear(database)
 
     for one, two in NEIGHBOURS:
         assert await found(one, two) == await found(two, one) == [True, False, True, False, True]
@@ -203,18 +216,17 @@ async def test_rows_are_looked_at_a_page_at_a_time(database: Database) -> None:
 async def test_a_row_is_made_anew(database: Database) -> None:
     vaults = keysets().vaults()
     await _add(database, _account(vaults["old"], "1"))
-    anew = lambda vault: lambda session: store.make_anew(session, vault, TABLES[0], [("acc_1",)], wait=True)  # noqa: E731
 
     async def row() -> AccountRow:
         return await database.read(lambda session: session.get_one(AccountRow, "acc_1"))
 
-    assert await database.write(anew(vaults["promoted"])) == {("acc_1",)}
+    assert await database.write(_anew(vaults["promoted"])) == {("acc_1",)}
     kept = await row()
     assert (kept.number_digest, kept.number_digest_odd) == vaults["promoted"].pair("number", NUMBER.encode())
     assert accounts.number(vaults["settled"], kept) == NUMBER
     # What the dropped key made is of use to a thief alone.
     assert (await database.read(_look(vaults["settled"]))).stale == [("acc_1",)]
-    await database.write(anew(vaults["settled"]))
+    await database.write(_anew(vaults["settled"]))
     kept = await row()
     assert (kept.number_digest, kept.number_digest_odd) == vaults["settled"].pair("number", NUMBER.encode())
     assert kept.number_digest is None

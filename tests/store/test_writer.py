@@ -13,8 +13,10 @@ from sqlmodel import Session, col, select
 from authy_grpc.domain.errors import BackendUnavailable, CodeRejected, NotFound
 from authy_grpc.store.database import Database
 from authy_grpc.store.engine import connect
+from authy_grpc.store.events import Events
 from authy_grpc.store.tables import BudgetRow
 from authy_grpc.store.writer import MOST_WAITING, ChangedAndRaised, Job, Writer
+from tests.recording import record
 from tests.works import commits, held, leaves, trace, traces
 
 
@@ -223,7 +225,7 @@ async def test_no_more_wait_than_have_room(database_url: str) -> None:
         release.wait()
 
     engine = connect(database_url, writes=True, connections=1)
-    writer = Writer(engine, loop, postgres=engine.dialect.name == "postgresql", wake=lambda: None)
+    writer = Writer(engine, loop, postgres=engine.dialect.name == "postgresql", wake=lambda credentials: None)
     holder = Job(loop.create_future(), work=hold)
     writer.put(holder)
     await asyncio.to_thread(began.wait)
@@ -241,6 +243,19 @@ async def test_no_more_wait_than_have_room(database_url: str) -> None:
     await asyncio.to_thread(writer.stop)
     with pytest.raises(BackendUnavailable):
         writer.put(Job(loop.create_future(), work=leaves("too late")))
+
+
+async def test_a_fault_of_those_who_are_woken_leaves_nobody_waiting(
+    database: Database, events: Events
+) -> None:
+    def wake() -> None:
+        raise ValueError("oops")
+
+    faults: list[dict[str, Any]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: faults.append(context))
+    database.on_events = wake
+    await record(database, events, "a")
+    assert [type(each["exception"]) for each in faults] == [ValueError]
 
 
 async def test_works_of_one_lane_run_in_order(database: Database) -> None:

@@ -1,0 +1,57 @@
+"""A row that is renewed while it is being removed stays: else what it counts would begin anew."""
+
+import asyncio
+import threading
+from datetime import datetime, timedelta
+
+import pytest
+from sqlmodel import Session
+
+from authy_grpc.store import retention
+from authy_grpc.store.database import Database
+from authy_grpc.store.tables import BudgetRow
+from tests.clock import TurnedClock
+
+SECOND = timedelta(seconds=1)
+
+
+@pytest.mark.parametrize("renewed", [True, False])
+async def test_what_is_renewed_meanwhile_stays(postgres_url: str, clock: TurnedClock, renewed: bool) -> None:
+    server, other = Database(postgres_url), Database(postgres_url)
+    now = clock()
+    await server.write(lambda session: session.add(_budget(now - SECOND)))
+    holds, goes_on = threading.Event(), threading.Event()
+
+    def renew(session: Session) -> None:
+        session.get(BudgetRow, "number:1", with_for_update=True)
+        if renewed:
+            session.merge(_budget(now + SECOND))
+        session.flush()
+        holds.set()
+        goes_on.wait()
+
+    renewing = asyncio.ensure_future(server.write(renew))
+    await asyncio.to_thread(holds.wait)
+    pruning = asyncio.ensure_future(other.write(lambda session: retention.prune(session, now)))
+    while not await server.read(_waits):
+        pass
+    goes_on.set()
+    await renewing
+    assert await pruning == (0 if renewed else 1)
+    kept = await server.read(lambda session: session.get(BudgetRow, "number:1"))
+    assert (kept is not None) is renewed
+    await server.close()
+    await other.close()
+
+
+def _budget(expire_time: datetime) -> BudgetRow:
+    return BudgetRow(name="number:1", times="[1]", expire_time=expire_time)
+
+
+def _waits(session: Session) -> bool:
+    """Whether somebody waits for a lock."""
+    found = session.connection().exec_driver_sql(
+        "SELECT count(*) FROM pg_stat_activity"
+        " WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    )
+    return bool(found.scalar())
