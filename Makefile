@@ -25,7 +25,7 @@ up: .venv/installed  ## Start the service for development, with its data in .dev
 	AUTHY_DEV=1 AUTHY_HOME=.dev $(BIN)/authy-grpc serve
 
 test: .venv/installed  ## Run the tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses auto
 
 check: .venv/installed  ## Lint, check types, layers and the contract
 	$(BIN)/ruff check

@@ -80,9 +80,7 @@ async def _calls(target: control.Target, extent: Extent) -> list[Measured]:
     found = []
     for name, case, at_once in _cases(calls):
         batch = min(extent.persons, at_once * 8) if at_once > 1 else 32
-        found.append(
-            await measure(target, name, case, at_once=at_once, seconds=extent.seconds, batch=batch)
-        )
+        found.append(await measure(target, name, case, at_once=at_once, seconds=extent.seconds, batch=batch))
     await calls.close()
     return found
 

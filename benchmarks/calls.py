@@ -124,7 +124,9 @@ class Calls:
         """GetUser."""
         persons = cycle(self._target.persons)
         return [
-            partial(self._users.GetUser, GetUserRequest(authy_id=next(persons).authy_id), metadata=self._metadata)
+            partial(
+                self._users.GetUser, GetUserRequest(authy_id=next(persons).authy_id), metadata=self._metadata
+            )
             for _ in range(count)
         ]
 

@@ -95,7 +95,9 @@ def _postgres(url: str) -> Callable[[int], None]:
     columns = [[value] * _GROUP for value in _ROW]
 
     def commit(rows: int) -> None:
-        statement = "INSERT INTO benchmark SELECT * FROM unnest(%s::bytea[], %s::text[], %s::bigint[], %s::bytea[])"
+        statement = (
+            "INSERT INTO benchmark SELECT * FROM unnest(%s::bytea[], %s::text[], %s::bigint[], %s::bytea[])"
+        )
         connection.execute(statement, [each[:rows] for each in columns])
         connection.commit()
 

@@ -105,9 +105,7 @@ def _person(vault: Vault, application_id: str, number: int, now: datetime) -> tu
     own = {name: keys.new_private_key(os.urandom) for name in ("signing", "agreement", "server", "site")}
     points = {name: keys.public_point(key) for name, key in own.items()}
     shared = keys.agree(own["server"], points["agreement"])
-    owner = AccountRow(
-        account_id=new_id("acc", now, os.urandom), new_device_policy="HOLD", create_time=now
-    )
+    owner = AccountRow(account_id=new_id("acc", now, os.urandom), new_device_policy="HOLD", create_time=now)
     account.set_number(owner, vault, f"+4915{number:09d}")
     phone = DeviceRow(
         device_id=new_id("dev", now, os.urandom),

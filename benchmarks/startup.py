@@ -38,7 +38,9 @@ class Started:
 
 def starts(times: int) -> list[Started]:
     """Measure imports, and `serve` up to its first answer, on a new database and on one that is there."""
-    found = [_beside(name, lambda command=command: _run(command), times) for name, command in _IMPORTS.items()]
+    found = [
+        _beside(name, lambda command=command: _run(command), times) for name, command in _IMPORTS.items()
+    ]
 
     with tempfile.TemporaryDirectory(prefix="authy-bench-") as kept:
         folders = iter(range(1000))

@@ -117,7 +117,9 @@ async def fan_out(target: Target, watchers: int, changes: int) -> Arrived:
     latencies, bare = list[float](), list[float]()
     for change in range(changes + 1):
         person = target.persons[-1 - change]
-        request = VerifyCodeRequest(authy_id=person.authy_id, code=person.wrong_code((await target.stand()).now))
+        request = VerifyCodeRequest(
+            authy_id=person.authy_id, code=person.wrong_code((await target.stand()).now)
+        )
         await verification.VerifyCode(request, metadata=target.metadata)
         times = await ears.hear()
         committed = (await target.stand()).committed

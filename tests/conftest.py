@@ -26,6 +26,8 @@ hypothesis.settings.load_profile("authy")
 def pytest_configure() -> None:
     # Programs are started with grpc's threads about, and its handlers of a fork may wait for ever.
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
+    # Every server that stops would be a line among the results.
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -1,6 +1,6 @@
 """Owns who calls: the first argument of every use case."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 from authy_grpc.domain.application import Scope
@@ -55,7 +55,7 @@ class Nobody:
         peer: the address that it calls from, without the port: for limits, never for a log.
     """
 
-    peer: str
+    peer: str = field(repr=False)
 
 
 Caller = Site | Device | Operator | Gateway | Nobody

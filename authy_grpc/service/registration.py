@@ -98,8 +98,9 @@ class Registrations:
     def _register(
         self, session: Session, *, asked: NewDevice, thumbprints: tuple[str, str]
     ) -> Registration | CodeRejected:
-        now = self._clock()
         verification = verifications.find(session, asked.verification_id)
+        # Not before it is locked, which may take a while.
+        now = self._clock()
         if verification is not None and verification.use_time is not None:
             return self._answer_again(session, verification, asked, now)
         if spent_key.seen(session, *thumbprints):

@@ -11,7 +11,6 @@ from sqlmodel import Session as Session
 
 from authy_grpc.domain.errors import BackendUnavailable, Refusal
 from authy_grpc.store.engine import connect, out_of_reach
-from authy_grpc.store.writer import CHANNEL as CHANNEL
 from authy_grpc.store.writer import MOST_WAITING, Job, Writer
 
 T = TypeVar("T")

@@ -7,7 +7,7 @@ from typing import Any
 
 from structlog.typing import FilteringBoundLogger
 
-from authy_grpc.store.database import CHANNEL
+from authy_grpc.store.commit import CHANNEL
 from authy_grpc.store.engine import POSTGRES_CONNECTION, plain
 
 _RETRY_SECONDS = 1.0

@@ -15,11 +15,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Engine, event, text
+from sqlalchemy import Engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session
 
 from authy_grpc.domain.errors import BackendUnavailable, Refusal
+from authy_grpc.store.commit import OutcomeUnknown, announce, was_committed
 from authy_grpc.store.engine import out_of_reach
 
 Work = Callable[[Session], Any]
@@ -28,16 +29,11 @@ Batch = Callable[[Session, Sequence[Any]], Sequence[Any]]
 # The credentials that a commit changed; None where it recorded no events at all.
 Woke = Set[str] | None
 
-CHANNEL = "authy_grpc"
 MOST_WAITING = 10_000
 _GROUP = 64
 _RUNS_ALONE = 3
-_ASKS = 10
-_ASK_SECONDS = 0.25
-_XID = "pg_current_xact_id_if_assigned()::text"
-_SEE_XID = text(f"SELECT {_XID}")
-_WAKE_AND_SEE_XID = text(f"SELECT {_XID}, pg_notify('{CHANNEL}', '')")
-_OUTCOME = text("SELECT pg_xact_status(CAST(:xid AS xid8))")
+_DEADLOCK = "40P01"
+_GIVE_WAY_SECONDS = 0.05
 _CHANGE = re.compile(
     r"\b(INSERT|REPLACE)\s+INTO\b|\bDELETE\s+FROM\b|(?<!FOR )(?<!KEY )\bUPDATE\b|\b(CREATE|DROP|ALTER)\s",
     re.IGNORECASE,
@@ -50,10 +46,6 @@ class ChangedAndRaised(Exception):
 
 class _GivenUp(Exception):
     """A caller of the group was told that nothing was decided, so it must not be committed."""
-
-
-class _OutcomeUnknown(Exception):
-    """The database went away in the midst of a commit, and does not come back to say what became of it."""
 
 
 @dataclass(slots=True, eq=False)
@@ -186,6 +178,9 @@ class Writer:
                 return outcomes[0], woke
             except DBAPIError as fault:
                 error = _unavailable(fault) if out_of_reach(fault) else fault
+                if getattr(fault.orig, "sqlstate", None) == _DEADLOCK:
+                    # Who waited for this one's rows is only being woken, and would be too late again.
+                    time.sleep(_GIVE_WAY_SECONDS)
             except Exception as fault:
                 return fault, None
         return error, None
@@ -202,26 +197,18 @@ class Writer:
             ):
                 outcomes = self._outcomes(session, group)
                 woke: Woke = session.info.pop("woke", None)
-                xid = self._announce(session, woke is not None)
+                xid = announce(session, wakes=woke is not None) if self._postgres else None
                 self._begin_commit(group)
         except BaseException as error:
             if xid is not None and isinstance(error, DBAPIError) and error.connection_invalidated:
                 try:
-                    if self._was_committed(xid):
+                    if was_committed(self._engine, xid):
                         return outcomes, woke
-                except _OutcomeUnknown as unknown:
+                except OutcomeUnknown as unknown:
                     return [_unavailable(unknown) for _ in group], woke
             self._end_commit(group)
             raise
         return outcomes, woke
-
-    def _announce(self, session: Session, woke: bool) -> str | None:
-        """Tell other servers, once it is committed, and see by which name to ask for the commit."""
-        if not self._postgres:
-            return None
-        row = session.connection().execute(_WAKE_AND_SEE_XID if woke else _SEE_XID).one()
-        xid: str | None = row[0]
-        return xid
 
     def _begin_commit(self, group: list[Job]) -> None:
         with self._ready:
@@ -234,16 +221,6 @@ class Writer:
         with self._ready:
             for job in group:
                 job.committing = False
-
-    def _was_committed(self, xid: str) -> bool:
-        """Whether a transaction took place whose commit was not answered."""
-        for _ in range(_ASKS):
-            with suppress(DBAPIError), self._engine.begin() as connection:
-                outcome: str | None = connection.execute(_OUTCOME, {"xid": xid}).scalar()
-                if outcome in ("committed", "aborted"):
-                    return outcome == "committed"
-            time.sleep(_ASK_SECONDS)
-        raise _OutcomeUnknown
 
     def _outcomes(self, session: Session, group: list[Job]) -> list[Any]:
         outcomes: dict[int, Any] = {}

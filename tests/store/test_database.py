@@ -290,7 +290,7 @@ async def test_lanes_that_lock_each_other_out_run_again(postgres_url: str) -> No
         database.write(work("a", "b"), lanes[0]), database.write(work("b", "a"), lanes[1])
     )
     assert sorted(answers) == [2, 3]
-    assert len(runs) == 3
+    assert len(runs) >= 3
     await database.close()
 
 

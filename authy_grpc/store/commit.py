@@ -1,0 +1,50 @@
+"""Owns what PostgreSQL says of a commit: to other servers, and to one that never had its answer."""
+
+import time
+from contextlib import suppress
+
+from sqlalchemy import Engine, text
+from sqlalchemy.exc import DBAPIError
+from sqlmodel import Session
+
+CHANNEL = "authy_grpc"
+_ASKS = 10
+_ASK_SECONDS = 0.25
+_XID = "pg_current_xact_id_if_assigned()::text"
+_SEE_XID = text(f"SELECT {_XID}")
+_WAKE_AND_SEE_XID = text(f"SELECT {_XID}, pg_notify('{CHANNEL}', '')")
+_OUTCOME = text("SELECT pg_xact_status(CAST(:xid AS xid8))")
+
+
+class OutcomeUnknown(Exception):
+    """The database went away in the midst of a commit, and does not come back to say what became of it."""
+
+
+def announce(session: Session, *, wakes: bool) -> str | None:
+    """Prepare a commit.
+
+    Args:
+        session: whose changes are about to be committed.
+        wakes: whether other servers are told, once it is.
+
+    Returns:
+        The name by which `was_committed` asks; None where nothing was changed.
+    """
+    row = session.connection().execute(_WAKE_AND_SEE_XID if wakes else _SEE_XID).one()
+    xid: str | None = row[0]
+    return xid
+
+
+def was_committed(engine: Engine, xid: str) -> bool:
+    """Whether a transaction took place whose commit was not answered. It blocks for some seconds.
+
+    Raises:
+        OutcomeUnknown: the database does not say in time.
+    """
+    for _ in range(_ASKS):
+        with suppress(DBAPIError), engine.begin() as connection:
+            outcome: str | None = connection.execute(_OUTCOME, {"xid": xid}).scalar()
+            if outcome in ("committed", "aborted"):
+                return outcome == "committed"
+        time.sleep(_ASK_SECONDS)
+    raise OutcomeUnknown
