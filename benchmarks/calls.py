@@ -87,8 +87,8 @@ class Calls:
         """VerifyCode with a wrong code of as many users, none of them locked."""
         if self._wrong == _WRONG_IN_A_ROW:
             self._wrong = 0
-            for call in await self.accepted(len(self._target.persons)):
-                await call()
+            clearing = await self.accepted(len(self._target.persons))
+            await asyncio.gather(*[call() for call in clearing])
         self._wrong += 1
         now = (await self._target.stand()).now
         return [
@@ -117,7 +117,7 @@ class Calls:
         return [partial(self._enroll, self._new()) for _ in range(count)]
 
     async def approved(self, count: int) -> Sequence[Call]:
-        """CreateApproval, the question in the inbox's stream, RespondApproval, the end of the site's stream."""
+        """CreateApproval, the question in an inbox, RespondApproval, the end of the site's stream."""
         return [self._approve for _ in range(count)]
 
     async def read(self, count: int) -> Sequence[Call]:

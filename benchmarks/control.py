@@ -65,7 +65,7 @@ class Target:
         self._request = VerifyCodeRequest(authy_id="1234567", code="123456", request_id="benchmark")
         self._empty = self.channel.unary_unary(f"/{EMPTY}/Call", **_CODING)
         self._bare = self.bare.unary_unary(f"/{BARE}/Call", **_CODING)
-        self._do = self.bare.unary_unary(f"/{CONTROL}/Do")
+        self._do: Any = self.bare.unary_unary(f"/{CONTROL}/Do")
 
     async def empty_call(self) -> None:
         """Call what does nothing, behind the interceptors."""

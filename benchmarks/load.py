@@ -1,4 +1,4 @@
-"""Owns how calls are made and timed: slices of a method and of empty calls take turns, so that each is beside."""
+"""Owns how calls are made and timed: slices of a method and of empty calls take turns."""
 
 import asyncio
 import math
@@ -103,7 +103,7 @@ async def measure(
         batch: how many calls a slice has.
     """
     measured = Measured(name, at_once, Total(), Total(), Total())
-    await _run(await case(batch), at_once)
+    await _run(await case(at_once), at_once)
     while measured.total.seconds < seconds:
         calls = await case(batch)
         empty = max(len(calls), 64)

@@ -39,7 +39,8 @@ class Report:
         self.document: dict[str, Any] = {"machine": machine()}
         about = self.document["machine"]
         self.say(
-            f"{about['cpu']}, {about['cores']} cores, Python {about['python']}, load {about['load_before']:.1f}"
+            f"{about['cpu']}, {about['cores']} cores, Python {about['python']},"
+            f" load {about['load_before']:.1f}"
         )
 
     def say(self, line: str) -> None:
@@ -54,7 +55,7 @@ class Report:
         table = self._table(f"Calls, {database}", *columns, "CPU us", "of empty", "server", "generator")
         for row in rows:
             table.add_row(
-                row["name"],
+                str(row["name"]),
                 str(row["at_once"]),
                 f"{row['rate']:,.0f}",
                 f"{row['of_empty']:.2f}",
@@ -69,8 +70,8 @@ class Report:
         self._console.print(table)
         for each in measured[-1:]:
             self.say(
-                f"Beside {each.name} at {each.at_once}: empty {each.empty.rate:,.0f}/s, {each.empty.cpu:,.0f} us;"
-                f" bare {each.bare.rate:,.0f}/s, {each.bare.cpu:,.0f} us\n"
+                f"Beside {each.name} at {each.at_once}: empty {each.empty.rate:,.0f}/s,"
+                f" {each.empty.cpu:,.0f} us; bare {each.bare.rate:,.0f}/s, {each.bare.cpu:,.0f} us\n"
             )
 
     def arrivals(self, database: str, arrived: list[Arrived]) -> None:
@@ -81,7 +82,7 @@ class Report:
         table = self._table(f"From commit to arrival, {database}", *columns)
         for row in rows:
             table.add_row(
-                row["name"],
+                str(row["name"]),
                 str(row["watchers"]),
                 f"{row['p50_ms']:.2f}",
                 f"{row['p50_of_bare']:.1f}",
@@ -96,7 +97,7 @@ class Report:
         self.document.setdefault("floors", {})[database] = rows
         table = self._table(f"Floor, {database}", "us", "of a bare call")
         for row in rows:
-            table.add_row(row["name"], f"{row['micros']:,.1f}", f"{row['of_bare']:.2f}")
+            table.add_row(str(row["name"]), f"{row['micros']:,.1f}", f"{row['of_bare']:.2f}")
         self._console.print(table)
 
     def weight(self, weight: Weight) -> None:
@@ -105,7 +106,7 @@ class Report:
         table = self._table("Memory", "streams", "KiB each", "bare KiB", "of bare")
         table.add_row(
             "WatchEvents, held",
-            str(row["streams"]),
+            str(weight.streams),
             f"{weight.held / 1024:.1f}",
             f"{weight.bare / 1024:.1f}",
             f"{row['of_bare']:.1f}",
@@ -118,7 +119,7 @@ class Report:
         self.document["starts"] = rows
         table = self._table("Start", "seconds", "of `import grpc`")
         for row in rows:
-            table.add_row(row["name"], f"{row['seconds']:.2f}", f"{row['of_import_grpc']:.1f}")
+            table.add_row(str(row["name"]), f"{row['seconds']:.2f}", f"{row['of_import_grpc']:.1f}")
         self._console.print(table)
 
     def _table(self, title: str, *columns: str) -> Table:

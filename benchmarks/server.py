@@ -10,6 +10,7 @@ import resource
 import sys
 import time
 from datetime import datetime, timedelta
+from pathlib import Path
 from typing import Any, cast
 
 import grpc
@@ -65,8 +66,7 @@ class Control:
             self._shout.set_result(None)
             self._shout = asyncio.get_running_loop().create_future()
         usage = resource.getrusage(resource.RUSAGE_SELF)
-        with open("/proc/self/statm") as file:
-            resident = int(file.read().split()[1]) * _PAGE
+        resident = int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE  # noqa: ASYNC240
         told = {
             "now": self._clock().timestamp(),
             "cpu": usage.ru_utime + usage.ru_stime,
@@ -134,7 +134,7 @@ async def main() -> None:
         os.sched_setaffinity(0, {told["core"]})
     clock = Clock()
     settings = Settings(database_url=told["url"], listen="127.0.0.1:0", public_url=ORIGIN, reflection=False)
-    with open(told["log"], "w") as log:
+    with open(told["log"], "w") as log:  # noqa: ASYNC230
         world = World(clock=clock, sender=Carrier(), log_stream=log)
         core = await build(settings, Secrets(**told["secrets"]), world)
         _add_empty(core)

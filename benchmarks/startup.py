@@ -8,7 +8,9 @@ import tempfile
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -38,9 +40,7 @@ class Started:
 
 def starts(times: int) -> list[Started]:
     """Measure imports, and `serve` up to its first answer, on a new database and on one that is there."""
-    found = [
-        _beside(name, lambda command=command: _run(command), times) for name, command in _IMPORTS.items()
-    ]
+    found = [_beside(name, partial(_run, command), times) for name, command in _IMPORTS.items()]
 
     with tempfile.TemporaryDirectory(prefix="authy-bench-") as kept:
         folders = iter(range(1000))
@@ -75,7 +75,7 @@ def _serve(home: Path) -> float:
     options = (("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 100))
     try:
         with grpc.insecure_channel(address, (*options, ("grpc.min_reconnect_backoff_ms", 100))) as channel:
-            health = health_pb2_grpc.HealthStub(channel)
+            health: Any = health_pb2_grpc.HealthStub(channel)
             health.Check(health_pb2.HealthCheckRequest(), wait_for_ready=True, timeout=60)
             return time.perf_counter() - begin
     finally:

@@ -8,17 +8,19 @@ ever. SQLite has one writer, so its order is the sequence's, which is never used
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, ClassVar
 
 from pydantic import TypeAdapter
-from sqlalchemy import BigInteger, Row, Select, func, literal, or_, select, text, tuple_
+from sqlalchemy import BigInteger, Integer, Row, Select, bindparam, func, or_, select, text, tuple_
 from sqlmodel import Session, col
 
 from authy_grpc.domain.approval import Approval
 from authy_grpc.domain.enrollment import Enrollment
 from authy_grpc.domain.event import UserEvent
 from authy_grpc.domain.ids import new_id
+from authy_grpc.store.columns import to_millis
+from authy_grpc.store.given import Inserted, table
 from authy_grpc.store.position import EARLIEST as EARLIEST
 from authy_grpc.store.position import Position as Position
 from authy_grpc.store.tables import EventRow, MetaRow
@@ -40,7 +42,23 @@ _BODIES: dict[str, TypeAdapter[Any]] = {
 }
 _PLACE = "event.body"
 _EPOCH = "feed.epoch"
-_TABLE = EventRow.__table__  # type: ignore[attr-defined]
+_TABLE = table(EventRow)
+_COLUMNS = (
+    "epoch",
+    "event_id",
+    "application_id",
+    "account_id",
+    "subject_id",
+    "type",
+    "revision",
+    "sealed_body",
+    "create_time",
+)
+_REMEMBERED = 100
+_AFTER: Any = tuple_(*[bindparam(name, type_=BigInteger) for name in Position._fields])
+_ANY_AFTER = (
+    select(_TABLE.c.sequence).where(tuple_(_TABLE.c.epoch, _TABLE.c.xid, _TABLE.c.sequence) > _AFTER).limit(1)
+)
 # The oldest transaction that is still open.
 _HORIZON = "pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
 _NOW_ON_POSTGRES = text(f"SELECT {_HORIZON}")
@@ -109,6 +127,10 @@ class Events:
         self._random = random
         self._postgres = postgres
         self._epoch = 0
+        xid = "pg_current_xact_id()::text::bigint" if postgres else "0"
+        self._insert = Inserted(postgres, _TABLE, *_COLUMNS, xid=xid)
+        # To make a statement takes longer than to run it.
+        self._select = lru_cache(_REMEMBERED)(self._make_select)
 
     def record(self, session: Session, now: datetime, *events: NewEvent) -> None:
         """Write events in the transaction of the change, and have its commit wake those who watch.
@@ -120,9 +142,7 @@ class Events:
         """
         if not events:
             return
-        xid = text("pg_current_xact_id()::text::bigint") if self._postgres else literal(0)
-        rows = [self._row(event, now) for event in events]
-        session.connection().execute(_TABLE.insert().values(xid=xid), rows)
+        self._insert.run(session, [self._row(event, now) for event in events])
         # Credentials that changed are forgotten here before the caller is answered.
         changed: set[str] = session.info.setdefault("woke", set())
         changed.update(event.subject_id for event in events if event.account_id == CREDENTIALS)
@@ -145,24 +165,36 @@ class Events:
             types: whole types, or beginnings that end in `*`; none for all.
             limit: at most so many.
         """
+        statement = self._select(application_id is not None, tuple(types))
+        given = {
+            "own_epoch": self._epoch,
+            "epoch": position.epoch,
+            "xid": position.xid,
+            "sequence": position.sequence,
+            "application_id": application_id,
+            "limit": limit,
+        }
+        return [self._recorded(row) for row in session.connection().execute(statement, given)]
+
+    def _make_select(self, of_one: bool, types: tuple[str, ...]) -> Select[Any]:
+        """The statement of `read_after`: of one application or all, of some types or all."""
         size = func.length(col(EventRow.sealed_body)).label("size")
-        wanted = self._settled(select(*self._ORDER, size)).where(tuple_(*self._ORDER) > _literals(position))
-        if application_id is not None:
-            wanted = wanted.where(col(EventRow.application_id) == application_id)
+        wanted = self._settled(select(*self._ORDER, size)).where(tuple_(*self._ORDER) > _AFTER)
+        if of_one:
+            wanted = wanted.where(col(EventRow.application_id) == bindparam("application_id"))
         if types:
             wanted = wanted.where(_wanted(types))
-        some = wanted.order_by(*self._ORDER).limit(limit).subquery("some")
+        some = wanted.order_by(*self._ORDER).limit(bindparam("limit", type_=Integer)).subquery("some")
         before = (
             func.sum(some.c.size).over(order_by=(some.c.epoch, some.c.xid, some.c.sequence)) - some.c.size
         )
         fits = select(some.c.sequence, before.label("before")).subquery("fits")
-        statement = (
+        return (
             select(_TABLE)
             .join(fits, fits.c.sequence == _TABLE.c.sequence)
             .where(fits.c.before <= PAGE_BYTES)
             .order_by(_TABLE.c.epoch, _TABLE.c.xid, _TABLE.c.sequence)
         )
-        return [self._recorded(row) for row in session.connection().execute(statement)]
 
     def newest(self, session: Session) -> Position:
         """The position after which all that happens from now on stands, and nothing that can be read yet."""
@@ -174,8 +206,8 @@ class Events:
         """Whether committed events after `position` wait for an older transaction to end."""
         if not self._postgres:
             return False
-        statement = select(col(EventRow.sequence)).where(tuple_(*self._ORDER) > _literals(position)).limit(1)
-        return session.execute(statement).first() is not None
+        given = {"epoch": position.epoch, "xid": position.xid, "sequence": position.sequence}
+        return session.connection().execute(_ANY_AFTER, given).first() is not None
 
     def begin_epoch(self, session: Session) -> None:
         """At start: a restored dump counts transactions anew, so its events get a higher epoch."""
@@ -197,24 +229,22 @@ class Events:
     def _settled(self, statement: Select[Any]) -> Select[Any]:
         if not self._postgres:
             return statement
-        return statement.where(
-            text(f"(event.epoch < :epoch OR event.xid < {_HORIZON})").bindparams(epoch=self._epoch)
-        )
+        return statement.where(text(f"(event.epoch < :own_epoch OR event.xid < {_HORIZON})"))
 
-    def _row(self, event: NewEvent, now: datetime) -> dict[str, Any]:
+    def _row(self, event: NewEvent, now: datetime) -> Sequence[Any]:
         event_id = new_id("evt", now, self._random)
         body = b"" if event.body is None else _BODIES[event.type.split(".")[0]].dump_json(event.body)
-        return {
-            "epoch": self._epoch,
-            "event_id": event_id,
-            "application_id": event.application_id,
-            "account_id": event.account_id,
-            "subject_id": event.subject_id,
-            "type": event.type,
-            "revision": event.revision,
-            "sealed_body": self._vault.seal(_PLACE, event_id, body) if body else b"",
-            "create_time": now,
-        }
+        return (
+            self._epoch,
+            event_id,
+            event.application_id,
+            event.account_id,
+            event.subject_id,
+            event.type,
+            event.revision,
+            self._vault.seal(_PLACE, event_id, body) if body else b"",
+            to_millis(now),
+        )
 
     def _recorded(self, row: Row[Any]) -> Recorded:
         event_id, kind, sealed = row.event_id, row.type.split(".")[0], row.sealed_body
@@ -242,10 +272,6 @@ class Events:
 def may_have_more(rows: Sequence[Recorded], limit: int) -> bool:
     """Whether `read_after` may have left rows out, by its limit or by their bytes."""
     return len(rows) >= limit or sum(row.size for row in rows) > PAGE_BYTES
-
-
-def _literals(position: Position) -> Any:
-    return tuple_(*[literal(each, BigInteger) for each in position])
 
 
 def _wanted(types: Sequence[str]) -> Any:

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from operator import itemgetter
 from typing import Any
 
-from sqlalchemy import ARRAY, BigInteger, FromClause, Table, bindparam, func, insert, select
+from sqlalchemy import ARRAY, BigInteger, FromClause, Table, bindparam, func, insert, literal_column, select
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.types import TypeEngine
 from sqlmodel import Session, SQLModel
@@ -61,16 +61,20 @@ class Inserted:
         postgres: which of the two.
         table: where to.
         columns: those that are set. Times are brought as milliseconds since 1970.
+        fixed: those that are the same in every row, each as the database's own SQL.
     """
 
-    def __init__(self, postgres: bool, table: Table, *columns: str) -> None:
+    def __init__(self, postgres: bool, table: Table, *columns: str, **fixed: str) -> None:
+        same = {name: literal_column(value) for name, value in fixed.items()}
         self._given = (
             Given(True, **{name: _plain(table.c[name].type) for name in columns}) if postgres else None
         )
         if self._given is not None:
-            self._statement = insert(table).from_select(columns, select(*self._given.c))
+            values = select(*self._given.c, *same.values())
+            self._statement = insert(table).from_select([*columns, *same], values)
         else:
-            compiled = insert(table).compile(dialect=sqlite.dialect(paramstyle="qmark"), column_keys=columns)
+            dialect = sqlite.dialect(paramstyle="qmark")
+            compiled = insert(table).values(same).compile(dialect=dialect, column_keys=[*columns, *same])
             self._text = str(compiled)
             self._ordered = itemgetter(*map(columns.index, compiled.positiontup or ()))
 

@@ -1,0 +1,265 @@
+"""Devices of an account, walked at random beside a model: who is in, who waits, who may do what."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, initialize, invariant, multiple, rule
+
+from authy_grpc.domain.device import Device, NewDevicePolicy
+from authy_grpc.store import device as devices
+from authy_grpc.store.database import Session
+from authy_grpc.store.tables import DeviceRow
+from tests.clock import TurnedClock
+from tests.registering import Handset, People, wrong
+from tests.walking import Walk, walk
+
+DAY = timedelta(days=1)
+MAY_WAIT, MAY_BE_IN, GUESSES = 3, 10, 5
+# Ten codes a day are sent to a number.
+BETWEEN_REGISTRATIONS = timedelta(hours=3)
+
+
+@dataclass(eq=False)
+class Entry:
+    """A device as the model has it; `told` is what the streams of its credential have to learn."""
+
+    handset: Handset
+    account: int
+    state: str
+    check: str
+    created: datetime
+    shown: datetime | None = None
+    release: datetime | None = None
+    limited: datetime | None = None
+    guesses: int = 0
+    told: list[str] = field(default_factory=list)
+
+
+class DeviceWalk(Walk):
+    """Whoever has a number's codes adds devices, and they let each other in and put each other out."""
+
+    entries = Bundle("entries")
+    world: People
+    numbers = iter(range(30_000_000, 100_000_000))
+
+    def __init__(self, world: Any, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(world, loop)
+        self.all: list[Entry] = []
+        self.number = ""
+        self.account = 0
+        self.policy = "HOLD"
+        self.blocked: datetime | None = None
+        self.told: dict[str, list[str]] = {}
+
+    @initialize()
+    def begin(self) -> None:
+        self.number = f"+49151{next(self.numbers)}"
+
+    @property
+    def now(self) -> datetime:
+        return self.clock.now
+
+    def present(self, *states: str) -> list[Entry]:
+        return [entry for entry in self.all if entry.account == self.account and entry.state in states]
+
+    def settle(self) -> None:
+        """Who has waited long enough is in for everyone, whether or not that is written."""
+        for entry in self.present("HELD"):
+            if entry.release is not None and entry.release <= self.now:
+                entry.state, entry.limited = "ACTIVE", entry.release + timedelta(days=7)
+
+    def wait(self, entry: Entry) -> None:
+        """When a device that waits is let in, by what is known now."""
+        due = entry.shown + DAY if entry.shown else entry.created + timedelta(days=7)
+        entry.release = max(due, self.blocked or due)
+
+    def limited(self, entry: Entry) -> bool:
+        return entry.limited is not None and self.now < entry.limited
+
+    def refuse(self, *waiting: Entry) -> None:
+        """Put out devices that waited: nobody is let in by time for 30 days."""
+        for entry in waiting:
+            self.put_out(entry)
+        self.blocked = self.now + timedelta(days=30)
+        for entry in self.present("HELD"):
+            self.wait(entry)
+
+    def put_out(self, entry: Entry) -> None:
+        entry.state, entry.release = "REVOKED", None
+        entry.told.append("ended")
+
+    @rule(target=entries)
+    def register(self) -> Any:
+        self.clock.now += BETWEEN_REGISTRATIONS
+        self.settle()
+        made: list[Any] = []
+
+        async def register() -> None:
+            made[:] = await self.world.register(self.number)
+
+        became = self.became(register())
+        self.settle()
+        active, held = len(self.present("ACTIVE")), len(self.present("HELD"))
+        state, expected = "HELD" if self.policy == "HOLD" else "ACTIVE", "OK"
+        if not active + held:
+            state = "ACTIVE"
+        elif self.policy == "DENY":
+            expected = "NewDevicesOff"
+        elif (held, active)[state == "ACTIVE"] >= (MAY_WAIT, MAY_BE_IN)[state == "ACTIVE"]:
+            expected = "Quota"
+        assert became == expected
+        if became != "OK":
+            return multiple()
+        handset, added = made
+        assert (added.device.state, added.other_devices) == (state, active)
+        assert bool(added.recovery_code) == (not any(each.account == self.account for each in self.all))
+        entry = Entry(handset, self.account, state, added.device.check, self.now)
+        if state == "HELD":
+            self.wait(entry)
+        self.all.append(entry)
+        return entry
+
+    @rule(by=entries, entry=entries, right=st.sampled_from([True, True, False]))
+    def approve(self, by: Entry, entry: Entry, right: bool) -> None:
+        if by.state == "HELD":
+            return
+        check = entry.check or "123456"
+        typed = check if right else wrong(check)
+        became = self.became(self.world.approve(by.handset, entry.handset.device_id, typed))
+        if by.state == "REVOKED":
+            assert became == "BadCredential"
+        elif self.limited(by):
+            assert became == "DeviceHeld"
+        elif entry.account != by.account:
+            assert became == "NotFound"
+        elif entry.state != "HELD":
+            assert became == f"WrongState {entry.state}"
+        elif not right or entry.guesses >= GUESSES:
+            assert became == "CodeRejected"
+            entry.guesses += not right
+        else:
+            assert became == "OK"
+            entry.state, entry.release = "ACTIVE", None
+            entry.told.append("changed")
+
+    @rule(by=entries, entry=entries)
+    def revoke(self, by: Entry, entry: Entry) -> None:
+        became = self.became(self.world.revoke(by.handset, entry.handset.device_id))
+        if by.state == "REVOKED":
+            assert became == "BadCredential"
+        elif (by.state == "HELD" or self.limited(by)) and by is not entry:
+            assert became == "DeviceHeld"
+        elif entry.account != by.account:
+            assert became == "NotFound"
+        else:
+            assert became == "OK"
+            if entry.state == "HELD" and entry is not by:
+                self.refuse(entry)
+            elif entry.state != "REVOKED":
+                self.put_out(entry)
+
+    @rule(by=entries, policy=st.sampled_from(NewDevicePolicy))
+    def set_policy(self, by: Entry, policy: NewDevicePolicy) -> None:
+        if by.state == "HELD":
+            return
+        became = self.became(self.world.update(by.handset, new_device_policy=policy))
+        if by.state == "REVOKED":
+            assert became == "BadCredential"
+        elif self.limited(by):
+            assert became == "DeviceHeld"
+        else:
+            assert became == "OK"
+            self.policy = policy.value
+            if policy is NewDevicePolicy.DENY and self.present("HELD"):
+                self.refuse(*self.present("HELD"))
+
+    @rule(by=entries)
+    def list_devices(self, by: Entry) -> None:
+        found: list[Device] = []
+
+        async def listed() -> None:
+            found[:] = await self.world.devices.list_all(by.handset.caller)
+
+        became = self.became(listed())
+        if by.state == "REVOKED":
+            assert became == "BadCredential"
+            return
+        assert became == "OK"
+        if by.state == "HELD":
+            assert [(each.device_id, each.state) for each in found] == [(by.handset.device_id, "HELD")]
+            return
+        for entry in self.present("HELD"):
+            entry.shown = entry.shown or self.now
+            self.wait(entry)
+        seen = {each.device_id: each for each in found}
+        for entry in self.present("ACTIVE", "HELD"):
+            self.compare(entry, seen[entry.handset.device_id])
+
+    @rule(by=entries)
+    def open_session(self, by: Entry) -> None:
+        expected = "BadCredential" if by.state == "REVOKED" else "OK"
+        assert self.became(self.world.session(by.handset)) == expected
+
+    @rule(by=entries, sure=st.integers(0, 5))
+    def delete_account(self, by: Entry, sure: int) -> None:
+        if sure or by.state == "HELD":
+            return
+        proof = self.world.proof(by.handset, "DeleteAccount")
+        became = self.became(self.world.account.delete(by.handset.caller, proof))
+        if by.state == "REVOKED":
+            assert became == "BadCredential"
+        elif self.limited(by):
+            assert became == "DeviceHeld"
+        else:
+            assert became == "OK"
+            for entry in self.present("ACTIVE", "HELD"):
+                self.put_out(entry)
+            # The number's next device opens another account.
+            self.account += 1
+            self.policy, self.blocked = "HOLD", None
+
+    @rule(hours=st.sampled_from([1, 24, 24 * 7 - 3, 24 * 31]))
+    def turn(self, hours: float) -> None:
+        self.clock.turn(hours=hours)
+        self.settle()
+
+    @rule()
+    def release(self) -> None:
+        while self.run(self.world.admission.release_due()):
+            pass
+        for entry in self.present("ACTIVE"):
+            if entry.release is not None:
+                entry.release = None
+                entry.told.append("changed")
+
+    @invariant()
+    def the_service_says_the_same(self) -> None:
+        if not self.all:
+            return
+        kept = self.run(self.world.database.read(self.kept))
+        for entry, device in zip(self.all, kept, strict=True):
+            self.compare(entry, device)
+        for row in self.happened():
+            if row.type.startswith("credential."):
+                self.told.setdefault(row.subject_id, []).append(row.type.removeprefix("credential."))
+        for entry in self.all:
+            assert self.told.get(entry.handset.device_id, []) == entry.told
+            assert entry.told in ([], ["changed"], ["ended"], ["changed", "ended"])
+
+    def kept(self, session: Session) -> list[Device]:
+        rows = [session.get_one(DeviceRow, entry.handset.device_id) for entry in self.all]
+        return [devices.to_device(self.world.vault, row, self.now) for row in rows]
+
+    def compare(self, entry: Entry, device: Device) -> None:
+        assert device.state == entry.state
+        assert device.release_time == (entry.release if entry.state == "HELD" else None)
+        if entry.state != "REVOKED":
+            assert device.limited_until == entry.limited
+
+
+def test_devices(database_url: str, clock: TurnedClock, figure: Callable[[int, int], int]) -> None:
+    walk(DeviceWalk, lambda: People.opened(database_url, clock), figure(20, 10_000))

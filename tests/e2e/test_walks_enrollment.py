@@ -1,0 +1,363 @@
+"""Enrollments, walked at random beside a model: states, users, locks and feed agree after each step."""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import pyotp
+from hypothesis import strategies as st
+from hypothesis.stateful import Bundle, initialize, invariant, multiple, rule
+
+from authy_grpc.domain.enrollment import EnrollmentMethod
+from authy_grpc.domain.errors import NotFound
+from authy_grpc.domain.site import NewKey
+from tests.checking import other
+from tests.clock import TurnedClock
+from tests.enrolling import PERIOD, Hall, Handset, token_of
+from tests.walking import Walk, walk
+
+OPEN = {"PENDING", "SCANNED", "AWAITING_CODE"}
+REMOVE = "authy_grpc.v1.AuthenticatorService/RemoveSite"
+PHONES = st.sampled_from([0, 1, 2])
+NAMES = st.sampled_from(["ada", "bob"])
+
+
+@dataclass(eq=False)
+class Link:
+    """What an enrollment makes or renews. `account` is None where any app makes the codes."""
+
+    account: str | None
+    site_id: str = ""
+    authy_id: str = ""
+    failures: int = 0
+    locked_until: datetime | None = None
+    used: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(eq=False)
+class Entry:
+    """An enrollment as the model has it. Its revision is the number of its states."""
+
+    enrollment_id: str
+    name: str
+    uri: str
+    generic: bool
+    require_code: bool
+    replace: bool
+    expires: datetime
+    states: list[str]
+    account: str | None = None
+    phone: Handset | None = None
+    key: NewKey | None = None
+    link: Link | None = None
+    code: str = ""
+    authy_id: str = ""
+
+    @property
+    def state(self) -> str:
+        return self.states[-1]
+
+
+class EnrollmentWalk(Walk):
+    """A site that enrolls, two phones of one account and one of another."""
+
+    entries = Bundle("entries")
+    world: Hall
+
+    def __init__(self, world: Any, loop: asyncio.AbstractEventLoop) -> None:
+        super().__init__(world, loop)
+        self.all: list[Entry] = []
+        self.users: dict[str, Link] = {}
+        self.told: dict[str, list[str]] = {}
+        self.touched: list[Entry] = []
+        self.deleted = self.deletions = 0
+
+    @initialize()
+    def begin(self) -> None:
+        self.site = self.run(self.world.site())
+        first = self.run(self.world.phone())
+        self.phones = [
+            first,
+            self.run(self.world.phone(first.caller.account_id)),
+            self.run(self.world.phone()),
+        ]
+
+    def move(self, entry: Entry, *states: str) -> None:
+        entry.states += states
+        self.touched.append(entry)
+
+    def settle(self) -> None:
+        """What is past its time is EXPIRED for everyone, whether or not that is written."""
+        for entry in self.all:
+            if entry.state in OPEN and self.clock.now >= entry.expires:
+                self.move(entry, "EXPIRED")
+
+    def delete(self, name: str, waiting: str) -> None:
+        link = self.users.pop(name)
+        for entry in self.all:
+            if entry.state == "AWAITING_CODE" and entry.link is link:
+                self.move(entry, waiting)
+        self.deleted += 1
+
+    def complete(self, entry: Entry) -> None:
+        link, before = entry.link, self.users.get(entry.name)
+        assert link is not None
+        if before is not None and before is not link:
+            self.delete(entry.name, "REJECTED")
+        self.users[entry.name] = link
+        self.move(entry, "COMPLETED")
+
+    @rule(
+        target=entries,
+        name=NAMES,
+        generic=st.sampled_from([False, False, True]),
+        require_code=st.booleans(),
+        replace=st.booleans(),
+        seconds=st.sampled_from([30, 600, 86_400]),
+    )
+    def create(self, name: str, generic: bool, require_code: bool, replace: bool, seconds: int) -> Any:
+        method = EnrollmentMethod.GENERIC_TOTP if generic else EnrollmentMethod.AUTHENTICATOR
+        made: list[Any] = []
+
+        async def create() -> None:
+            made[:] = await self.world.begin(
+                self.site,
+                name,
+                method=method,
+                require_code=require_code,
+                replace_existing=replace,
+                ttl=timedelta(seconds=seconds),
+            )
+
+        exists = name in self.users and not replace
+        assert self.became(create()) == ("UserExists" if exists else "OK")
+        if exists:
+            return multiple()
+        for entry in self.all:
+            if entry.name == name and entry.state in OPEN:
+                self.move(entry, "CANCELED")
+        enrollment, uri = made
+        expires = self.clock.now + timedelta(seconds=seconds)
+        first = ["AWAITING_CODE" if generic else "PENDING"]
+        entry = Entry(
+            enrollment.enrollment_id, name, uri, generic, require_code or generic, replace, expires, first
+        )
+        if generic:
+            entry.link = Link(None)
+        self.all.append(entry)
+        self.touched.append(entry)
+        return entry
+
+    def scannable(self, entry: Entry, phone: Handset) -> bool:
+        mine = entry.account == phone.caller.account_id
+        return entry.state == "PENDING" or (entry.state == "SCANNED" and mine)
+
+    @rule(entry=entries, number=PHONES)
+    def open(self, entry: Entry, number: int) -> None:
+        if entry.generic:
+            return
+        phone = self.phones[number]
+        expected = "OK" if self.scannable(entry, phone) else "NotFound"
+        assert self.became(self.world.scans.open(phone.caller, entry.uri)) == expected
+        if entry.state == "PENDING":
+            entry.account = phone.caller.account_id
+            self.move(entry, "SCANNED")
+
+    @rule(entry=entries, number=PHONES, again=st.booleans())
+    def accept(self, entry: Entry, number: int, again: bool) -> None:
+        if entry.generic:
+            return
+        phone = self.phones[number]
+        same = again and entry.key is not None and entry.phone is phone
+        key = entry.key if same and entry.key else phone.key(token_of(entry.uri))
+        linked: list[Any] = []
+
+        async def accept() -> None:
+            linked.append(await self.world.scans.accept(phone.caller, entry.uri, key))
+
+        became = self.became(accept())
+        if same and entry.state in ("AWAITING_CODE", "COMPLETED"):
+            alive = entry.state == "AWAITING_CODE" or entry.link in self.users.values()
+            assert became == ("OK" if alive else "NotFound")
+        elif not self.scannable(entry, phone):
+            assert became == "NotFound"
+        elif entry.name in self.users and not entry.replace:
+            assert became == "NotFound"
+            self.move(entry, "CANCELED")
+        else:
+            assert became == "OK"
+            self.accepted(entry, phone, key, linked[0].site_id)
+
+    def accepted(self, entry: Entry, phone: Handset, key: NewKey, site_id: str) -> None:
+        entry.account, entry.phone, entry.key = phone.caller.account_id, phone, key
+        user = self.users.get(entry.name)
+        entry.link = user if user and user.account == entry.account else Link(entry.account)
+        # The same account keeps what its owner knows the site by.
+        assert entry.link.site_id in ("", site_id)
+        entry.link.site_id = site_id
+        if entry.state == "PENDING":
+            self.move(entry, "SCANNED")
+        if entry.require_code:
+            self.move(entry, "AWAITING_CODE")
+        else:
+            self.complete(entry)
+
+    @rule(entry=entries, number=PHONES)
+    def reject(self, entry: Entry, number: int) -> None:
+        if entry.generic:
+            return
+        phone = self.phones[number]
+        became = self.became(self.world.scans.reject(phone.caller, entry.uri))
+        mine = entry.account == phone.caller.account_id
+        if mine and entry.state == "COMPLETED":
+            assert became == "WrongState COMPLETED"
+        elif mine and entry.state == "REJECTED":
+            assert became == "OK"
+        elif (mine and entry.state == "AWAITING_CODE") or self.scannable(entry, phone):
+            assert became == "OK"
+            entry.account = phone.caller.account_id
+            self.move(entry, *(["SCANNED"] if entry.state == "PENDING" else []), "REJECTED")
+        else:
+            assert became == "NotFound"
+
+    @rule(entry=entries, right=st.sampled_from([True, True, False]))
+    def confirm(self, entry: Entry, right: bool) -> None:
+        code = self.code(entry) if right else other(self.code(entry))
+        became = self.became(self.world.enrollments.confirm(self.site, entry.enrollment_id, code))
+        link, step = entry.link, int(self.clock.now.timestamp()) // PERIOD
+        if entry.state == "COMPLETED" and code == entry.code:
+            assert became == "OK"
+        elif entry.state != "AWAITING_CODE" or link is None:
+            assert became == f"WrongState {entry.state}"
+        elif link.locked_until and self.clock.now < link.locked_until:
+            assert became == "UserLocked"
+        elif not right:
+            assert became == "CodeRejected"
+            link.failures += 1
+            if link.failures >= 5:
+                seconds = min(30 * 2 ** (link.failures - 5), 3600)
+                link.locked_until = self.clock.now + timedelta(seconds=seconds)
+        elif link.used.get(self.maker(entry), -1) >= step:
+            assert became == "CodeRejected"
+        elif entry.name in self.users and not entry.replace:
+            assert became == "WrongState CANCELED"
+            self.move(entry, "CANCELED")
+        else:
+            assert became == "OK"
+            link.failures, link.locked_until = 0, None
+            link.used[self.maker(entry)], entry.code = step, code
+            self.complete(entry)
+
+    def maker(self, entry: Entry) -> str:
+        return entry.phone.caller.device_id if entry.phone else ""
+
+    def code(self, entry: Entry) -> str:
+        """The code of now, of whatever makes it; any, where nothing does yet."""
+        if entry.generic:
+            return str(pyotp.TOTP(pyotp.parse_uri(entry.uri).secret).at(self.clock.now))
+        if entry.phone is None or entry.link is None:
+            return "123456"
+        return entry.phone.code(entry.link.site_id, self.clock.now)
+
+    @rule(entry=entries)
+    def cancel(self, entry: Entry) -> None:
+        became = self.became(self.world.enrollments.cancel(self.site, entry.enrollment_id))
+        if entry.state in OPEN:
+            self.move(entry, "CANCELED")
+        assert became == ("OK" if entry.state == "CANCELED" else f"WrongState {entry.state}")
+
+    @rule(name=NAMES)
+    def delete_user(self, name: str) -> None:
+        if (link := self.users.get(name)) is None:
+            return
+        assert self.became(self.world.users.delete(self.site, link.authy_id)) == "OK"
+        self.delete(name, "CANCELED")
+        assert self.became(self.world.users.delete(self.site, link.authy_id)) == "NotFound"
+
+    @rule(entry=entries, number=PHONES)
+    def remove_site(self, entry: Entry, number: int) -> None:
+        """By the owner: of a link that waits for its first code, that is a rejection."""
+        phone, link = self.phones[number], entry.link
+        if link is None or not link.site_id:
+            return
+        self.turn(0.001)
+        proof = phone.proof(REMOVE, self.clock.now, link.site_id)
+        became = self.became(self.world.sites.remove(phone.caller, link.site_id, proof))
+        is_user = self.users.get(entry.name) is link
+        waits = any(each.state == "AWAITING_CODE" and each.link is link for each in self.all)
+        mine = link.account == phone.caller.account_id and (is_user or waits)
+        assert became == ("OK" if mine else "NotFound")
+        if mine and is_user:
+            self.delete(entry.name, "REJECTED")
+        elif mine:
+            for each in [each for each in self.all if each.link is link and each.state == "AWAITING_CODE"]:
+                self.move(each, "REJECTED")
+
+    @rule(seconds=st.sampled_from([1, 29.999, 30, 600, 3600]))
+    def turn(self, seconds: float) -> None:
+        self.clock.turn(seconds=seconds)
+        self.settle()
+
+    @rule()
+    def expire(self) -> None:
+        while self.run(self.world.enrollments.expire_due()):
+            pass
+        self.touched += [entry for entry in self.all if entry.state == "EXPIRED"]
+
+    @invariant()
+    def the_service_says_the_same(self) -> None:
+        if not hasattr(self, "phones"):
+            return
+        touched, self.touched = self.touched, []
+        for entry in dict.fromkeys([*touched, *self.all[-1:]]):
+            self.run(self.check(entry))
+        for name in ("ada", "bob"):
+            assert self.run(self.known(name)) == (name in self.users)
+        self.the_feed_says_the_same()
+
+    async def known(self, name: str) -> bool:
+        """Whether the site has such a user; it is the one that the model has."""
+        try:
+            user = await self.world.user_of(self.site, name)
+        except NotFound:
+            return False
+        link = self.users[name]
+        link.authy_id = link.authy_id or user.authy_id
+        assert user.authy_id == link.authy_id and user.locked_until == link.locked_until
+        return True
+
+    async def check(self, entry: Entry) -> None:
+        found = await self.world.enrollments.get(self.site, entry.enrollment_id)
+        assert (found.state, found.revision) == (entry.state, len(entry.states))
+        entry.authy_id = entry.authy_id or found.authy_id
+        assert bool(found.authy_id) == (entry.state == "COMPLETED") and found.authy_id == entry.authy_id
+        assert len(found.keys) == (entry.state == "COMPLETED" and not entry.generic)
+
+    def the_feed_says_the_same(self) -> None:
+        for row in self.happened(self.site.application_id):
+            if row.type.startswith("enrollment."):
+                states = self.told.setdefault(row.subject_id, [])
+                states.append(row.type.removeprefix("enrollment.").upper())
+                assert row.revision == len(states)
+            self.deletions += row.type == "user.deleted"
+        assert self.deletions == self.deleted
+        for entry in self.all:
+            told = self.told[entry.enrollment_id]
+            overdue = entry.state == "EXPIRED" and told == entry.states[:-1]
+            assert told == entry.states or overdue
+            assert not set(entry.states[:-1]) - OPEN
+
+    def teardown(self) -> None:
+        """All that has ended stands as it ended; nothing is left open for the walks that come after."""
+        if hasattr(self, "phones"):
+            self.turn(86_400)
+            self.expire()
+            self.touched += self.all
+            self.the_service_says_the_same()
+            assert all(self.told[entry.enrollment_id] == entry.states for entry in self.all)
+
+
+def test_enrollments(database_url: str, clock: TurnedClock, figure: Callable[[int, int], int]) -> None:
+    walk(EnrollmentWalk, lambda: Hall.hired(database_url, clock), figure(20, 10_000))
