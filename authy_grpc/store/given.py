@@ -65,7 +65,7 @@ class Inserted:
     """
 
     def __init__(self, postgres: bool, table: Table, *columns: str, **fixed: str) -> None:
-        same = {name: literal_column(value) for name, value in fixed.items()}
+        same: dict[str, Any] = {name: literal_column(value) for name, value in fixed.items()}
         self._given = (
             Given(True, **{name: _plain(table.c[name].type) for name in columns}) if postgres else None
         )

@@ -240,4 +240,4 @@ class ApprovalWalk(Walk):
 
 
 def test_approvals(database_url: str, clock: TurnedClock, figure: Callable[[int, int], int]) -> None:
-    walk(ApprovalWalk, lambda: Hall.hired(database_url, clock), figure(20, 10_000))
+    walk(ApprovalWalk, lambda: Hall.hired(database_url, clock), figure(7, 3_400))

@@ -262,4 +262,4 @@ class DeviceWalk(Walk):
 
 
 def test_devices(database_url: str, clock: TurnedClock, figure: Callable[[int, int], int]) -> None:
-    walk(DeviceWalk, lambda: People.opened(database_url, clock), figure(20, 10_000))
+    walk(DeviceWalk, lambda: People.opened(database_url, clock), figure(7, 3_400))

@@ -360,4 +360,4 @@ class EnrollmentWalk(Walk):
 
 
 def test_enrollments(database_url: str, clock: TurnedClock, figure: Callable[[int, int], int]) -> None:
-    walk(EnrollmentWalk, lambda: Hall.hired(database_url, clock), figure(20, 10_000))
+    walk(EnrollmentWalk, lambda: Hall.hired(database_url, clock), figure(7, 3_400))

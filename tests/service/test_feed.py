@@ -5,6 +5,7 @@ import io
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from datetime import timedelta
+from typing import TypeVar
 
 import pytest
 from sqlalchemy import text
@@ -16,7 +17,7 @@ from authy_grpc.service.event import Feed, FeedItem, FeedPage
 from authy_grpc.service.signals import Signals
 from authy_grpc.store import retention
 from authy_grpc.store.cursor import seal_cursor
-from authy_grpc.store.database import Database
+from authy_grpc.store.database import Database, Session
 from authy_grpc.store.events import Events
 from authy_grpc.store.vault import Vault
 from tests.clock import TurnedClock
@@ -25,6 +26,7 @@ from tests.works import does
 
 ONE, TWO = (Site(application_id, "key_1", frozenset(), None) for application_id in ("app_1", "app_2"))
 Random = Callable[[int], bytes]
+T = TypeVar("T")
 
 
 @pytest.fixture
@@ -269,9 +271,21 @@ async def test_nothing_but_the_sites_own_events_is_watched(
     await watcher.close()
 
 
+class Counting(Database):
+    """A store that counts how often it is read."""
+
+    reads = 0
+
+    async def read(self, work: Callable[[Session], T]) -> T:
+        self.reads += 1
+        return await super().read(work)
+
+
 async def test_a_slow_reader_loses_and_repeats_nothing(
-    database: Database, events: Events, feed: Feed, signals: Signals
+    database: Database, vault: Vault, events: Events, signals: Signals, random: Random
 ) -> None:
+    counting = Counting(database.url)
+    feed = Feed(database=counting, vault=vault, events=events, signals=signals, random=random)
     watcher = Watcher(feed.watch(ONE, "", []))
     await watcher.next()
     many = [str(number) for number in range(2_500)]
@@ -287,7 +301,13 @@ async def test_a_slow_reader_loses_and_repeats_nothing(
     assert await watcher.until(2_500) == many
     await record(database, events, "and on")
     assert (await watcher.until(2_501))[-1] == "and on"
+    # Having caught up, it reads the table no more.
+    reads = counting.reads
+    await record(database, events, "and on and on")
+    await watcher.until(2_502)
+    assert counting.reads == reads
     await watcher.close()
+    await counting.close()
 
 
 async def test_a_watcher_goes_on_after_a_restart(

@@ -5,7 +5,6 @@ import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
-from typing import Any
 
 import psycopg
 import pytest
@@ -89,19 +88,27 @@ async def test_a_wrong_statement_is_a_fault_and_no_outage(database: Database) ->
             await run(work)
 
 
-async def test_who_waits_too_long_for_a_turn_is_told_that_nothing_was_decided(database_url: str) -> None:
-    database = Database(database_url, timeout=0.2, guard=True)
-    async with held(database):
+@pytest.fixture
+async def hasty(database: Database) -> AsyncIterator[Database]:
+    """A store whose callers do not wait for long, on the database of another that is more patient."""
+    opened = Database(database.url, timeout=0.2, guard=True)
+    yield opened
+    await opened.close()
+
+
+async def test_who_waits_too_long_for_a_turn_is_told_that_nothing_was_decided(
+    database: Database, hasty: Database
+) -> None:
+    async with held(hasty):
         with pytest.raises(BackendUnavailable):
-            await database.write(leaves("late"))
+            await hasty.write(leaves("late"))
     assert await database.write(leaves("next")) == "next"
+    await hasty.close()
     assert await traces(database) == ["next"]
-    await database.close()
 
 
-async def test_a_work_whose_callers_time_is_up_is_not_committed(database_url: str) -> None:
-    """Not even where it has begun: what the caller is told stays true. Its group does not suffer."""
-    database = Database(database_url, timeout=0.3, guard=True)
+async def test_a_work_whose_callers_time_is_up_is_not_committed(database: Database, hasty: Database) -> None:
+    """Not even where it has begun: what the caller is told stays true."""
     began, release = threading.Event(), threading.Event()
 
     def slow(session: Session) -> None:
@@ -110,38 +117,33 @@ async def test_a_work_whose_callers_time_is_up_is_not_committed(database_url: st
         began.set()
         release.wait()
 
-    async with held(database):
-        task = asyncio.create_task(database.write(slow))
-        await asyncio.sleep(0)
+    task = asyncio.create_task(hasty.write(slow))
     await asyncio.to_thread(began.wait)
     with pytest.raises(BackendUnavailable):
         await task
     release.set()
+    await hasty.close()
     assert await database.write(leaves("next")) == "next"
     assert await traces(database) == ["next"]
-    await database.close()
 
 
-async def test_a_commit_that_is_under_way_when_the_time_is_up_is_waited_for(database_url: str) -> None:
-    database = Database(database_url, timeout=0.2, guard=True)
+async def test_a_commit_that_is_under_way_when_the_time_is_up_is_waited_for(
+    database: Database, hasty: Database
+) -> None:
     loop = asyncio.get_running_loop()
     with slow_commit() as (begun, go_on):
-        task = asyncio.create_task(database.write(leaves("a")))
+        task = asyncio.create_task(hasty.write(leaves("a")))
         await asyncio.to_thread(begun.wait)
         loop.call_later(0.5, go_on.set)
         assert await task == "a"
     assert await traces(database) == ["a"]
-    await database.close()
 
 
-async def test_reads_have_a_time_too(database_url: str) -> None:
-    database = Database(database_url, timeout=0.2)
+async def test_reads_have_a_time_too(hasty: Database) -> None:
     release = threading.Event()
     with pytest.raises(BackendUnavailable):
-        await database.read(lambda session: release.wait())
+        await hasty.read(lambda session: release.wait())
     release.set()
-    assert await traces(database) == []
-    await database.close()
 
 
 async def test_a_closed_store_is_out_of_reach(database_url: str) -> None:
@@ -157,33 +159,26 @@ async def test_a_closed_store_is_out_of_reach(database_url: str) -> None:
 
 
 async def test_a_locked_file_is_out_of_reach_and_comes_back(sqlite_url: str) -> None:
-    database = Database(sqlite_url, timeout=0.2, guard=True)
+    hasty, database = Database(sqlite_url, timeout=0.2), Database(sqlite_url, guard=True)
     other = sqlite3.connect(Path(sqlite_url.removeprefix("sqlite:///")), isolation_level=None)
     other.execute("BEGIN EXCLUSIVE")
     with pytest.raises(BackendUnavailable):
-        await database.write(leaves("late"))
+        await hasty.write(leaves("late"))
+    # Who only reads is not in its way.
     assert await traces(database) == []
     other.execute("ROLLBACK")
     other.close()
-    await eventually(database, leaves("next"))
+    assert await database.write(leaves("next")) == "next"
+    await hasty.close()
     assert await traces(database) == ["next"]
     await database.close()
-
-
-async def eventually(database: Database, work: Callable[[Session], Any]) -> Any:
-    """What a work is answered once the store is in reach again."""
-    for _ in range(50):
-        try:
-            return await database.write(work)
-        except BackendUnavailable:
-            continue
-    raise AssertionError("the store does not come back")
 
 
 async def test_connections_that_are_ended_are_made_anew(postgres_url: str) -> None:
     database = Database(postgres_url, guard=True)
     lanes = [str(number) for number in range(8)]
     await asyncio.gather(*(database.write(raise_times(lane), lane) for lane in lanes))
+    await asyncio.gather(*(traces(database) for _ in range(8)))
     with psycopg.connect(plain(postgres_url), autocommit=True) as connection:
         ended = connection.execute(
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
@@ -250,17 +245,18 @@ async def test_a_commit_of_which_nobody_knows_is_never_said_to_have_been_made(pr
 
 
 async def test_a_server_that_says_nothing_is_out_of_reach_in_time(proxy: Proxy) -> None:
-    database = Database(proxy.url, timeout=0.3)
+    hasty, database = Database(proxy.url, timeout=0.3), Database(proxy.url)
     assert await database.write(leaves("a")) == "a"
     proxy.breaks = "silence"
     for _ in range(2):
         with pytest.raises(BackendUnavailable):
-            await database.write(leaves("late"))
+            await hasty.write(leaves("late"))
         with pytest.raises(BackendUnavailable):
-            await traces(database)
+            await traces(hasty)
     proxy.breaks = ""
     proxy.cut()
     assert await database.write(leaves("b")) == "b"
+    await hasty.close()
     assert await traces(database) == ["a", "b"]
     await database.close()
 

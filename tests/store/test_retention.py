@@ -285,10 +285,13 @@ async def test_events_go_in_the_order_of_the_feed(database: Database, events: Ev
 
 async def test_where_events_end_says_so_though_clocks_differ(database: Database, events: Events) -> None:
     """An older event behind a younger one: whoever has not read it has missed something."""
-    await record_at(database, events, [NOW + MONTH, NOW, NOW + MONTH])
+    await record_at(database, events, [NOW + MONTH, NOW, NOW + 2 * MONTH])
     places = [row.position for row in await read(database, events)]
     assert await prune(database, NOW + MONTH + timedelta(days=1)) == 1
     assert names(await read(database, events)) == ["0", "2"]
+    assert await database.read(position.pruned) == places[1]
+    assert await prune(database, NOW + 2 * MONTH + timedelta(days=1)) == 1
+    assert names(await read(database, events)) == ["2"]
     assert await database.read(position.pruned) == places[1]
 
 
