@@ -16,7 +16,7 @@ from authy_grpc.store.writer import MOST_WAITING, Job, Writer
 T = TypeVar("T")
 Item = TypeVar("Item")
 
-_POSTGRES_LANES = 4
+_POSTGRES_LANES = 2
 _READERS = 4
 # How often a commit is waited for that was under way when its caller's time was up, and how long.
 _COMMIT_WAITS = 40

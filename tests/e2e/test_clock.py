@@ -73,7 +73,7 @@ class Login:
 async def test_a_used_code_and_older_ones_are_taken_at_no_second(service: Service, figure: Figure) -> None:
     """Each second to the end of the window, by phones whose clocks are 45 s slow to 45 s fast."""
     site, phone = await service.site(), await service.phone()
-    skews = range(-45, 46, figure(15, 1))
+    skews = range(-45, 46, figure(30, 1))
     enrolled = [await service.enroll(site, phone, f"{skew} s off") for skew in skews]
     for into in range(figure(22, 1), PERIOD, figure(14, 7)):
         begin = start_of(ahead(service)) + timedelta(seconds=into)
@@ -184,7 +184,7 @@ async def test_devices_whose_clocks_differ_do_not_spoil_each_others_codes(
 
 async def test_three_steps_are_taken_to_the_millisecond(service: Service) -> None:
     phone = await service.phone()
-    for period, digits, generic in ((30, 6, False), (30, 6, True), (10, 8, False), (60, 7, True)):
+    for period, digits, generic in ((30, 6, False), (10, 8, True), (60, 7, False)):
         name = f"Every{period}{generic}"
         site = await service.site(name, code_period_seconds=period, code_digits=digits)
         authy_id, make = await enrolled_by(service, site, phone, generic)

@@ -164,7 +164,7 @@ async def test_a_number_has_ten_codes_a_day_whoever_asks(service: Service, figur
     callers, sent = Callers(service), list[datetime]()
     begin = service.clock()
     while service.clock() < begin + timedelta(days=2):
-        count = figure(8, 100)
+        count = figure(4, 100)
         purposes = [each % 3 for each in range(count)]
         answers = await at_once(
             callers.start(NUMBER, purpose=PhonePurpose.ValueType(each)) for each in purposes
@@ -233,7 +233,7 @@ async def test_match_numbers_are_guessed_three_times_at_most(
 ) -> None:
     site, phone = await service.site(match_digits=digits), await service.phone()
     enrollment, _ = await service.enroll(site, phone)
-    count = figure(50, 1000)
+    count = figure(20, 1000)
     for _ in range(3):
         asked = await ask(site, enrollment.authy_id)
         question = await phone.question()
