@@ -2,9 +2,11 @@
 
 import argparse
 import asyncio
+import atexit
 import itertools
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,6 +19,7 @@ from benchmarks import control, floor, startup, streams
 from benchmarks.calls import Calls
 from benchmarks.load import Case, Measured, measure
 from benchmarks.report import Report
+from benchmarks.weight import weight
 
 # Its name, what makes its calls ready, how many at once, and how many times so many in a slice.
 _Cases = list[tuple[str, Case, int, int]]
@@ -56,15 +59,16 @@ def main() -> None:
     control.keep_off()
     report = Report(silent=told.json)
     extent = FULL if told.full else QUICK
-    with tempfile.TemporaryDirectory(prefix=".bench-", dir=Path.cwd()) as kept:
-        folder = Path(kept)
-        for name in (told.only,) if told.only else ("sqlite", "postgres"):
-            with _sqlite(folder) if name == "sqlite" else _postgres(folder) as url:
-                asyncio.run(_database(name, url, folder, extent, report))
-        if not told.only:
-            with _sqlite(folder) as url:
-                report.weight(asyncio.run(streams.weight(url, folder, extent.streams)))
-            report.starts(startup.starts(extent.starts))
+    folder = Path(tempfile.mkdtemp(prefix=".bench-", dir=Path.cwd()))
+    # Not before PostgreSQL's own farewell, which writes into it.
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    for name in (told.only,) if told.only else ("sqlite", "postgres"):
+        with _sqlite(folder) if name == "sqlite" else _postgres(folder) as url:
+            asyncio.run(_database(name, url, folder, extent, report))
+    if not told.only:
+        with _sqlite(folder) as url:
+            report.weight(asyncio.run(weight(url, folder, extent.streams)))
+        report.starts(startup.starts(extent.starts))
     if told.json:
         print(json.dumps(report.document, indent=1))
 

@@ -10,7 +10,8 @@ from rich.table import Table
 from benchmarks.floor import Floor
 from benchmarks.load import Measured
 from benchmarks.startup import Started
-from benchmarks.streams import Arrived, Weight
+from benchmarks.streams import Arrived
+from benchmarks.weight import Weight
 
 
 def machine() -> dict[str, Any]:

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -17,10 +16,8 @@ from authy_grpc.v1.event_pb2 import WatchEventsRequest
 from authy_grpc.v1.event_pb2_grpc import EventServiceStub
 from authy_grpc.v1.verification_pb2 import VerifyCodeRequest
 from authy_grpc.v1.verification_pb2_grpc import VerificationServiceStub
-from benchmarks.control import Target, served
+from benchmarks.control import Target
 from benchmarks.load import percentile
-
-_WARM_STREAMS = 200
 
 
 @dataclass(frozen=True)
@@ -50,24 +47,6 @@ class Arrived:
             "bare_p99_ms": bare99 * 1000,
             "p50_of_bare": p50 / bare50,
             "p99_of_bare": p99 / bare99,
-        }
-
-
-@dataclass(frozen=True)
-class Weight:
-    """Bytes of memory that a held stream takes in the server, and one of a server without all else."""
-
-    streams: int
-    held: float
-    bare: float
-
-    def as_json(self) -> dict[str, object]:
-        """For machines."""
-        return {
-            "streams": self.streams,
-            "bytes": self.held,
-            "bare_bytes": self.bare,
-            "of_bare": self.held / self.bare,
         }
 
 
@@ -109,10 +88,10 @@ class _Ears:
 async def fan_out(target: Target, watchers: int, changes: int) -> Arrived:
     """How long after its commit an event is with all who watch the site's feed."""
     verification = VerificationServiceStub(target.channel)
-    streams = await _feeds(target, watchers)
+    streams = await feeds(target, watchers)
     ears = _Ears(streams, lambda message: bool(message.HasField("event")))
     bare_streams = target.bare_streams(watchers)
-    await _opened(bare_streams)
+    await opened(bare_streams)
     bare_ears = _Ears(bare_streams, _any)
     latencies, bare = list[float](), list[float]()
     for change in range(changes + 1):
@@ -138,7 +117,7 @@ async def approval(target: Target, changes: int) -> Arrived:
     """How long after the commit the end of an approval is with the site that watches it."""
     approvals = ApprovalServiceStub(target.channel)
     bare_streams = target.bare_streams(1)
-    await _opened(bare_streams)
+    await opened(bare_streams)
     bare_ears = _Ears(bare_streams, _any)
     latencies, bare = list[float](), list[float]()
     for person in target.persons[-changes:]:
@@ -160,35 +139,7 @@ async def approval(target: Target, changes: int) -> Arrived:
     return Arrived("WatchApproval", 1, latencies, bare)
 
 
-async def weight(url: Callable[[], str], folder: Path, count: int) -> Weight:
-    """What a held stream weighs: the memory that a fresh process has more, after many more.
-
-    Args:
-        url: makes an empty database.
-        folder: for the servers' logs.
-        count: how many streams, beyond those with which it is warmed.
-    """
-    found = []
-    for kind in ("core", "bare"):
-        async with served(url(), folder, 1) as target:
-            streams = await _hold(target, kind, _WARM_STREAMS)
-            before = (await target.stand()).resident
-            streams += await _hold(target, kind, count)
-            found.append(((await target.stand()).resident - before) / count)
-            for stream in streams:
-                stream.cancel()
-    return Weight(count, *found)
-
-
-async def _hold(target: Target, kind: str, count: int) -> list[Any]:
-    if kind == "core":
-        return await _feeds(target, count)
-    streams = target.bare_streams(count)
-    await _opened(streams)
-    return streams
-
-
-async def _feeds(target: Target, count: int) -> list[Any]:
+async def feeds(target: Target, count: int) -> list[Any]:
     """Streams of the site's feed, each of which has had its first checkpoint."""
     stubs = [EventServiceStub(channel) for channel in target.channels("core", count)]
     request = WatchEventsRequest()
@@ -203,7 +154,8 @@ async def _feeds(target: Target, count: int) -> list[Any]:
     return streams
 
 
-async def _opened(streams: list[Any]) -> None:
+async def opened(streams: list[Any]) -> None:
+    """Wait until streams are open."""
     await asyncio.gather(*[each.initial_metadata() for each in streams])
 
 

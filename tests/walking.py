@@ -1,12 +1,15 @@
 """Owns walks: random actions on a service and on a small model of it, which have to agree after each step."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Coroutine
 from datetime import timedelta
+from functools import cached_property
 from typing import Any, TypeVar
 
 from hypothesis import HealthCheck, settings
-from hypothesis.stateful import RuleBasedStateMachine, run_state_machine_as_test
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from authy_grpc.domain.errors import Refusal, WrongState
 from authy_grpc.store.database import Session
@@ -16,7 +19,25 @@ from tests.clock import TurnedClock
 from tests.registering import People
 
 T = TypeVar("T")
+Method = TypeVar("Method", bound=Callable[..., None])
 STEPS = 50
+
+
+def action(often: int = 1, **draws: st.SearchStrategy[Any]) -> Callable[[Method], Method]:
+    """Mark what a walk may do.
+
+    Rules of hypothesis would not do: of these it leaves some out of each walk, and short walks get nowhere.
+
+    Args:
+        often: how often, beside the others.
+        **draws: what it is called with.
+    """
+
+    def mark(method: Method) -> Method:
+        method.often, method.draws = often, draws  # type: ignore[attr-defined]
+        return method
+
+    return mark
 
 
 class Walk(RuleBasedStateMachine):
@@ -27,6 +48,9 @@ class Walk(RuleBasedStateMachine):
         loop: in which they run.
     """
 
+    # How often the walks have come from one state to another.
+    reached: Counter[str]
+
     def __init__(self, world: Any, loop: asyncio.AbstractEventLoop) -> None:
         super().__init__()
         self.world, self._loop = world, loop
@@ -34,6 +58,18 @@ class Walk(RuleBasedStateMachine):
         # A walk is the same whatever walks were before it.
         self.clock.now = self.clock.now.replace(second=0, microsecond=0) + timedelta(minutes=1)
         self._position = self.run(self._newest())
+
+    @rule(data=st.data())
+    def step(self, data: st.DataObject) -> None:
+        """Do one of all that may be done."""
+        act = getattr(self, data.draw(st.sampled_from(self.actions)))
+        act(**{name: data.draw(draw) for name, draw in act.draws.items()})
+
+    @cached_property
+    def actions(self) -> list[str]:
+        """The names of all actions, each as often as it is done."""
+        marked = [(name, getattr(type(self), name)) for name in dir(type(self))]
+        return [name for name, method in marked for _ in range(getattr(method, "often", 0))]
 
     def run(self, doing: Coroutine[Any, Any, T]) -> T:
         return self._loop.run_until_complete(doing)
@@ -65,18 +101,18 @@ class Walk(RuleBasedStateMachine):
         return await self.world.database.read(self.world.events.newest)
 
 
-def walk(
-    machine: Callable[[Any, asyncio.AbstractEventLoop], Walk],
-    opened: Callable[[], Any],
-    count: int,
-) -> None:
+def walk(machine: type[Walk], opened: Callable[[], Any], count: int) -> Counter[str]:
     """Take so many walks in one world.
 
     Args:
         machine: what one walk is.
         opened: opens the world, as an async context.
         count: of walks.
+
+    Returns:
+        How often they have come from one state to another.
     """
+    machine.reached = Counter()
     with asyncio.Runner() as runner:
         context = opened()
         world: Desk | People = runner.run(context.__aenter__())
@@ -91,3 +127,4 @@ def walk(
             )
         finally:
             runner.run(context.__aexit__(None, None, None))
+    return machine.reached

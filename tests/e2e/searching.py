@@ -69,7 +69,8 @@ class Place:
             )
         content = self.content
         for each in self.ids:
-            content = content.replace(each, b" ")
+            if each != number:
+                content = content.replace(each, b" ")
         return number in _LONG_RUNS.sub(b" ", content)
 
 

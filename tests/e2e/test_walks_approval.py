@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, initialize, invariant, multiple, rule
+from hypothesis.stateful import initialize, invariant
 
 from authy_grpc.domain.limits import FOREVER
 from authy_grpc.domain.receipts import Decision
@@ -16,8 +16,10 @@ from authy_grpc.service.approval import Asked
 from tests.asking import wrong
 from tests.clock import TurnedClock
 from tests.enrolling import Hall
-from tests.walking import Walk, walk
+from tests.walking import Walk, action, walk
 
+# How far back from the newest: the newest mostly.
+BACK = st.sampled_from([0, 0, 0, 0, 1, 2])
 MINUTES_FROZEN, MINUTES_AT_MOST = 15, 24 * 60
 
 
@@ -58,7 +60,6 @@ class Guard:
 class ApprovalWalk(Walk):
     """A site that asks, and two devices of one user that answer."""
 
-    entries = Bundle("entries")
     world: Hall
 
     def __init__(self, world: Any, loop: asyncio.AbstractEventLoop) -> None:
@@ -72,6 +73,7 @@ class ApprovalWalk(Walk):
     @initialize()
     def begin(self) -> None:
         self.run(self._begin())
+        self.ask(90)
 
     async def _begin(self) -> None:
         self.site = await self.world.site()
@@ -91,7 +93,12 @@ class ApprovalWalk(Walk):
     def state(self, entry: Entry) -> str:
         return "EXPIRED" if entry.open and self.now >= entry.expires else entry.states[-1]
 
+    def entry(self, back: int) -> Entry:
+        """The newest, or one of those before it."""
+        return self.all[-1 - back % len(self.all)]
+
     def end(self, entry: Entry, state: str, reason: str | None = None) -> None:
+        self.reached[reason or state] += 1
         entry.states.append(state)
         entry.reason = reason
         at = entry.expires if state == "EXPIRED" else self.now
@@ -100,8 +107,8 @@ class ApprovalWalk(Walk):
             self.guard = Guard(self.guard.misses, FOREVER)
         self.touched.append(entry)
 
-    @rule(target=entries, seconds=st.sampled_from([15, 90, 3600]))
-    def ask(self, seconds: int) -> Any:
+    @action(3, seconds=st.sampled_from([15, 90, 3600]))
+    def ask(self, seconds: int) -> None:
         before = self.standing
         guard = self.guard
         if before is not None and self.state(before) == "EXPIRED":
@@ -114,21 +121,22 @@ class ApprovalWalk(Walk):
         frozen = guard.until is not None and self.now < guard.until
         assert self.became(create()) == ("PushFrozen" if frozen else "OK")
         if frozen:
-            return multiple()
+            return
         if before is not None:
             self.end(before, "EXPIRED" if self.state(before) == "EXPIRED" else "CANCELED")
         entry = Entry(made[0], self.now + timedelta(seconds=seconds))
         self.all.append(entry)
         self.touched.append(entry)
-        return entry
 
-    @rule(
-        entry=entries,
+    @action(
+        8,
+        back=BACK,
         holder=st.sampled_from([0, 1]),
-        decision=st.sampled_from([*Decision, Decision.APPROVE]),
-        off=st.sampled_from([0, 0, 1, 2, 3]),
+        decision=st.sampled_from([Decision.APPROVE, *Decision]),
+        off=st.sampled_from([0, 1, 2, 3]),
     )
-    def answer(self, entry: Entry, holder: int, decision: Decision, off: int) -> None:
+    def answer(self, back: int, holder: int, decision: Decision, off: int) -> None:
+        entry = self.entry(back)
         right = entry.asked.match_number
         number = (wrong(right, off) if off else right) if decision is Decision.APPROVE else ""
         key = (holder, decision, number)
@@ -161,28 +169,29 @@ class ApprovalWalk(Walk):
         became = self.became(respond())
         return got[0] if became == "OK" else (became, 0)
 
-    @rule(entry=entries)
-    def cancel(self, entry: Entry) -> None:
+    @action(back=BACK)
+    def cancel(self, back: int) -> None:
+        entry = self.entry(back)
         state = self.state(entry)
         expected = "OK" if state in ("PENDING", "CANCELED") else f"WrongState {state}"
         assert self.became(self.world.approvals.cancel(self.site, entry.approval_id)) == expected
         if state == "PENDING":
             self.end(entry, "CANCELED")
 
-    @rule()
+    @action()
     def unlock(self) -> None:
         self.run(self.world.users.unlock(self.site, self.link.authy_id, [Factor.PUSH]))
         self.guard = Guard()
 
-    @rule(seconds=st.sampled_from([1, 14.999, 15, 90, 900, 3600]))
+    @action(seconds=st.sampled_from([1, 14.999, 15, 90, 900, 3600]))
     def turn(self, seconds: float) -> None:
         self.clock.turn(seconds=seconds)
 
-    @rule(entry=entries)
-    def look(self, entry: Entry) -> None:
-        self.touched.append(entry)
+    @action(back=BACK)
+    def look(self, back: int) -> None:
+        self.touched.append(self.entry(back))
 
-    @rule()
+    @action()
     def expire(self) -> None:
         while self.run(self.world.approvals.expire_due()):
             pass
@@ -240,4 +249,6 @@ class ApprovalWalk(Walk):
 
 
 def test_approvals(database_url: str, clock: TurnedClock, figure: Callable[[int, int], int]) -> None:
-    walk(ApprovalWalk, lambda: Hall.hired(database_url, clock), figure(7, 3_400))
+    reached = walk(ApprovalWalk, lambda: Hall.hired(database_url, clock), figure(20, 3_400))
+    ends = {"APPROVED", "CANCELED", "EXPIRED", "CANCELED_BY_USER", "FRAUD", "MATCH_NUMBER"}
+    assert set(reached) == ends, reached

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, initialize, invariant, multiple, rule
+from hypothesis.stateful import initialize, invariant
 
 from authy_grpc.domain.device import Device, NewDevicePolicy
 from authy_grpc.store import device as devices
@@ -15,9 +15,12 @@ from authy_grpc.store.database import Session
 from authy_grpc.store.tables import DeviceRow
 from tests.clock import TurnedClock
 from tests.registering import Handset, People, wrong
-from tests.walking import Walk, walk
+from tests.walking import Walk, action, walk
 
 DAY = timedelta(days=1)
+BY = st.integers(0, 59)
+# How far back from the newest: the newest mostly.
+BACK = st.sampled_from([0, 0, 0, 1, 2, 3])
 MAY_WAIT, MAY_BE_IN, GUESSES = 3, 10, 5
 # Ten codes a day are sent to a number.
 BETWEEN_REGISTRATIONS = timedelta(hours=3)
@@ -42,7 +45,6 @@ class Entry:
 class DeviceWalk(Walk):
     """Whoever has a number's codes adds devices, and they let each other in and put each other out."""
 
-    entries = Bundle("entries")
     world: People
     numbers = iter(range(30_000_000, 100_000_000))
 
@@ -58,6 +60,7 @@ class DeviceWalk(Walk):
     @initialize()
     def begin(self) -> None:
         self.number = f"+49151{next(self.numbers)}"
+        self.register()
 
     @property
     def now(self) -> datetime:
@@ -66,11 +69,25 @@ class DeviceWalk(Walk):
     def present(self, *states: str) -> list[Entry]:
         return [entry for entry in self.all if entry.account == self.account and entry.state in states]
 
+    def caller(self, by: int) -> Entry:
+        """One that is in, or any where that is asked for or there is none."""
+        candidates = (by % 6 and self.present("ACTIVE")) or self.all
+        return candidates[by % len(candidates)]
+
+    def entry(self, back: int) -> Entry:
+        """The newest, or one of those before it."""
+        return self.all[-1 - back % len(self.all)]
+
+    def become(self, entry: Entry, state: str) -> None:
+        self.reached[f"{entry.state} {state}"] += 1
+        entry.state = state
+
     def settle(self) -> None:
         """Who has waited long enough is in for everyone, whether or not that is written."""
         for entry in self.present("HELD"):
             if entry.release is not None and entry.release <= self.now:
-                entry.state, entry.limited = "ACTIVE", entry.release + timedelta(days=7)
+                self.become(entry, "ACTIVE")
+                entry.limited = entry.release + timedelta(days=7)
 
     def wait(self, entry: Entry) -> None:
         """When a device that waits is let in, by what is known now."""
@@ -89,11 +106,12 @@ class DeviceWalk(Walk):
             self.wait(entry)
 
     def put_out(self, entry: Entry) -> None:
-        entry.state, entry.release = "REVOKED", None
+        self.become(entry, "REVOKED")
+        entry.release = None
         entry.told.append("ended")
 
-    @rule(target=entries)
-    def register(self) -> Any:
+    @action(2)
+    def register(self) -> None:
         self.clock.now += BETWEEN_REGISTRATIONS
         self.settle()
         made: list[Any] = []
@@ -112,8 +130,9 @@ class DeviceWalk(Walk):
         elif (held, active)[state == "ACTIVE"] >= (MAY_WAIT, MAY_BE_IN)[state == "ACTIVE"]:
             expected = "Quota"
         assert became == expected
+        self.reached[became] += 1
         if became != "OK":
-            return multiple()
+            return
         handset, added = made
         assert (added.device.state, added.other_devices) == (state, active)
         assert bool(added.recovery_code) == (not any(each.account == self.account for each in self.all))
@@ -121,20 +140,21 @@ class DeviceWalk(Walk):
         if state == "HELD":
             self.wait(entry)
         self.all.append(entry)
-        return entry
 
-    @rule(by=entries, entry=entries, right=st.sampled_from([True, True, False]))
-    def approve(self, by: Entry, entry: Entry, right: bool) -> None:
-        if by.state == "HELD":
+    @action(2, by=BY, back=BACK, right=st.sampled_from([True, True, False]))
+    def approve(self, by: int, back: int, right: bool) -> None:
+        caller = self.caller(by)
+        entry = self.entry(back)
+        if caller.state == "HELD":
             return
         check = entry.check or "123456"
         typed = check if right else wrong(check)
-        became = self.became(self.world.approve(by.handset, entry.handset.device_id, typed))
-        if by.state == "REVOKED":
+        became = self.became(self.world.approve(caller.handset, entry.handset.device_id, typed))
+        if caller.state == "REVOKED":
             assert became == "BadCredential"
-        elif self.limited(by):
+        elif self.limited(caller):
             assert became == "DeviceHeld"
-        elif entry.account != by.account:
+        elif entry.account != caller.account:
             assert became == "NotFound"
         elif entry.state != "HELD":
             assert became == f"WrongState {entry.state}"
@@ -143,33 +163,37 @@ class DeviceWalk(Walk):
             entry.guesses += not right
         else:
             assert became == "OK"
-            entry.state, entry.release = "ACTIVE", None
+            self.become(entry, "ACTIVE")
+            entry.release = None
             entry.told.append("changed")
 
-    @rule(by=entries, entry=entries)
-    def revoke(self, by: Entry, entry: Entry) -> None:
-        became = self.became(self.world.revoke(by.handset, entry.handset.device_id))
-        if by.state == "REVOKED":
+    @action(by=BY, back=BACK)
+    def revoke(self, by: int, back: int) -> None:
+        caller = self.caller(by)
+        entry = self.entry(back)
+        became = self.became(self.world.revoke(caller.handset, entry.handset.device_id))
+        if caller.state == "REVOKED":
             assert became == "BadCredential"
-        elif (by.state == "HELD" or self.limited(by)) and by is not entry:
+        elif (caller.state == "HELD" or self.limited(caller)) and caller is not entry:
             assert became == "DeviceHeld"
-        elif entry.account != by.account:
+        elif entry.account != caller.account:
             assert became == "NotFound"
         else:
             assert became == "OK"
-            if entry.state == "HELD" and entry is not by:
+            if entry.state == "HELD" and entry is not caller:
                 self.refuse(entry)
             elif entry.state != "REVOKED":
                 self.put_out(entry)
 
-    @rule(by=entries, policy=st.sampled_from(NewDevicePolicy))
-    def set_policy(self, by: Entry, policy: NewDevicePolicy) -> None:
-        if by.state == "HELD":
+    @action(by=BY, policy=st.sampled_from(NewDevicePolicy))
+    def set_policy(self, by: int, policy: NewDevicePolicy) -> None:
+        caller = self.caller(by)
+        if caller.state == "HELD":
             return
-        became = self.became(self.world.update(by.handset, new_device_policy=policy))
-        if by.state == "REVOKED":
+        became = self.became(self.world.update(caller.handset, new_device_policy=policy))
+        if caller.state == "REVOKED":
             assert became == "BadCredential"
-        elif self.limited(by):
+        elif self.limited(caller):
             assert became == "DeviceHeld"
         else:
             assert became == "OK"
@@ -177,20 +201,21 @@ class DeviceWalk(Walk):
             if policy is NewDevicePolicy.DENY and self.present("HELD"):
                 self.refuse(*self.present("HELD"))
 
-    @rule(by=entries)
-    def list_devices(self, by: Entry) -> None:
+    @action(by=BY)
+    def list_devices(self, by: int) -> None:
+        caller = self.caller(by)
         found: list[Device] = []
 
         async def listed() -> None:
-            found[:] = await self.world.devices.list_all(by.handset.caller)
+            found[:] = await self.world.devices.list_all(caller.handset.caller)
 
         became = self.became(listed())
-        if by.state == "REVOKED":
+        if caller.state == "REVOKED":
             assert became == "BadCredential"
             return
         assert became == "OK"
-        if by.state == "HELD":
-            assert [(each.device_id, each.state) for each in found] == [(by.handset.device_id, "HELD")]
+        if caller.state == "HELD":
+            assert [(each.device_id, each.state) for each in found] == [(caller.handset.device_id, "HELD")]
             return
         for entry in self.present("HELD"):
             entry.shown = entry.shown or self.now
@@ -199,20 +224,22 @@ class DeviceWalk(Walk):
         for entry in self.present("ACTIVE", "HELD"):
             self.compare(entry, seen[entry.handset.device_id])
 
-    @rule(by=entries)
-    def open_session(self, by: Entry) -> None:
-        expected = "BadCredential" if by.state == "REVOKED" else "OK"
-        assert self.became(self.world.session(by.handset)) == expected
+    @action(by=BY)
+    def open_session(self, by: int) -> None:
+        caller = self.caller(by)
+        expected = "BadCredential" if caller.state == "REVOKED" else "OK"
+        assert self.became(self.world.session(caller.handset)) == expected
 
-    @rule(by=entries, sure=st.integers(0, 5))
-    def delete_account(self, by: Entry, sure: int) -> None:
-        if sure or by.state == "HELD":
+    @action(by=BY, sure=st.integers(0, 5))
+    def delete_account(self, by: int, sure: int) -> None:
+        caller = self.caller(by)
+        if sure or caller.state == "HELD":
             return
-        proof = self.world.proof(by.handset, "DeleteAccount")
-        became = self.became(self.world.account.delete(by.handset.caller, proof))
-        if by.state == "REVOKED":
+        proof = self.world.proof(caller.handset, "DeleteAccount")
+        became = self.became(self.world.account.delete(caller.handset.caller, proof))
+        if caller.state == "REVOKED":
             assert became == "BadCredential"
-        elif self.limited(by):
+        elif self.limited(caller):
             assert became == "DeviceHeld"
         else:
             assert became == "OK"
@@ -222,12 +249,12 @@ class DeviceWalk(Walk):
             self.account += 1
             self.policy, self.blocked = "HOLD", None
 
-    @rule(hours=st.sampled_from([1, 24, 24 * 7 - 3, 24 * 31]))
+    @action(hours=st.sampled_from([1, 24, 24 * 7 - 3, 24 * 31]))
     def turn(self, hours: float) -> None:
         self.clock.turn(hours=hours)
         self.settle()
 
-    @rule()
+    @action()
     def release(self) -> None:
         while self.run(self.world.admission.release_due()):
             pass
@@ -262,4 +289,6 @@ class DeviceWalk(Walk):
 
 
 def test_devices(database_url: str, clock: TurnedClock, figure: Callable[[int, int], int]) -> None:
-    walk(DeviceWalk, lambda: People.opened(database_url, clock), figure(7, 3_400))
+    reached = walk(DeviceWalk, lambda: People.opened(database_url, clock), figure(12, 3_400))
+    moves = {"HELD ACTIVE", "HELD REVOKED", "ACTIVE REVOKED"}
+    assert set(reached) == moves | {"OK", "NewDevicesOff", "Quota"}, reached

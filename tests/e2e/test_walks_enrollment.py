@@ -8,7 +8,7 @@ from typing import Any
 
 import pyotp
 from hypothesis import strategies as st
-from hypothesis.stateful import Bundle, initialize, invariant, multiple, rule
+from hypothesis.stateful import initialize, invariant
 
 from authy_grpc.domain.enrollment import EnrollmentMethod
 from authy_grpc.domain.errors import NotFound
@@ -16,10 +16,22 @@ from authy_grpc.domain.site import NewKey
 from tests.checking import other
 from tests.clock import TurnedClock
 from tests.enrolling import PERIOD, Hall, Handset, token_of
-from tests.walking import Walk, walk
+from tests.walking import Walk, action, walk
 
 OPEN = {"PENDING", "SCANNED", "AWAITING_CODE"}
+# All that there are: each is walked.
+MOVES = {
+    f"{state} {following}"
+    for state, all_following in {
+        "PENDING": ["SCANNED", "EXPIRED", "CANCELED"],
+        "SCANNED": ["AWAITING_CODE", "COMPLETED", "REJECTED", "EXPIRED", "CANCELED"],
+        "AWAITING_CODE": ["COMPLETED", "REJECTED", "EXPIRED", "CANCELED"],
+    }.items()
+    for following in all_following
+}
 REMOVE = "authy_grpc.v1.AuthenticatorService/RemoveSite"
+# How far back from the newest: the newest mostly.
+BACK = st.sampled_from([0, 0, 0, 0, 1, 2])
 PHONES = st.sampled_from([0, 1, 2])
 NAMES = st.sampled_from(["ada", "bob"])
 
@@ -63,7 +75,6 @@ class Entry:
 class EnrollmentWalk(Walk):
     """A site that enrolls, two phones of one account and one of another."""
 
-    entries = Bundle("entries")
     world: Hall
 
     def __init__(self, world: Any, loop: asyncio.AbstractEventLoop) -> None:
@@ -83,9 +94,16 @@ class EnrollmentWalk(Walk):
             self.run(self.world.phone(first.caller.account_id)),
             self.run(self.world.phone()),
         ]
+        self.create("ada", generic=False, require_code=False, replace=False, seconds=600)
+
+    def entry(self, back: int) -> Entry:
+        """The newest, or one of those before it."""
+        return self.all[-1 - back % len(self.all)]
 
     def move(self, entry: Entry, *states: str) -> None:
-        entry.states += states
+        for state in states:
+            self.reached[f"{entry.state} {state}"] += 1
+            entry.states.append(state)
         self.touched.append(entry)
 
     def settle(self) -> None:
@@ -109,15 +127,15 @@ class EnrollmentWalk(Walk):
         self.users[entry.name] = link
         self.move(entry, "COMPLETED")
 
-    @rule(
-        target=entries,
+    @action(
+        often=2,
         name=NAMES,
         generic=st.sampled_from([False, False, True]),
         require_code=st.booleans(),
         replace=st.booleans(),
         seconds=st.sampled_from([30, 600, 86_400]),
     )
-    def create(self, name: str, generic: bool, require_code: bool, replace: bool, seconds: int) -> Any:
+    def create(self, name: str, generic: bool, require_code: bool, replace: bool, seconds: int) -> None:
         method = EnrollmentMethod.GENERIC_TOTP if generic else EnrollmentMethod.AUTHENTICATOR
         made: list[Any] = []
 
@@ -134,7 +152,7 @@ class EnrollmentWalk(Walk):
         exists = name in self.users and not replace
         assert self.became(create()) == ("UserExists" if exists else "OK")
         if exists:
-            return multiple()
+            return
         for entry in self.all:
             if entry.name == name and entry.state in OPEN:
                 self.move(entry, "CANCELED")
@@ -148,14 +166,14 @@ class EnrollmentWalk(Walk):
             entry.link = Link(None)
         self.all.append(entry)
         self.touched.append(entry)
-        return entry
 
     def scannable(self, entry: Entry, phone: Handset) -> bool:
         mine = entry.account == phone.caller.account_id
         return entry.state == "PENDING" or (entry.state == "SCANNED" and mine)
 
-    @rule(entry=entries, number=PHONES)
-    def open(self, entry: Entry, number: int) -> None:
+    @action(back=BACK, number=PHONES)
+    def open(self, back: int, number: int) -> None:
+        entry = self.entry(back)
         if entry.generic:
             return
         phone = self.phones[number]
@@ -165,8 +183,9 @@ class EnrollmentWalk(Walk):
             entry.account = phone.caller.account_id
             self.move(entry, "SCANNED")
 
-    @rule(entry=entries, number=PHONES, again=st.booleans())
-    def accept(self, entry: Entry, number: int, again: bool) -> None:
+    @action(3, back=BACK, number=PHONES, again=st.booleans())
+    def accept(self, back: int, number: int, again: bool) -> None:
+        entry = self.entry(back)
         if entry.generic:
             return
         phone = self.phones[number]
@@ -204,8 +223,9 @@ class EnrollmentWalk(Walk):
         else:
             self.complete(entry)
 
-    @rule(entry=entries, number=PHONES)
-    def reject(self, entry: Entry, number: int) -> None:
+    @action(2, back=BACK, number=PHONES)
+    def reject(self, back: int, number: int) -> None:
+        entry = self.entry(back)
         if entry.generic:
             return
         phone = self.phones[number]
@@ -222,8 +242,9 @@ class EnrollmentWalk(Walk):
         else:
             assert became == "NotFound"
 
-    @rule(entry=entries, right=st.sampled_from([True, True, False]))
-    def confirm(self, entry: Entry, right: bool) -> None:
+    @action(3, back=BACK, right=st.sampled_from([True, True, False]))
+    def confirm(self, back: int, right: bool) -> None:
+        entry = self.entry(back)
         code = self.code(entry) if right else other(self.code(entry))
         became = self.became(self.world.enrollments.confirm(self.site, entry.enrollment_id, code))
         link, step = entry.link, int(self.clock.now.timestamp()) // PERIOD
@@ -261,14 +282,15 @@ class EnrollmentWalk(Walk):
             return "123456"
         return entry.phone.code(entry.link.site_id, self.clock.now)
 
-    @rule(entry=entries)
-    def cancel(self, entry: Entry) -> None:
+    @action(back=BACK)
+    def cancel(self, back: int) -> None:
+        entry = self.entry(back)
         became = self.became(self.world.enrollments.cancel(self.site, entry.enrollment_id))
         if entry.state in OPEN:
             self.move(entry, "CANCELED")
         assert became == ("OK" if entry.state == "CANCELED" else f"WrongState {entry.state}")
 
-    @rule(name=NAMES)
+    @action(name=NAMES)
     def delete_user(self, name: str) -> None:
         if (link := self.users.get(name)) is None:
             return
@@ -276,9 +298,10 @@ class EnrollmentWalk(Walk):
         self.delete(name, "CANCELED")
         assert self.became(self.world.users.delete(self.site, link.authy_id)) == "NotFound"
 
-    @rule(entry=entries, number=PHONES)
-    def remove_site(self, entry: Entry, number: int) -> None:
+    @action(back=BACK, number=PHONES)
+    def remove_site(self, back: int, number: int) -> None:
         """By the owner: of a link that waits for its first code, that is a rejection."""
+        entry = self.entry(back)
         phone, link = self.phones[number], entry.link
         if link is None or not link.site_id:
             return
@@ -295,12 +318,12 @@ class EnrollmentWalk(Walk):
             for each in [each for each in self.all if each.link is link and each.state == "AWAITING_CODE"]:
                 self.move(each, "REJECTED")
 
-    @rule(seconds=st.sampled_from([1, 29.999, 30, 600, 3600]))
+    @action(seconds=st.sampled_from([1, 29.999, 30, 600, 3600]))
     def turn(self, seconds: float) -> None:
         self.clock.turn(seconds=seconds)
         self.settle()
 
-    @rule()
+    @action()
     def expire(self) -> None:
         while self.run(self.world.enrollments.expire_due()):
             pass
@@ -360,4 +383,5 @@ class EnrollmentWalk(Walk):
 
 
 def test_enrollments(database_url: str, clock: TurnedClock, figure: Callable[[int, int], int]) -> None:
-    walk(EnrollmentWalk, lambda: Hall.hired(database_url, clock), figure(7, 3_400))
+    reached = walk(EnrollmentWalk, lambda: Hall.hired(database_url, clock), figure(20, 3_400))
+    assert set(reached) == MOVES, reached
