@@ -129,8 +129,6 @@ async def build(settings: Settings, secrets: Secrets, world: World) -> Core:
         database, signals, clock, operator_key=secrets.operator_key, gateway_key=secrets.gateway_key
     )
     streams = Streams(clock=clock, random=random, ended=credentials.ended)
-    registry = CollectorRegistry()
-
     parts = make(
         Ground(
             database=database,

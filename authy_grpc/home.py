@@ -32,7 +32,9 @@ def secrets_folder(settings: Settings) -> Path:
 
 
 def make_secrets(settings: Settings, random: Callable[[int], bytes]) -> Path:
-    """Make the secrets that are not there yet.
+    """Make the secrets that are neither given by a setting nor there yet.
+
+    One that is given is not made: a file that nothing reads would pass for the real one in a backup.
 
     Args:
         settings: says where.
@@ -51,7 +53,7 @@ def make_secrets(settings: Settings, random: Callable[[int], bytes]) -> Path:
     }
     for name, make in made.items():
         path = folder / _FILES[name]
-        if not path.exists():
+        if not _given(settings, name) and not path.exists():
             with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
                 file.write(make() + "\n")
     return folder
@@ -73,7 +75,7 @@ def require_file(settings: Settings) -> Path:
         HomeError: the keyset is given by a setting.
     """
     path = (secrets_folder(settings) / _FILES["keyset"]).resolve()
-    if settings.keyset.get_secret_value():
+    if _given(settings, "keyset"):
         raise HomeError(
             "The keyset is given by AUTHY_KEYSET or AUTHY_KEYSET_FILE, which this command cannot change."
             f" Write it to {path} (chmod 600), unset both and run this again: the file then holds what to"
@@ -118,9 +120,13 @@ def change_keyset(settings: Settings, change: Callable[[str], str]) -> Path:
     return path
 
 
-def _read(settings: Settings, name: str) -> str:
+def _given(settings: Settings, name: str) -> str:
     given: str = getattr(settings, name).get_secret_value()
-    if given:
+    return given
+
+
+def _read(settings: Settings, name: str) -> str:
+    if given := _given(settings, name):
         return given
     path = secrets_folder(settings) / _FILES[name]
     if not path.exists():

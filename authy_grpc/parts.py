@@ -223,7 +223,7 @@ def make(ground: Ground) -> Parts:
                 scans=Scans(
                     database=database,
                     vault=vault,
-                    news=accounts,
+                    accounts=accounts,
                     changes=changes,
                     completion=completion,
                     public_url=ground.public_url,
@@ -233,7 +233,7 @@ def make(ground: Ground) -> Parts:
                     database=database,
                     vault=vault,
                     events=events,
-                    news=accounts,
+                    accounts=accounts,
                     links=links,
                     proofs=proofs,
                     clock=clock,

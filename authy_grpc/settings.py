@@ -7,7 +7,7 @@ from typing import Any, Self
 from pydantic import SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-_SECRETS = ("keyset", "operator_key", "gateway_key", "sms_url", "api_key", "database_url")
+_SECRETS = ("keyset", "operator_key", "gateway_key", "sms_url", "database_url")
 
 
 class Settings(BaseSettings):
@@ -28,9 +28,6 @@ class Settings(BaseSettings):
     http_listen: str = "127.0.0.1:8080"
     # Where Prometheus reads; empty: nowhere.
     metrics_listen: str = ""
-    # Where commands find the service, and the API key that they use.
-    server: str = "127.0.0.1:50051"
-    api_key: SecretStr = SecretStr("")
     # Origin of QR links and pages; empty: `http://` and `http_listen`.
     public_url: str = ""
     # `console:`, `file:PATH`; empty: none, or `console:` with `dev`.

@@ -115,10 +115,10 @@ class Hall(Desk):
             random=os.urandom,
         )
         self.scans = Scans(
-            **shared, news=self.accounts, changes=changes, completion=completion, public_url=ORIGIN
+            **shared, accounts=self.accounts, changes=changes, completion=completion, public_url=ORIGIN
         )
         self.sites = Sites(
-            **shared, events=self.events, news=self.accounts, links=self.links, proofs=Proofs()
+            **shared, events=self.events, accounts=self.accounts, links=self.links, proofs=Proofs()
         )
         self.users = Users(**shared, events=self.events, links=self.links)
         self.checks = CodeChecks(

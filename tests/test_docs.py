@@ -28,10 +28,17 @@ def test_what_a_document_names_is_there(document: Path) -> None:
 
 def test_every_setting_stands_in_the_table() -> None:
     text = (ROOT / "docs" / "operations.md").read_text()
-    # Nothing uses it yet.
-    settings = {f"AUTHY_{name.upper()}" for name in Settings.model_fields} - {"AUTHY_API_KEY"}
+    settings = {f"AUTHY_{name.upper()}" for name in Settings.model_fields}
     rows = "".join(line for line in text.splitlines() if line.startswith("| `AUTHY_"))
     assert {name for name in settings if f"`{name}`" not in rows} == set()
+
+
+def test_every_call_stands_in_the_tour() -> None:
+    protos = [path for path in (ROOT / "protos").rglob("*.proto") if path.name != "webhook.proto"]
+    calls = {call for path in protos for call in re.findall(r"^  rpc (\w+)", path.read_text(), re.MULTILINE)}
+    table = set(re.findall(r"\w+", (ROOT / "docs" / "architecture.md").read_text()))
+    assert calls >= {"VerifyCode", "WatchInbox"}
+    assert calls - table == set()
 
 
 @pytest.mark.slow

@@ -4,11 +4,13 @@ import os
 from pathlib import Path
 
 import pytest
+from pydantic import SecretStr
 
 from authy_grpc.home import HomeError, make_secrets, read_secrets
 from authy_grpc.settings import Settings
 from authy_grpc.store.vault import Vault
 
+NAMES = ["keyset", "operator_key", "gateway_key"]
 FILES = ["keyset.json", "operator.key", "gateway.key"]
 
 
@@ -27,6 +29,14 @@ def test_secrets_are_made_once_and_read(settings: Settings) -> None:
     make_secrets(settings, os.urandom)
     assert read_secrets(settings) == secrets
     assert secrets.operator_key not in repr(secrets)
+
+
+@pytest.mark.parametrize(("setting", "file"), list(zip(NAMES, FILES, strict=True)))
+def test_what_a_setting_gives_is_not_made(tmp_path: Path, setting: str, file: str) -> None:
+    settings = Settings.model_validate({"home": tmp_path, setting: SecretStr("given")})
+    folder = make_secrets(settings, os.urandom)
+    assert {each.name for each in folder.iterdir()} == set(FILES) - {file}
+    assert getattr(read_secrets(settings), setting) == "given"
 
 
 @pytest.mark.parametrize("name", FILES)

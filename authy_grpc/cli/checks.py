@@ -75,7 +75,10 @@ def all_of(server: str) -> list[Finding]:
 
 def _settings(settings: Settings) -> Iterator[Finding]:
     # Those of commands and of the make targets are no settings of the service.
-    known = {f"AUTHY_{name.upper()}" for name in Settings.model_fields} | {"AUTHY_PHONE_STATE"}
+    known = {f"AUTHY_{name.upper()}" for name in Settings.model_fields} | {
+        "AUTHY_SERVER",
+        "AUTHY_PHONE_STATE",
+    }
     given = {name for name in os.environ if name.startswith("AUTHY_") and not name.startswith("AUTHY_TEST_")}
     unknown = sorted(name for name in given if name.removesuffix("_FILE") not in known)
     if unknown:

@@ -30,7 +30,7 @@ class Checked:
     """The answer to a code.
 
     Attributes:
-        factor: which took it, or would have; None where the code is wrong.
+        factor: which took it; None unless ACCEPTED.
         attempts_remaining: wrong codes that bring the next lock; 0 where ACCEPTED.
     """
 
@@ -142,11 +142,11 @@ class Codes:
                 return CodeResult.ACCEPTED, sent.factor
             sent.failures += 1
         if token.verdict is Verdict.REPLAYED:
-            return CodeResult.REPLAYED, Factor.SOFT_TOKEN
+            return CodeResult.REPLAYED, None
         if sent is not None and right and sent.used:
-            return CodeResult.REPLAYED, sent.factor
+            return CodeResult.REPLAYED, None
         if sent is not None and right and sent.failures < SENT_CODE_GUESSES:
-            return CodeResult.EXPIRED, sent.factor
+            return CodeResult.EXPIRED, None
         return CodeResult.WRONG, None
 
     def _spend(self, token: totp.Match) -> None:

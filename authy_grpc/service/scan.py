@@ -31,7 +31,7 @@ class Scans:
     Args:
         database: keeps the enrollments.
         vault: opens labels.
-        news: tells the account's devices.
+        accounts: tells the account's devices.
         changes: moves enrollments.
         completion: makes links of them.
         public_url: the origin of QR links, without a slash at its end.
@@ -43,7 +43,7 @@ class Scans:
         *,
         database: Database,
         vault: Vault,
-        news: Accounts,
+        accounts: Accounts,
         changes: EnrollmentChanges,
         completion: Completion,
         public_url: str,
@@ -51,7 +51,7 @@ class Scans:
     ) -> None:
         self._database = database
         self._vault = vault
-        self._news = news
+        self._accounts = accounts
         self._changes = changes
         self._completion = completion
         self._public_url = public_url
@@ -156,7 +156,9 @@ class Scans:
             scan = [_S.SCANNED] if present.state is _S.PENDING else []
             self._changes.move(session, now, row, *scan, _S.REJECTED)
             site_name = applications.find(session, row.application_id).name
-            self._news.changed(session, now, caller.account_id, activity="site.refused", site_name=site_name)
+            self._accounts.changed(
+                session, now, caller.account_id, activity="site.refused", site_name=site_name
+            )
 
         await self._database.write(work, caller.account_id)
 
@@ -178,7 +180,7 @@ class Scans:
         link = self._completion.link_for(session, now, row, user)
         if row.require_code:
             self._changes.move(session, now, row, _S.AWAITING_CODE)
-            self._news.changed(session, now, row.account_id or "", sites=True)
+            self._accounts.changed(session, now, row.account_id or "", sites=True)
         else:
             self._completion.complete(session, now, row, link, user)
         return link

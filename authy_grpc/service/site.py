@@ -34,7 +34,7 @@ class Sites:
         database: keeps the links.
         vault: seals labels.
         events: where a site learns of keys.
-        news: tells the account's devices.
+        accounts: tells the account's devices.
         links: ends links.
         proofs: checks what is signed.
         clock: the time.
@@ -46,7 +46,7 @@ class Sites:
         database: Database,
         vault: Vault,
         events: Events,
-        news: Accounts,
+        accounts: Accounts,
         links: Links,
         proofs: Proofs,
         clock: Callable[[], datetime],
@@ -54,7 +54,7 @@ class Sites:
         self._database = database
         self._vault = vault
         self._events = events
-        self._news = news
+        self._accounts = accounts
         self._links = links
         self._proofs = proofs
         self._clock = clock
@@ -117,7 +117,7 @@ class Sites:
             link = store.find(session, caller.account_id, site_id, now, lock=True)
             store.set_label(self._vault, link, label)
             session.add(link)
-            self._news.changed(session, now, caller.account_id, sites=True)
+            self._accounts.changed(session, now, caller.account_id, sites=True)
             return store.one(session, self._vault, link, caller.device_id, now)
 
         return await self._database.write(work, caller.account_id)
@@ -164,7 +164,7 @@ class Sites:
         session.add(row)
         told = links.event(self._vault, link, UserEventType.DEVICE_ADDED, key=links.site_key(row))
         self._events.record(session, now, told)
-        self._news.changed(
+        self._accounts.changed(
             session,
             now,
             device.account_id,

@@ -1,10 +1,8 @@
 """Owns how links are found, and what a site may see of one: it is read from the link and its keys alone.
 
 A link in the state ENDED, and a key whose device is out, look to the site as before until it is
-told. Whether they still count is another question: `live_keys`.
+told. Whether they still count is another question, which `verification.py` answers.
 """
-
-from dataclasses import dataclass, field
 
 from sqlalchemy import func
 from sqlmodel import Session, col, select
@@ -18,7 +16,6 @@ from authy_grpc.store.events import NewEvent
 from authy_grpc.store.tables import (
     ApplicationRow,
     BackupCodeRow,
-    DeviceRow,
     LinkRow,
     SiteKeyRow,
 )
@@ -26,19 +23,6 @@ from authy_grpc.store.vault import Vault
 
 CUSTOM_USER_ID = "link.custom_user_id"
 DEVICE_SECRET = "device.secret"
-
-
-@dataclass(frozen=True, slots=True)
-class LiveKey:
-    """A key whose device may act now, with what its codes are made from."""
-
-    kid: str
-    device_id: str
-    point: bytes
-    last_step: int
-    agreement_key: bytes
-    server_agreement_key: bytes
-    shared_secret: bytes = field(repr=False)
 
 
 def find(session: Session, application_id: str, authy_id: str, *, lock: bool = False) -> LinkRow:
@@ -88,29 +72,6 @@ def custom_user_id(vault: Vault, link: LinkRow) -> str:
     return vault.open(CUSTOM_USER_ID, link.site_id, link.sealed_custom_user_id).decode()
 
 
-def live_keys(session: Session, vault: Vault, site_id: str, *, lock: bool = False) -> list[LiveKey]:
-    """The keys of a link whose codes and answers count now: ACTIVE ones of ACTIVE devices."""
-    statement = (
-        select(SiteKeyRow, DeviceRow)
-        .join(DeviceRow, col(DeviceRow.device_id) == col(SiteKeyRow.device_id))
-        .where(SiteKeyRow.site_id == site_id, SiteKeyRow.state == "ACTIVE", DeviceRow.state == "ACTIVE")
-        .order_by(col(SiteKeyRow.kid))
-    )
-    rows = session.exec(statement.with_for_update() if lock else statement).all()
-    return [
-        LiveKey(
-            kid=key.kid,
-            device_id=key.device_id,
-            point=key.point,
-            last_step=key.last_step,
-            agreement_key=device.agreement_key,
-            server_agreement_key=device.server_agreement_key,
-            shared_secret=vault.open(DEVICE_SECRET, device.device_id, device.sealed_secret),
-        )
-        for key, device in rows
-    ]
-
-
 def site_key(row: SiteKeyRow) -> SiteKey:
     """A key as its site sees it."""
     return SiteKey(kid=row.kid, jwk=jwk(row.point), create_time=row.create_time, revoke_time=row.revoke_time)
@@ -120,7 +81,7 @@ def told_keys(session: Session, site_id: str) -> tuple[SiteKey, ...]:
     """All keys that the site knows of, oldest first, the revoked ones too."""
     statement = (
         select(SiteKeyRow)
-        .where(SiteKeyRow.site_id == site_id, SiteKeyRow.state != "PENDING")
+        .where(SiteKeyRow.site_id == site_id)
         .order_by(col(SiteKeyRow.create_time), col(SiteKeyRow.kid))
     )
     return tuple(site_key(row) for row in session.exec(statement))

@@ -24,13 +24,13 @@ _LIGHT_BORDER = 2
 class Unexpected(Exception):
     """A step is not as it should be.
 
-    Attributes:
+    Args:
         expectation: what should be.
+        found: what is instead.
     """
 
     def __init__(self, expectation: str, found: str = "") -> None:
         super().__init__(f"expected: {expectation}" + (f"; found: {found}" if found else ""))
-        self.expectation = expectation
 
 
 @dataclass
