@@ -164,10 +164,17 @@ class Enrolling(Walk):
             assert told == entry.states or overdue
             assert not set(entry.states[:-1]) - OPEN
 
+    def expire(self) -> None:
+        """Let the workers write what is past its time."""
+        while self.run(self.world.enrollments.expire_due()):
+            pass
+        self.touched += [entry for entry in self.all if entry.state == "EXPIRED"]
+
     def teardown(self) -> None:
         """All that has ended stands as it ended; nothing is left open for the walks that come after."""
         if hasattr(self, "phones"):
-            self.turn(86_400)
+            self.clock.turn(days=1)
+            self.settle()
             self.expire()
             self.touched += self.all
             self.the_service_says_the_same()

@@ -8,7 +8,8 @@ from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import DBAPIError, OperationalError
 
 _STATEMENT_TIMEOUT_MILLIS = 5_000
-_PRAGMAS = ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "cache_size = -16000")
+_WAL_TRIES = 10
+_PRAGMAS = ("synchronous = FULL", "foreign_keys = ON", "cache_size = -16000")
 
 # A server that has gone without a word is noticed in seconds; the kernel's own defaults take hours.
 POSTGRES_CONNECTION = {
@@ -72,6 +73,20 @@ def connect(url: str, *, writes: bool, connections: int) -> Engine:
     )
 
 
+def _use_wal(connection: sqlite3.Connection) -> None:
+    for _ in range(_WAL_TRIES):
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                raise
+        # Of two that turn a new database to WAL at once SQLite refuses one without a wait; this waits.
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("ROLLBACK")
+    connection.execute("PRAGMA journal_mode = WAL")
+
+
 def _sqlite(url: URL, writes: bool, connections: int) -> Engine:
     engine = create_engine(
         url,
@@ -85,6 +100,7 @@ def _sqlite(url: URL, writes: bool, connections: int) -> Engine:
     def _set_up(connection: Any, record: Any) -> None:
         # The driver must not begin transactions by itself.
         connection.isolation_level = None
+        _use_wal(connection)
         for pragma in _PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
         if not writes:

@@ -13,12 +13,7 @@ from authy_grpc.domain.keys import jwk
 from authy_grpc.domain.user import Factor, SiteKey, User
 from authy_grpc.store.columns import has_digest
 from authy_grpc.store.events import NewEvent
-from authy_grpc.store.tables import (
-    ApplicationRow,
-    BackupCodeRow,
-    LinkRow,
-    SiteKeyRow,
-)
+from authy_grpc.store.tables import ApplicationRow, BackupCodeRow, LinkRow, SiteKeyRow
 from authy_grpc.store.vault import Vault
 
 CUSTOM_USER_ID = "link.custom_user_id"
