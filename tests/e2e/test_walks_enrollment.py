@@ -151,9 +151,12 @@ class EnrollmentWalk(Enrolling):
         else:
             assert became == "NotFound"
 
-    @action(3, back=BACK, right=st.sampled_from([True, True, False]))
-    def confirm(self, back: int, right: bool) -> None:
-        entry = self.entry(back)
+    @action(3, back=BACK, wrong=st.sampled_from([0, 0, 0, 1, 5]))
+    def confirm(self, back: int, wrong: int) -> None:
+        for _ in range(wrong or 1):
+            self.offer(self.entry(back), right=not wrong)
+
+    def offer(self, entry: Entry, right: bool) -> None:
         code = self.code(entry) if right else other(self.code(entry))
         became = self.became(self.world.enrollments.confirm(self.site, entry.enrollment_id, code))
         link, step = entry.link, int(self.clock.now.timestamp()) // PERIOD
