@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections import Counter
 from collections.abc import Awaitable, Coroutine, Iterable
+from contextlib import aclosing
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,6 +12,7 @@ from authy_grpc.client import AsyncClient, AuthyError
 from authy_grpc.phone import Phone, PhoneError
 from authy_grpc.v1.application_pb2 import CreateApiKeyRequest
 from authy_grpc.v1.authenticator_pb2 import Site as Linked
+from authy_grpc.v1.event_pb2 import Event, ListEventsRequest
 from authy_grpc.v1.user_pb2 import UnlockUserRequest
 from authy_grpc.v1.verification_pb2 import CodeResult, SendCodeRequest, VerifyCodeRequest
 from tests.harness import ORIGIN, Service, Site
@@ -43,6 +45,15 @@ async def verdict(client: AsyncClient, authy_id: str, code: str, action: str = "
 async def at_once(calls: Iterable[Coroutine[Any, Any, str]]) -> Counter[str]:
     """How often each answer came to calls that are made together."""
     return Counter(await asyncio.gather(*calls))
+
+
+async def told(site: Site, count: int, *types: str) -> list[Event]:
+    """All events of some types in a feed: waits for so many, since open writes hold a feed back."""
+    async with asyncio.timeout(PATIENCE), aclosing(site.client.watch_events("earliest", types)) as feed:
+        for _ in range(count):
+            await anext(feed)
+    request = ListEventsRequest(cursor="earliest", types=types, page_size=1000)
+    return list((await site.client.events.ListEvents(request)).events)
 
 
 async def connect(service: Service, key: str) -> AsyncClient:

@@ -100,7 +100,7 @@ async def test_first_codes_of_a_generic_app_are_counted_too(service: Service, fi
     assert answers == {"CODE_REJECTED": 5, "USER_LOCKED": count - 5}
 
 
-@pytest.mark.parametrize("wrong", [4, 5, 200])
+@pytest.mark.parametrize("wrong", [4, 5, 60])
 async def test_five_guesses_at_a_number(service: Service, figure: Figure, wrong: int) -> None:
     wrong = figure(wrong, 1000) if wrong > 5 else wrong
     channel = service.channel()

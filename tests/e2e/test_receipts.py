@@ -23,13 +23,12 @@ from authy_grpc.store.tables import DeviceRow
 from authy_grpc.store.vault import Vault
 from authy_grpc.v1 import approval_pb2 as pb
 from authy_grpc.v1.enrollment_pb2 import CreateEnrollmentRequest
-from authy_grpc.v1.event_pb2 import ListEventsRequest
 from authy_grpc.v1.user_pb2 import SiteKey, User
 from tests.counterfeiting import Mint, flips, sign
 from tests.forging import Device, twin
 from tests.harness import Service, Site
 from tests.household import Household
-from tests.rushing import other
+from tests.rushing import other, told
 
 Figure = Callable[[int, int], int]
 REFUSED = {("BAD_SIGNATURE", 0), ("BAD_FIELD", 0)}
@@ -80,8 +79,8 @@ class Asked:
         site, own = self.home.site, self.home.own
         request = pb.GetApprovalRequest(approval_id=self.asked.approval_id)
         assert (await site.client.approvals.GetApproval(request)).approval == self.asked
-        told = await site.client.events.ListEvents(ListEventsRequest(cursor="earliest", types=["approval.*"]))
-        about = [each.type for each in told.events if each.approval.approval_id == self.asked.approval_id]
+        feed = await told(site, 1, "approval.*")
+        about = [each.type for each in feed if each.approval.approval_id == self.asked.approval_id]
         assert about == ["approval.pending"]
         wrong = self.receipt(match_number=other(self.asked.match_number))
         assert await own.respond(self.asked.approval_id, wrong.sign(self.private)) == ("PENDING", 2)

@@ -110,7 +110,7 @@ class DeviceWalk(Walk):
         entry.release = None
         entry.told.append("ended")
 
-    @action(2)
+    @action(4)
     def register(self) -> None:
         self.clock.now += BETWEEN_REGISTRATIONS
         self.settle()
@@ -167,7 +167,7 @@ class DeviceWalk(Walk):
             entry.release = None
             entry.told.append("changed")
 
-    @action(by=BY, back=BACK)
+    @action(2, by=BY, back=BACK)
     def revoke(self, by: int, back: int) -> None:
         caller = self.caller(by)
         entry = self.entry(back)
@@ -185,7 +185,7 @@ class DeviceWalk(Walk):
             elif entry.state != "REVOKED":
                 self.put_out(entry)
 
-    @action(by=BY, policy=st.sampled_from(NewDevicePolicy))
+    @action(by=BY, policy=st.sampled_from([NewDevicePolicy.HOLD, *NewDevicePolicy]))
     def set_policy(self, by: int, policy: NewDevicePolicy) -> None:
         caller = self.caller(by)
         if caller.state == "HELD":
@@ -289,6 +289,6 @@ class DeviceWalk(Walk):
 
 
 def test_devices(database_url: str, clock: TurnedClock, figure: Callable[[int, int], int]) -> None:
-    reached = walk(DeviceWalk, lambda: People.opened(database_url, clock), figure(12, 3_400))
+    reached = walk(DeviceWalk, lambda: People.opened(database_url, clock), figure(6, 3_400))
     moves = {"HELD ACTIVE", "HELD REVOKED", "ACTIVE REVOKED"}
     assert set(reached) == moves | {"OK", "NewDevicesOff", "Quota"}, reached
