@@ -23,8 +23,9 @@ from authy_grpc.service.ending import Endings
 from authy_grpc.store import account as accounts
 from authy_grpc.store import approval as store
 from authy_grpc.store import device as devices
+from authy_grpc.store import push
+from authy_grpc.store.approval import AnsweringKey, Kept
 from authy_grpc.store.database import Database, Session
-from authy_grpc.store.tables import ApprovalRow, DeviceRow, LinkRow
 from authy_grpc.store.vault import Vault
 
 
@@ -93,12 +94,12 @@ class Answers:
 
     def _answer(self, session: Session, caller: Device, answer: _Answer) -> Answered:
         site_id = store.find_asked(session, caller.account_id, answer.approval_id)
-        accounts.find(session, caller.account_id, lock=True)
-        link = session.get(LinkRow, site_id, with_for_update=True)
+        accounts.lock(session, caller.account_id)
+        link = push.lock(session, site_id)
         row = store.locked(session, answer.approval_id)
-        if row is None or link is None or link.state != "ACTIVE" or link.account_id != caller.account_id:
+        if row is None or link is None or not link.is_of(caller.account_id):
             raise NotFound
-        device = self._signer(session, caller, row, answer.signed)
+        key = self._signer(session, caller, row, answer.signed)
         answers = store.answers(row)
         if answer.digest in answers:
             state, left = answers[answer.digest]
@@ -115,26 +116,23 @@ class Answers:
         answers[answer.digest] = (answered.state.value, answered.attempts_remaining)
         store.keep_answers(session, row, answers)
         if after.state in TERMINAL:
-            name = devices.name(self._vault, device)
+            name = devices.open_name(self._vault, key.device_id, key.sealed_name)
             self._endings.end(session, now, link, row, after, device_name=name)
         return answered
 
-    def _signer(self, session: Session, caller: Device, row: ApprovalRow, signed: Signed) -> DeviceRow:
-        """The device, where all of its receipt is as it has to be."""
+    def _signer(self, session: Session, caller: Device, row: Kept, signed: Signed) -> AnsweringKey:
+        """The key, where all of what it signed is as it has to be."""
         receipt = signed.receipt
-        found = store.answering_key(session, row.site_id, caller.device_id, receipt.kid)
-        if found is None or receipt.question != store.question(self._vault, row):
+        key = store.answering_key(session, row.site_id, caller.device_id, receipt.kid)
+        if key is None or receipt.question != store.question(self._vault, row):
             raise BadSignature
-        key, device = found
         receipts.verify(signed, key.point)
         receipts.check_time(receipt, Question.read(receipt.question))
         if receipt.decision is Decision.APPROVE:
             _check_approves(receipt, row)
-        return device
+        return key
 
-    def _decided(
-        self, before: Approval, row: ApprovalRow, answer: _Answer, left: int, now: datetime
-    ) -> Approval:
+    def _decided(self, before: Approval, row: Kept, answer: _Answer, left: int, now: datetime) -> Approval:
         """The question after an answer; the same after a wrong number with tries left."""
         receipt = answer.signed.receipt
         match receipt.decision:
@@ -153,7 +151,7 @@ class Answers:
                 return move(before, ApprovalState.DENIED, now, deny_reason=DenyReason.MATCH_NUMBER)
 
 
-def _check_approves(receipt: Receipt, row: ApprovalRow) -> None:
+def _check_approves(receipt: Receipt, row: Kept) -> None:
     """An approval needs the user verification asked for, and types no number where none is asked for."""
     if row.require_user_verification and not receipt.user_verified:
         raise BadSignature

@@ -17,13 +17,14 @@ from authy_grpc.domain.receipts import Question
 from authy_grpc.service.caller import Site
 from authy_grpc.service.ending import Endings, counted, push_guard
 from authy_grpc.service.signals import Signals
-from authy_grpc.store import application as applications
+from authy_grpc.store import account as accounts
 from authy_grpc.store import approval as store
-from authy_grpc.store import link as links
+from authy_grpc.store import push
+from authy_grpc.store.approval import Kept
 from authy_grpc.store.database import Database, Session
 from authy_grpc.store.events import Events, Recorded
 from authy_grpc.store.once import Request, once
-from authy_grpc.store.tables import AccountRow, ApplicationRow, ApprovalRow, LinkRow
+from authy_grpc.store.push import PushLink
 from authy_grpc.store.vault import Vault
 
 _TTL = timedelta(seconds=90)
@@ -176,7 +177,7 @@ class Approvals:
 
         def work(session: Session) -> Asked:
             found = store.find(session, caller.application_id, approval_id)
-            link = session.get(LinkRow, found.site_id, with_for_update=True)
+            link = push.lock(session, found.site_id)
             row = store.locked(session, approval_id) or found
             now, asked = self._clock(), self._asked(row)
             if asked.approval.state is ApprovalState.CANCELED:
@@ -194,10 +195,9 @@ class Approvals:
         return sum(ended)
 
     def _create(self, session: Session, application_id: str, ask: Ask) -> Asked:
-        link = links.find(session, application_id, ask.authy_id, lock=True)
-        if not store.has_told_key(session, link.site_id):
+        link = push.lock_user(session, application_id, ask.authy_id)
+        if not link.has_told_key:
             raise FactorUnavailable
-        application = applications.find(session, application_id)
         open_row = store.open_of_link(session, link.site_id)
         before = store.to_approval(self._vault, open_row) if open_row else None
         # Times are taken under the lock, or a decision could be older than one that it comes after.
@@ -209,16 +209,14 @@ class Approvals:
 
         if open_row is not None and before is not None:
             self._endings.end(session, now, link, open_row, store.called_off(before, now))
-        question, asked = self._drawn(now, link, application, ask)
+        question, asked = self._drawn(now, link, ask)
         row = store.add(session, self._vault, link, question, asked.approval, asked.match_number)
         store.record(session, self._events, now, row, asked.approval)
         return asked
 
-    def _drawn(
-        self, now: datetime, link: LinkRow, application: ApplicationRow, ask: Ask
-    ) -> tuple[Question, Asked]:
+    def _drawn(self, now: datetime, link: PushLink, ask: Ask) -> tuple[Question, Asked]:
         create_time = _whole_millis(now)
-        digits = max(application.match_digits, ask.match_digits or 0)
+        digits = max(link.match_digits, ask.match_digits or 0)
         approval = Approval(
             approval_id=new_id("apr", now, self._random),
             authy_id=ask.authy_id,
@@ -233,8 +231,8 @@ class Approvals:
             approval_id=approval.approval_id,
             authy_id=approval.authy_id,
             site_id=link.site_id,
-            site=application.name,
-            origin=application.origin,
+            site=link.site_name,
+            origin=link.origin,
             message=ask.message,
             details=tuple((each.label, each.value) for each in ask.details),
             match_digits=digits,
@@ -245,15 +243,15 @@ class Approvals:
         )
         return question, Asked(approval, codes.match_number(self._random, digits))
 
-    def _asked(self, row: ApprovalRow) -> Asked:
+    def _asked(self, row: Kept) -> Asked:
         """As it was last written."""
         return Asked(store.to_approval(self._vault, row), store.match_number(self._vault, row))
 
     async def _expire(self, due: store.Due) -> bool:
         def work(session: Session) -> bool:
             if due.account_id is not None:
-                session.get(AccountRow, due.account_id, with_for_update=True)
-            link = session.get(LinkRow, due.site_id, with_for_update=True)
+                accounts.hold(session, due.account_id)
+            link = push.lock(session, due.site_id)
             row = store.locked(session, due.approval_id)
             if row is None:
                 return False

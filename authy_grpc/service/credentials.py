@@ -114,14 +114,20 @@ class Credentials:
             BackendUnavailable: whether it stands still cannot be asked.
         """
         with _Ending(self._signals, _topics(caller)) as ending:
-            # It may have ended since it was found, or be one that was remembered.
-            if isinstance(caller, _Known) and not await self._database.read(_stands(caller)):
+            if isinstance(caller, _Known) and not await self._stands(caller):
                 ending.ended.set()
             yield ending.ended
 
     async def close(self) -> None:
         """Wait for what is still being written."""
         await asyncio.gather(*self._writes, return_exceptions=True)
+
+    async def _stands(self, caller: _Known) -> bool:
+        """Whether a credential has not ended since it was found."""
+        # One that is remembered stands as far as events have been handed out.
+        if self._hashes.get(_topics(caller)[-1]):
+            return True
+        return await self._database.read(_stands(caller))
 
     async def _look_up(self, token: str, secret_hash: bytes, now: datetime) -> _Known | None:
         forgotten = self._forgotten

@@ -9,14 +9,16 @@ from authy_grpc.domain.receipts import Question
 from authy_grpc.domain.user import Factor
 from authy_grpc.store import approval as store
 from authy_grpc.store import link as links
+from authy_grpc.store import push
 from authy_grpc.store.account import Accounts
+from authy_grpc.store.approval import Kept
 from authy_grpc.store.database import Session
 from authy_grpc.store.events import Events
-from authy_grpc.store.tables import ApprovalRow, LinkRow
+from authy_grpc.store.push import PushLink
 from authy_grpc.store.vault import Vault
 
 
-def push_guard(link: LinkRow) -> PushGuard:
+def push_guard(link: PushLink) -> PushGuard:
     """The questions to a link since its last success."""
     return PushGuard(link.push_misses, link.push_frozen_until)
 
@@ -51,8 +53,8 @@ class Endings:
         self,
         session: Session,
         now: datetime,
-        link: LinkRow | None,
-        row: ApprovalRow,
+        link: PushLink | None,
+        row: Kept,
         ended: Approval,
         *,
         device_name: str = "",
@@ -76,6 +78,7 @@ class Endings:
             self._missed(session, now, link, ended)
         # One that the site took back is no doing of the owner's.
         if link.state == "ACTIVE" and link.account_id and ended.state is not ApprovalState.CANCELED:
+            # As it was asked: the site may have another name by now.
             site_name = Question.read(store.question(self._vault, row)).site
             self._accounts.changed(
                 session,
@@ -86,20 +89,16 @@ class Endings:
                 device_name=device_name,
             )
 
-    def _succeeded(self, session: Session, now: datetime, link: LinkRow) -> None:
+    def _succeeded(self, session: Session, now: datetime, link: PushLink) -> None:
         held_up = any(until and until > now for until in (link.locked_until, link.push_frozen_until))
-        link.failures, link.locked_until = 0, None
-        link.push_misses, link.push_frozen_until = 0, None
-        link.last_use_time = link.last_verify_time = now
-        session.add(link)
+        push.succeeded(session, link, now)
         if held_up:
             self._events.record(session, now, links.event(self._vault, link, UserEventType.UNLOCKED))
 
-    def _missed(self, session: Session, now: datetime, link: LinkRow, ended: Approval) -> None:
+    def _missed(self, session: Session, now: datetime, link: PushLink, ended: Approval) -> None:
         before = push_guard(link)
         after = counted(before, ended, now)
-        link.push_misses, link.push_frozen_until = after.misses, after.frozen_until
-        session.add(link)
+        push.missed(session, link, after.misses, after.frozen_until)
         if after.frozen_until and after.frozen_until != before.frozen_until and after.frozen_until > now:
             frozen = links.event(self._vault, link, UserEventType.PUSH_FROZEN, factor=Factor.PUSH)
             self._events.record(session, now, frozen)

@@ -5,10 +5,9 @@ from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from authy_grpc.domain.device import DeviceState
+from authy_grpc.domain.device import DeviceState, state_at
 from authy_grpc.service.caller import Device
 from authy_grpc.service.signals import Signals, Subscription
-from authy_grpc.store import account as accounts
 from authy_grpc.store import activity as activities
 from authy_grpc.store import approval, page
 from authy_grpc.store import device as devices
@@ -116,15 +115,14 @@ class Inbox:
 
     def _state(self, session: Session, caller: Device) -> InboxState:
         now = self._clock()
-        account = accounts.find(session, caller.account_id)
-        device = devices.acting(session, caller.device_id)
-        if devices.state(device, now) is DeviceState.HELD:
-            return InboxState((), 0, account.devices_revision, 0, now, held=True)
+        seen = devices.seen(session, caller.account_id, caller.device_id)
+        if state_at(seen.state, seen.release_time, now) is DeviceState.HELD:
+            return InboxState((), 0, seen.devices_revision, 0, now, held=True)
         return InboxState(
-            approval.pending(session, self._vault, account.account_id, now),
-            account.sites_revision,
-            account.devices_revision,
-            account.activity_revision,
+            approval.pending(session, self._vault, caller.account_id, now),
+            seen.sites_revision,
+            seen.devices_revision,
+            seen.activity_revision,
             now,
         )
 

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable
 from datetime import datetime
 
-from sqlalchemy import delete, update
+from sqlalchemy import bindparam, delete, insert, update
 from sqlmodel import Session, col, select
 
 from authy_grpc.domain.account import Account
@@ -13,12 +13,34 @@ from authy_grpc.domain.errors import BadCredential
 from authy_grpc.domain.ids import new_id
 from authy_grpc.store.columns import has_digest
 from authy_grpc.store.events import Events, NewEvent
+from authy_grpc.store.given import table
+from authy_grpc.store.rows import Selected
 from authy_grpc.store.tables import AccountRow, ActivityRow, LinkRow
 from authy_grpc.store.vault import Vault
 
 ACTIVITY = "activity.body"
 ACCOUNT_CHANGED = "account.changed"
 _NUMBER = "account.number"
+
+
+_ACCOUNT, _ACTIVITY = table(AccountRow), table(ActivityRow)
+_HOLD = Selected(
+    bool,
+    select(_ACCOUNT.c.sealed_number.is_not(None))
+    .where(_ACCOUNT.c.account_id == bindparam("account_id"))
+    .with_for_update(),
+)
+_RAISE = (
+    update(_ACCOUNT)
+    .where(_ACCOUNT.c.account_id == bindparam("of_account"))
+    .values(
+        {
+            name: _ACCOUNT.c[name] + bindparam(name)
+            for name in ("sites_revision", "devices_revision", "activity_revision")
+        }
+    )
+)
+_KEEP = insert(_ACTIVITY)
 
 
 def find(session: Session, account_id: str, *, lock: bool = False) -> AccountRow:
@@ -36,6 +58,21 @@ def find(session: Session, account_id: str, *, lock: bool = False) -> AccountRow
     if row is None or row.sealed_number is None:
         raise BadCredential
     return row
+
+
+def lock(session: Session, account_id: str) -> None:
+    """Lock the account of a device that calls, before its links.
+
+    Raises:
+        BadCredential: it was erased since the device's token was looked at.
+    """
+    if not hold(session, account_id):
+        raise BadCredential
+
+
+def hold(session: Session, account_id: str) -> bool:
+    """Lock an account; False where it was erased."""
+    return bool(_HOLD.first(session, account_id=account_id))
 
 
 def find_by_number(session: Session, vault: Vault, number: str) -> AccountRow | None:
@@ -134,28 +171,24 @@ class Accounts:
             site_name: of the activity.
             device_name: of the activity.
         """
-        session.connection().execute(
-            update(AccountRow)
-            .where(col(AccountRow.account_id) == account_id)
-            .values(
-                sites_revision=AccountRow.sites_revision + int(sites),
-                devices_revision=AccountRow.devices_revision + int(devices),
-                activity_revision=AccountRow.activity_revision + 1,
-            )
-        )
+        raised = {
+            "of_account": account_id,
+            "sites_revision": int(sites),
+            "devices_revision": int(devices),
+            "activity_revision": 1,
+        }
+        session.connection().execute(_RAISE, raised)
         if activity:
             activity_id = new_id("act", now, self._random)
             body = json.dumps({"site": site_name, "device": device_name}).encode()
-            sealed = self._vault.seal(ACTIVITY, activity_id, body)
-            session.add(
-                ActivityRow(
-                    activity_id=activity_id,
-                    account_id=account_id,
-                    type=activity,
-                    sealed_body=sealed,
-                    create_time=now,
-                )
-            )
+            kept = {
+                "activity_id": activity_id,
+                "account_id": account_id,
+                "type": activity,
+                "sealed_body": self._vault.seal(ACTIVITY, activity_id, body),
+                "create_time": now,
+            }
+            session.connection().execute(_KEEP, kept)
         self._events.record(
             session, now, NewEvent(type=ACCOUNT_CHANGED, subject_id=account_id, account_id=account_id)
         )

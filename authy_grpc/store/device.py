@@ -1,18 +1,66 @@
 """Owns how devices are kept, and what their account sees of them."""
 
+from dataclasses import dataclass
 from datetime import datetime
 
+from sqlalchemy import bindparam
+from sqlalchemy import select as select_columns
 from sqlmodel import Session, col, select
 
 from authy_grpc.domain.device import LIMITED, LISTED, Device, DevicePlatform, DeviceState, state_at
 from authy_grpc.domain.errors import BadCredential, NotFound
 from authy_grpc.domain.keys import device_check
+from authy_grpc.store.given import table
 from authy_grpc.store.link import DEVICE_SECRET
-from authy_grpc.store.tables import DeviceRow, LinkRow, SiteKeyRow
+from authy_grpc.store.rows import Selected
+from authy_grpc.store.tables import AccountRow, DeviceRow, LinkRow, SiteKeyRow
 from authy_grpc.store.vault import Vault
 
 _NAME = "device.name"
 _STEP = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """What a device's inbox is told besides questions: its own state, and its account's revisions."""
+
+    state: DeviceState
+    release_time: datetime | None
+    sites_revision: int
+    devices_revision: int
+    activity_revision: int
+
+
+_ACCOUNT, _DEVICE = table(AccountRow), table(DeviceRow)
+_SEEN = Selected(
+    lambda state, *rest: Seen(DeviceState(state), *rest),
+    select_columns(
+        _DEVICE.c.state,
+        _DEVICE.c.release_time,
+        _ACCOUNT.c.sites_revision,
+        _ACCOUNT.c.devices_revision,
+        _ACCOUNT.c.activity_revision,
+    )
+    .join(_ACCOUNT, _ACCOUNT.c.account_id == _DEVICE.c.account_id)
+    .where(
+        _DEVICE.c.device_id == bindparam("device_id"),
+        _DEVICE.c.state != DeviceState.REVOKED.value,
+        _ACCOUNT.c.account_id == bindparam("account_id"),
+        _ACCOUNT.c.sealed_number.is_not(None),
+    ),
+)
+
+
+def seen(session: Session, account_id: str, device_id: str) -> Seen:
+    """What the device that calls is told of itself and its account, besides questions.
+
+    Raises:
+        BadCredential: it was put out, or its account erased, since its token was looked at.
+    """
+    found = _SEEN.first(session, account_id=account_id, device_id=device_id)
+    if found is None:
+        raise BadCredential
+    return found
 
 
 def lock(session: Session, device_id: str) -> DeviceRow | None:
@@ -105,7 +153,12 @@ def set_name(row: DeviceRow, vault: Vault, name: str) -> None:
 
 def name(vault: Vault, row: DeviceRow) -> str:
     """The name of a device."""
-    return vault.open(_NAME, row.device_id, row.sealed_name).decode()
+    return open_name(vault, row.device_id, row.sealed_name)
+
+
+def open_name(vault: Vault, device_id: str, sealed_name: bytes) -> str:
+    """The name of a device, of which no more was read."""
+    return vault.open(_NAME, device_id, sealed_name).decode()
 
 
 def set_secret(row: DeviceRow, vault: Vault, secret: bytes) -> None:

@@ -13,6 +13,7 @@ from authy_grpc.domain.keys import jwk
 from authy_grpc.domain.user import Factor, SiteKey, User
 from authy_grpc.store.columns import has_digest
 from authy_grpc.store.events import NewEvent
+from authy_grpc.store.push import PushLink
 from authy_grpc.store.tables import ApplicationRow, BackupCodeRow, LinkRow, SiteKeyRow
 from authy_grpc.store.vault import Vault
 
@@ -62,7 +63,7 @@ def subject(application_id: str, custom_user_id: str) -> bytes:
     return f"{application_id}\n{custom_user_id}".encode()
 
 
-def custom_user_id(vault: Vault, link: LinkRow) -> str:
+def custom_user_id(vault: Vault, link: LinkRow | PushLink) -> str:
     """The site's own reference of a link."""
     return vault.open(CUSTOM_USER_ID, link.site_id, link.sealed_custom_user_id).decode()
 
@@ -108,7 +109,7 @@ def has_phone(link: LinkRow) -> bool:
 
 def event(
     vault: Vault,
-    link: LinkRow,
+    link: LinkRow | PushLink,
     type: UserEventType,
     *,
     factor: Factor | None = None,

@@ -1,14 +1,17 @@
 """Owns what a call with a `request_id` was answered: the same request again gets the same answer."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
+from sqlalchemy import bindparam, insert, select, update
 from sqlmodel import Session
 
 from authy_grpc.domain.errors import Refusal, RequestIdReused
+from authy_grpc.store.given import table
+from authy_grpc.store.rows import Selected
 from authy_grpc.store.tables import AnswerRow
 from authy_grpc.store.vault import Vault
 
@@ -30,6 +33,28 @@ class Request:
     method: str
     request_id: str
     content: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    request_digest: bytes
+    sealed_body: bytes = field(repr=False)
+    expire_time: datetime
+
+
+_ANSWER = table(AnswerRow)
+_FIND = Selected(
+    _Found,
+    select(_ANSWER.c.request_digest, _ANSWER.c.sealed_body, _ANSWER.c.expire_time)
+    .where(*[column == bindparam(column.name) for column in _ANSWER.primary_key])
+    .with_for_update(),
+)
+_INSERT = insert(_ANSWER)
+_UPDATE = (
+    update(_ANSWER)
+    .where(*[column == bindparam(f"of_{column.name}") for column in _ANSWER.primary_key])
+    .values({each.name: bindparam(each.name) for each in fields(_Found)})
+)
 
 
 def once(
@@ -60,27 +85,23 @@ def once(
     """
     if not request.request_id:
         return make()
-    key = (application_id, request.method, request.request_id)
-    kept_row = session.get(AnswerRow, key, with_for_update=True)
-    place = f"{application_id}/{request.method}/{request.request_id}"
-    if kept_row is not None and kept_row.expire_time > now:
-        if kept_row.request_digest not in vault.digests("request", request.content):
+    key = {"application_id": application_id, "method": request.method, "request_id": request.request_id}
+    place = "/".join(key.values())
+    found = _FIND.first(session, **key)
+    if found is not None and found.expire_time > now:
+        if found.request_digest not in vault.digests("request", request.content):
             raise RequestIdReused
-        before: T = answer.validate_json(vault.open("answer.body", place, kept_row.sealed_body))
+        before: T = answer.validate_json(vault.open("answer.body", place, found.sealed_body))
         return before
     made = make()
     if not isinstance(made, Refusal):
-        digest = vault.digest("request", request.content)
-        body, until = vault.seal("answer.body", place, answer.dump_json(made)), now + kept
+        values = {
+            "request_digest": vault.digest("request", request.content),
+            "sealed_body": vault.seal("answer.body", place, answer.dump_json(made)),
+            "expire_time": now + kept,
+        }
         # Where another server has answered meanwhile a new row is refused, and the work is run again.
-        row = kept_row or AnswerRow(
-            application_id=application_id,
-            method=request.method,
-            request_id=request.request_id,
-            request_digest=digest,
-            sealed_body=body,
-            expire_time=until,
-        )
-        row.request_digest, row.sealed_body, row.expire_time = digest, body, until
-        session.add(row)
+        statement = _INSERT if found is None else _UPDATE
+        names = key if found is None else {f"of_{name}": value for name, value in key.items()}
+        session.connection().execute(statement, {**names, **values})
     return made

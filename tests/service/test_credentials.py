@@ -287,15 +287,16 @@ async def test_a_stream_hears_of_the_end_of_its_credential(world: World) -> None
 
 
 async def test_a_stream_of_what_has_ended_already_ends(world: World) -> None:
-    """It was found a moment ago, or was remembered: the event has passed, and does not come again."""
+    """It was found a moment ago: the event has passed, and does not come again."""
     site, device = (
         await world.credentials.find(await world.key()),
         await world.credentials.find(await world.token()),
     )
     other = await world.credentials.find(await world.token("ses_2"))
     assert site is not None and device is not None and other is not None
-    await world.revoke("key_1", told=False)
-    await world.change(SessionRow, "ses_1")
+    await world.revoke("key_1")
+    await world.change(SessionRow, "ses_1", credential.ended("ses_1"))
+    await world.handed_out()
     for caller in (site, device):
         async with world.credentials.ended(caller) as ended:
             assert ended.is_set()

@@ -1,0 +1,121 @@
+"""Owns what a question needs of the link that it is about: whose it is, its site, and what refusals count."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from sqlalchemy import Select, bindparam, exists, select
+from sqlmodel import Session
+
+from authy_grpc.domain.errors import NotFound
+from authy_grpc.store.given import table
+from authy_grpc.store.rows import Selected, Updated
+from authy_grpc.store.tables import ApplicationRow, LinkRow, SiteKeyRow
+
+_LINK, _APPLICATION, _KEY = table(LinkRow), table(ApplicationRow), table(SiteKeyRow)
+
+
+@dataclass(slots=True)
+class PushLink:
+    """A link that is locked.
+
+    Attributes:
+        match_digits: how many digits its site has typed at least.
+        has_told_key: whether it has a key that its site takes for good.
+    """
+
+    site_id: str
+    application_id: str
+    account_id: str | None
+    authy_id: str | None
+    state: str
+    sealed_custom_user_id: bytes = field(repr=False)
+    locked_until: datetime | None
+    push_misses: int
+    push_frozen_until: datetime | None
+    site_name: str
+    origin: str
+    match_digits: int
+    has_told_key: bool
+
+    def is_of(self, account_id: str) -> bool:
+        """Whether an account may answer for it."""
+        return self.state == "ACTIVE" and self.account_id == account_id
+
+
+def _select(*names: str) -> Selected[PushLink]:
+    link, application = _LINK.c, _APPLICATION.c
+    told = exists().where(_KEY.c.site_id == link.site_id, _KEY.c.revoke_time.is_(None))
+    statement: Select[PushLink] = (
+        select(
+            link.site_id,
+            link.application_id,
+            link.account_id,
+            link.authy_id,
+            link.state,
+            link.sealed_custom_user_id,
+            link.locked_until,
+            link.push_misses,
+            link.push_frozen_until,
+            application.name,
+            application.origin,
+            application.match_digits,
+            told,
+        )
+        .join(_APPLICATION, application.application_id == link.application_id)
+        .where(*[link[name] == bindparam(name) for name in names])
+        .with_for_update(of=_LINK)
+    )
+    return Selected(PushLink, statement)
+
+
+_OF_USER = _select("application_id", "authy_id")
+_BY_ID = _select("site_id")
+_MISSED = Updated(_LINK, "site_id", "push_misses", "push_frozen_until")
+_SUCCEEDED = Updated(
+    _LINK,
+    "site_id",
+    "failures",
+    "locked_until",
+    "push_misses",
+    "push_frozen_until",
+    "last_use_time",
+    "last_verify_time",
+)
+
+
+def lock_user(session: Session, application_id: str, authy_id: str) -> PushLink:
+    """The link that a site knows by an authy_id, locked.
+
+    Raises:
+        NotFound: there is none, or it is another site's.
+    """
+    link = _OF_USER.first(session, application_id=application_id, authy_id=authy_id)
+    if link is None or link.state == "AWAITING":
+        raise NotFound
+    return link
+
+
+def lock(session: Session, site_id: str) -> PushLink | None:
+    """A link as it is now, locked; None where it is gone."""
+    return _BY_ID.first(session, site_id=site_id)
+
+
+def missed(session: Session, link: PushLink, misses: int, frozen_until: datetime | None) -> None:
+    """Write what questions that came to nothing count."""
+    link.push_misses, link.push_frozen_until = misses, frozen_until
+    _MISSED.run(session, link.site_id, push_misses=misses, push_frozen_until=frozen_until)
+
+
+def succeeded(session: Session, link: PushLink, now: datetime) -> None:
+    """Write a success: it lifts what wrong codes and refused questions brought about."""
+    link.locked_until, link.push_misses, link.push_frozen_until = None, 0, None
+    _SUCCEEDED.run(
+        session,
+        link.site_id,
+        failures=0,
+        locked_until=None,
+        push_misses=0,
+        push_frozen_until=None,
+        last_use_time=now,
+        last_verify_time=now,
+    )
