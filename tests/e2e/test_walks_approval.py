@@ -249,7 +249,7 @@ class ApprovalWalk(Walk):
 
 
 def test_approvals(database_url: str, clock: TurnedClock, figure: Callable[[int, int], int]) -> None:
-    reached = walk(ApprovalWalk, lambda: Hall.hired(database_url, clock), figure(8, 3_400))
+    reached = walk(ApprovalWalk, lambda: Hall.hired(database_url, clock), figure(8, 1_700))
     # The walks went somewhere; many of them went everywhere.
     assert {"APPROVED", "CANCELED", "EXPIRED", "CANCELED_BY_USER", "FRAUD"} <= set(reached), reached
     assert reached["MATCH_NUMBER"] or not figure(0, 1), reached

@@ -289,6 +289,6 @@ class DeviceWalk(Walk):
 
 
 def test_devices(database_url: str, clock: TurnedClock, figure: Callable[[int, int], int]) -> None:
-    reached = walk(DeviceWalk, lambda: People.opened(database_url, clock), figure(6, 3_400))
+    reached = walk(DeviceWalk, lambda: People.opened(database_url, clock), figure(6, 1_700))
     moves = {"HELD ACTIVE", "HELD REVOKED", "ACTIVE REVOKED"}
     assert set(reached) == moves | {"OK", "NewDevicesOff", "Quota"}, reached
