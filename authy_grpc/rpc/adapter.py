@@ -6,6 +6,7 @@ A concern is an asynchronous context manager over a `Call`. The first given is t
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any, TypeAlias
 
 import grpc
@@ -93,11 +94,29 @@ def _around(concern: Concern, inner: Step) -> Step:
     return step
 
 
+def _reflecting(handler: Handler) -> Handler:
+    """The handler of reflection: what is no message is read as an empty one, which it calls invalid itself.
+
+    gRPC would answer UNKNOWN with the text of an exception.
+    """
+
+    behavior: Any = handler.stream_stream
+    read: Any = handler.request_deserializer
+
+    def decode(raw: bytes) -> Any:
+        try:
+            return read(raw)
+        except DecodeError:
+            return read(b"")
+
+    return grpc.stream_stream_rpc_method_handler(behavior, decode, handler.response_serializer)
+
+
 class Chain(grpc.aio.ServerInterceptor):
     """Runs unary and server-streaming methods inside the concerns.
 
-    Unknown methods and those that take a stream (reflection) pass untouched. A stream's handler is a
-    coroutine that writes by `context.write`, not a generator.
+    Unknown methods pass untouched, and those that take a stream (reflection) but for how they are decoded. A
+    stream's handler is a coroutine that writes by `context.write`, not a generator.
 
     Args:
         concerns: the outermost first.
@@ -122,9 +141,10 @@ class Chain(grpc.aio.ServerInterceptor):
         wrapped = self._wrapped.get(method)
         if wrapped is None:
             handler = await continuation(handler_call_details)
-            if handler is None or handler.request_streaming:
-                return handler
-            wrapped = self._wrapped[method] = self.wrap(method, handler)
+            if handler is None:
+                return None
+            wrap = _reflecting if handler.request_streaming else partial(self.wrap, method)
+            wrapped = self._wrapped[method] = wrap(handler)
         return wrapped
 
     def wrap(self, method: str, handler: Handler) -> Handler:

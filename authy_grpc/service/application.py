@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from authy_grpc.domain.application import DEFAULT_SCOPES, ApiKey, Application, Scope
+from authy_grpc.domain.enrollment import EnrollmentState
 from authy_grpc.domain.errors import BadField
 from authy_grpc.domain.ids import hash_secret, new_id, new_secret
 from authy_grpc.service.caller import Operator, Site
@@ -126,7 +127,7 @@ class Applications:
             row = store.find(session, application_id, lock=True)
             ended = [credential.ended(key.api_key_id) for key in store.keys(session, application_id)]
             for link in store.links(session, application_id):
-                self._links.end(session, now, link, record=False)
+                self._links.end(session, now, link, record=False, waiting=EnrollmentState.CANCELED)
             store.erase(session, row)
             self._events.record(session, now, *ended)
 
