@@ -138,6 +138,7 @@ async def build(settings: Settings, secrets: Secrets, world: World) -> Core:
             streams=streams,
             sender=world.sender or _sender(settings, clock),
             numbers=Numbers(settings.sms_countries),
+            sms_per_hour=settings.sms_per_hour,
             public_url=settings.origin,
             log=log,
             clock=clock,

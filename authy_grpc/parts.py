@@ -81,6 +81,7 @@ class Ground:
     Attributes:
         sender: hands texts to a carrier.
         numbers: which numbers texts may go to.
+        sms_per_hour: codes that callers without a credential may have sent; 0 for any number.
         public_url: the origin of QR links, without a slash at its end.
     """
 
@@ -91,6 +92,7 @@ class Ground:
     streams: Streams
     sender: Sender
     numbers: Numbers
+    sms_per_hour: int
     public_url: str
     log: FilteringBoundLogger
     clock: Callable[[], datetime]
@@ -183,6 +185,7 @@ def make(ground: Ground) -> Parts:
         numbers=ground.numbers,
         clock=clock,
         random=random,
+        most=ground.sms_per_hour,
     )
     services = [
         _service(

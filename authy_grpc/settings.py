@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import SecretStr, model_validator
+from pydantic import NonNegativeInt, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 _SECRETS = ("keyset", "operator_key", "gateway_key", "sms_url", "database_url")
@@ -34,6 +34,8 @@ class Settings(BaseSettings):
     sms_url: SecretStr = SecretStr("")
     # ISO codes of the countries that texts may go to, comma-separated; empty: all.
     sms_countries: str = ""
+    # Codes an hour that callers without a credential may have sent, all together; 0: any number.
+    sms_per_hour: NonNegativeInt = 1000
     tls_cert: Path | None = None
     tls_key: Path | None = None
     tls_client_ca: Path | None = None

@@ -93,7 +93,7 @@ class Handset:
 class People:
     """Services, and phones that use them."""
 
-    def __init__(self, url: str, clock: TurnedClock, countries: str = "") -> None:
+    def __init__(self, url: str, clock: TurnedClock, countries: str = "", most: int = 0) -> None:
         self.clock = clock
         self.carrier = Carrier()
         self.log = io.StringIO()
@@ -115,7 +115,7 @@ class People:
             log=logs.build(self.log, clock),
             **chance,
         )
-        self.verifications = PhoneVerifications(texts=self.texts, numbers=numbers, **chance)
+        self.verifications = PhoneVerifications(texts=self.texts, numbers=numbers, most=most, **chance)
         self.registrations = Registrations(accounts=accounts, **chance)
         self.sessions = Sessions(events=events, proofs=proofs, random=os.urandom, **world)
         self.admission = Admission(events=events, accounts=accounts, telling=self.telling, **chance)
@@ -127,9 +127,11 @@ class People:
 
     @classmethod
     @asynccontextmanager
-    async def opened(cls, url: str, clock: TurnedClock, countries: str = "") -> AsyncIterator["People"]:
+    async def opened(
+        cls, url: str, clock: TurnedClock, countries: str = "", most: int = 0
+    ) -> AsyncIterator["People"]:
         schema.upgrade(url)
-        people = cls(url, clock, countries)
+        people = cls(url, clock, countries, most)
         await people.database.write(people.events.begin_epoch)
         try:
             yield people

@@ -38,7 +38,7 @@ def show(number: Number, json: Json = False) -> None:
             "newDevicePolicy": row.new_device_policy,
             "phoneCodes": row.phone_codes,
             "activeDevices": len(active),
-            "sites": len(store.links(session, row.account_id)),
+            "sites": len(store.links(session, row.account_id, lock=False)),
         }
 
     async def use(core: "Core", vault: "Vault") -> dict[str, str | int | bool]:
@@ -58,7 +58,7 @@ def erase(number: Number, yes: Yes = False) -> None:
 
     async def use(core: "Core", vault: "Vault") -> str:
         def work(session: "Session") -> str:
-            row = _find(session, vault, number)
+            row = _find(session, vault, number, lock=True)
             core.account.erase(session, real_clock(), row)
             return row.account_id
 
@@ -71,11 +71,11 @@ def erase(number: Number, yes: Yes = False) -> None:
     out.console.print(f"Erased [bold]{_on_the_store(use)}[/]")
 
 
-def _find(session: "Session", vault: "Vault", number: str) -> "AccountRow":
+def _find(session: "Session", vault: "Vault", number: str, *, lock: bool = False) -> "AccountRow":
     from authy_grpc.cli.failure import Failure
     from authy_grpc.store import account as store
 
-    row = store.find_by_number(session, vault, number)
+    row = store.find_by_number(session, vault, number, lock=lock)
     if row is None:
         raise Failure(
             "No account has this number.", "Write it as it was proven: + and the country, no spaces."

@@ -4,7 +4,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from authy_grpc.store.vault import KeysetError, Vault
 
 _OTHERS = 0o077
 _MAX_SKEW_SECONDS = 5
+_MAX_HELD_BACK_SECONDS = 5
 _PATIENCE = 3.0
 _LOW_SPACE = 200 * 1024 * 1024
 _ROTATION = {
@@ -161,6 +162,8 @@ def _store(settings: Settings) -> Iterator[Finding]:
     else:
         yield Finding("keyset", "ok", "will be the database's own from the first start on")
     yield _clock(found.time)
+    if found.time is not None:
+        yield _feed(found.held_back)
 
 
 def _permissions(settings: Settings, path: Path | None) -> Iterator[Finding]:
@@ -181,6 +184,17 @@ def _clock(theirs: datetime | None) -> Finding:
     if abs(skew) > _MAX_SKEW_SECONDS:
         return Finding("clock", "fail", f"{skew:+.1f} s off the database's.", "Let NTP set both clocks.")
     return Finding("clock", "ok", f"{skew:+.1f} s off the database's")
+
+
+def _feed(held_back: timedelta | None) -> Finding:
+    if held_back is None or held_back.total_seconds() < _MAX_HELD_BACK_SECONDS:
+        return Finding("feed", "ok", "no open write holds it back")
+    return Finding(
+        "feed",
+        "warn",
+        f"An event of {held_back.total_seconds():.0f} s ago waits: a write is open in this cluster.",
+        "Look for an old xact_start in pg_stat_activity and in pg_prepared_xacts, and end what it is.",
+    )
 
 
 def _server(server: str, settings: Settings) -> Iterator[Finding]:

@@ -16,6 +16,8 @@ from authy_grpc.v1.user_pb2 import SiteKey
 
 _SKEW = 60
 _TTL = 90
+# Of the contract, where neither the request nor the application says otherwise.
+_DIGITS = 6
 # A denial by MATCH_NUMBER is the service's own and has no receipt.
 _DECISIONS = {
     (approval_pb2.APPROVAL_STATE_APPROVED, approval_pb2.DENY_REASON_UNSPECIFIED): Decision.APPROVE,
@@ -43,7 +45,9 @@ class Verified:
     time: datetime
 
 
-def check_asked(request: CreateApprovalRequest, asked: Approval, now: datetime) -> None:
+def check_asked(
+    request: CreateApprovalRequest, asked: Approval, now: datetime, *, match_digits: int = _DIGITS
+) -> None:
     """Checks that an approval just made is what the site asked for; see `verify_receipt`.
 
     Without it a lying service could answer CreateApproval with another question, or with an old approval
@@ -53,20 +57,21 @@ def check_asked(request: CreateApprovalRequest, asked: Approval, now: datetime) 
         request: what the site sent.
         asked: what CreateApproval answered.
         now: the site's own time, aware; a minute off at most.
+        match_digits: the application's own, as the operator has it: the least where the request names none.
 
     Raises:
         ReceiptError: they differ.
     """
     created, expires = asked.create_time.seconds, asked.expire_time.seconds
     ttl = request.ttl.seconds if request.HasField("ttl") else _TTL
-    digits = len(asked.match_number)
+    least = request.match_digits if request.HasField("match_digits") else match_digits
     _compare(
         authy_id=asked.authy_id == request.authy_id,
         message=asked.message == request.message,
         details=_details(asked) == _details(request),
         hidden_details=dict(asked.hidden_details) == dict(request.hidden_details),
         require_user_verification=asked.require_user_verification == request.require_user_verification,
-        match_digits=not request.HasField("match_digits") or digits >= request.match_digits,
+        match_digits=len(asked.match_number) >= least,
         create_time=abs(created - now.timestamp()) <= _SKEW,
         expire_time=abs(expires - created - ttl) <= 1,
     )

@@ -119,7 +119,7 @@ def admit(policy: NewDevicePolicy, *, active: int, held: int, has_links: bool, r
 
     Raises:
         NewDevicesOff: the account lets none in.
-        Quota: it has as many of that state as it may.
+        Quota: it has as many as it may.
     """
     if recovery or not (active or held or has_links):
         state = DeviceState.ACTIVE
@@ -127,10 +127,27 @@ def admit(policy: NewDevicePolicy, *, active: int, held: int, has_links: bool, r
         raise NewDevicesOff
     else:
         state = DeviceState.HELD if policy is NewDevicePolicy.HOLD else DeviceState.ACTIVE
-    count, limit = (held, MAX_HELD) if state is DeviceState.HELD else (active, MAX_ACTIVE)
-    if count >= limit:
-        raise Quota(limit)
+    if state is DeviceState.ACTIVE:
+        check_active(active)
+    elif held >= MAX_HELD or active + held >= MAX_ACTIVE + MAX_HELD:
+        raise Quota(MAX_HELD)
     return state
+
+
+def check_active(active: int) -> None:
+    """Asks whether an account may have one more ACTIVE device.
+
+    Time lets devices in past that, or who has lost ten could never get in again: `admit` sees to it that
+    those are never more than may wait.
+
+    Args:
+        active: its ACTIVE devices.
+
+    Raises:
+        Quota: it has as many as it may.
+    """
+    if active >= MAX_ACTIVE:
+        raise Quota(MAX_ACTIVE)
 
 
 def release_time(

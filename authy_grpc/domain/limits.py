@@ -76,6 +76,8 @@ SEND_RULES = (
     Rule(10, timedelta(days=1)),
 )
 PEER_RULES = (Rule(30, timedelta(hours=1)),)
+# Of an IPv6 /48, which is what a house or a rented machine may get.
+NETWORK_RULES = (Rule(300, timedelta(hours=1)),)
 
 
 def retry_delay(times: Sequence[datetime], now: datetime, rules: Sequence[Rule]) -> timedelta:

@@ -162,7 +162,7 @@ class Auth:
         told, key = _header(context, "x-authy-peer"), _header(context, "x-authy-gateway")
         if told and key and isinstance(await self._find(key), Gateway) and (address := _address(told)):
             return address
-        return _socket_address(context.peer())
+        return socket_address(context.peer())
 
 
 def _check(found: Caller, need: Need) -> None:
@@ -180,7 +180,7 @@ def _header(context: Context, name: str) -> str:
     return values[0] if len(values) == 1 and isinstance(values[0], str) else ""
 
 
-def _socket_address(peer: str) -> str:
+def socket_address(peer: str) -> str:
     """`ipv4:127.0.0.1:50`, `ipv6:%5B::1%5D:50` or `unix:/path` without what changes with each connection."""
     kind, _, rest = peer.partition(":")
     if kind not in ("ipv4", "ipv6"):

@@ -91,8 +91,8 @@ class OwnAccount:
         )
 
         def work(session: Session) -> Account | Refusal:
-            now = self._clock()
             row = store.find(session, caller.account_id, lock=True)
+            now = self._clock()
             own = self._proofs.use(session, caller.device_id, _UPDATE, proof, *names, now=now)
             if devices.is_limited(own, now):
                 return DeviceHeld()
@@ -121,8 +121,8 @@ class OwnAccount:
         """
 
         def work(session: Session) -> Refusal | None:
-            now = self._clock()
             row = store.find(session, caller.account_id, lock=True)
+            now = self._clock()
             own = self._proofs.use(session, caller.device_id, _DELETE, proof, now=now)
             if devices.is_limited(own, now):
                 return DeviceHeld()

@@ -20,7 +20,7 @@ from authy_grpc.store.logins import Logins
 from authy_grpc.store.once import Request
 from authy_grpc.store.sent_code import SentCodes
 from authy_grpc.store.vault import Vault
-from authy_grpc.store.verification import GENERIC, LinkState, LinkStates, Name
+from authy_grpc.store.verification import GENERIC, AccountBusy, LinkState, LinkStates, Name
 
 _ANSWERS_KEPT = timedelta(minutes=10)
 
@@ -90,15 +90,32 @@ class CodeChecks:
         self._answers = Answers(vault, TypeAdapter(Checked), _ANSWERS_KEPT, postgres=postgres)
         self._logins = Logins(vault, random, postgres=postgres)
 
-    def check(self, session: Session, attempts: Sequence[Attempt]) -> list[Checked | Refusal]:
-        """Answer each attempt, in order: those at one link see what the ones before them used up."""
+    def check(self, session: Session, attempts: Sequence[Attempt]) -> list[Checked | Refusal | AccountBusy]:
+        """Answer each attempt, in order: those at one link see what the ones before them used up.
+
+        AccountBusy stands for those at a link whose code would be accepted while somebody holds its account:
+        nothing is decided about them, and `check_waiting` is to be asked.
+        """
         batch = self._read(session, attempts)
+        answers: list[Checked | Refusal | AccountBusy] = [self._answer(batch, each) for each in attempts]
+        busy = self._links.busy(session, (link for link, _ in batch.accepted))
+        if not busy:
+            self._write(session, batch)
+            return answers
+        names = {name for name, link in batch.links.items() if link.account_id in busy}
+        others = [each for each in attempts if each.name not in names]
+        decided = iter(self.check(session, others) if others else ())
+        return [AccountBusy() if each.name in names else next(decided) for each in attempts]
+
+    def check_waiting(self, session: Session, attempts: Sequence[Attempt]) -> list[Checked | Refusal]:
+        """As `check`, but wait for the accounts before all else."""
+        batch = self._read(session, attempts, accounts=True)
         answers = [self._answer(batch, attempt) for attempt in attempts]
         self._write(session, batch)
         return answers
 
-    def _read(self, session: Session, attempts: Sequence[Attempt]) -> _Batch:
-        links = self._links.lock(session, {attempt.name for attempt in attempts})
+    def _read(self, session: Session, attempts: Sequence[Attempt], *, accounts: bool = False) -> _Batch:
+        links = self._links.lock(session, {attempt.name for attempt in attempts}, accounts=accounts)
         # Not before the links are locked, which may take a while.
         now = self._clock()
         answered = self._answers.read(
@@ -129,7 +146,7 @@ class CodeChecks:
             if link is None:
                 raise NotFound
             held_back = link.holds_back(batch.now)
-            checked = self._check(link, attempt, batch.now)
+            checked = self._worth(link, attempt, batch.now)
         except Refusal as refusal:
             return refusal
         batch.answered.add(attempt.application_id, attempt.request, checked)
@@ -139,7 +156,7 @@ class CodeChecks:
             _reject(batch, link, checked, counted=not attempt.is_backup_code)
         return checked
 
-    def _check(self, link: LinkState, attempt: Attempt, now: datetime) -> Checked:
+    def _worth(self, link: LinkState, attempt: Attempt, now: datetime) -> Checked:
         if attempt.is_backup_code:
             return link.codes.check_backup(self._backup.digests(link.site_id, attempt.code), now)
         return link.codes.check(attempt.code, attempt.action, now)

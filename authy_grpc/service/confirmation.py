@@ -13,7 +13,6 @@ from authy_grpc.domain.totp import Seed, Verdict, evaluate
 from authy_grpc.domain.user import Factor
 from authy_grpc.service.completion import Completion
 from authy_grpc.store import device as devices
-from authy_grpc.store import enrollment as store
 from authy_grpc.store import link as links
 from authy_grpc.store import site as sites
 from authy_grpc.store.application import find
@@ -46,24 +45,23 @@ class Confirmation:
         self._completion = completion
 
     def confirm(
-        self, session: Session, now: datetime, application_id: str, enrollment_id: str, typed: str
+        self, session: Session, now: datetime, row: EnrollmentRow, link: LinkRow | None, typed: str
     ) -> Enrollment | Refusal:
         """Complete an enrollment by its first code.
 
         Args:
             session: of the work.
             now: the time.
-            application_id: of the site that asks.
-            enrollment_id: as it gave it.
+            row: the enrollment, locked.
+            link: what it makes or renews, locked.
             typed: the code, as typed.
 
         Returns:
             The enrollment, or a refusal that has left its trace.
 
         Raises:
-            NotFound, WrongState, CodeRejected, UserLocked: nothing was written.
+            WrongState, CodeRejected, UserLocked: nothing was written.
         """
-        row, link = store.lock_about(session, application_id, enrollment_id)
         present = self._changes.present(row, now)
         code = normalize(typed)
         if present.state is EnrollmentState.COMPLETED and row.confirm_hash in self._hashes(row, code):
@@ -72,7 +70,7 @@ class Confirmation:
             raise WrongState(present.state.value)
         guesses = Guesses(link.failures, link.locked_until)
         check_guesses(guesses, now)
-        application = find(session, application_id)
+        application = find(session, row.application_id)
         match = evaluate(
             self._seeds(session, now, row, link),
             code,

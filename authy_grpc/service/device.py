@@ -13,10 +13,11 @@ from authy_grpc.domain.device import (
     Device,
     DeviceState,
     Proof,
+    check_active,
     move,
     release_time,
 )
-from authy_grpc.domain.errors import CodeRejected, DeviceHeld, Refusal
+from authy_grpc.domain.errors import CodeRejected, DeviceHeld, Quota, Refusal
 from authy_grpc.domain.limits import Rule
 from authy_grpc.service.admission import Admission
 from authy_grpc.service.caller import Device as Caller
@@ -78,8 +79,8 @@ class Devices:
         """
 
         def work(session: Session) -> Device:
-            now = self._clock()
             store.find(session, caller.account_id, lock=True)
+            now = self._clock()
             devices.acting(session, caller.device_id)
             row = devices.find(session, caller.account_id, device_id)
             devices.set_name(row, self._vault, name)
@@ -103,11 +104,12 @@ class Devices:
             WrongState: it does not wait.
             CodeRejected: the check is wrong, or there were too many.
             DeviceHeld: the caller was let in by time, not long ago.
+            Quota: the account has as many ACTIVE devices as it may.
         """
 
         def work(session: Session) -> Device | Refusal:
-            now = self._clock()
             store.find(session, caller.account_id, lock=True)
+            now = self._clock()
             own = self._proofs.use(session, caller.device_id, _APPROVE, proof, device_id, check, now=now)
             if devices.is_limited(own, now):
                 return DeviceHeld()
@@ -118,6 +120,11 @@ class Devices:
                 return refusal
             if not self._checked(session, row, check, now):
                 return CodeRejected()
+            states = [devices.state(each, now) for each in devices.of_account(session, caller.account_id)]
+            try:
+                check_active(states.count(DeviceState.ACTIVE))
+            except Quota as refusal:
+                return refusal
             self._admission.let_in(session, now, row, "device.approved")
             return devices.to_device(self._vault, row, now)
 
@@ -138,8 +145,8 @@ class Devices:
         """
 
         def work(session: Session) -> Refusal | None:
-            now = self._clock()
             account = store.find(session, caller.account_id, lock=True)
+            now = self._clock()
             own = self._proofs.use(session, caller.device_id, _REVOKE, proof, device_id, now=now)
             bound = devices.state(own, now) is DeviceState.HELD or devices.is_limited(own, now)
             if bound and device_id != caller.device_id:
@@ -177,8 +184,8 @@ class Devices:
         return found, bool(unshown)
 
     def _show(self, session: Session, *, caller: Caller) -> list[Device]:
-        now = self._clock()
         account = store.find(session, caller.account_id, lock=True)
+        now = self._clock()
         own = devices.acting(session, caller.device_id)
         if devices.state(own, now) is DeviceState.ACTIVE:
             for row in devices.of_account(session, caller.account_id):

@@ -193,9 +193,9 @@ class Enrollments:
         """
 
         def work(session: Session) -> Enrollment | Refusal:
-            return self._confirmation.confirm(
-                session, whole_millis(self._clock()), caller.application_id, enrollment_id, code
-            )
+            row, link = store.lock_about(session, caller.application_id, enrollment_id)
+            # Not before they are locked, which may take a while.
+            return self._confirmation.confirm(session, whole_millis(self._clock()), row, link, code)
 
         return await self._database.write(work, enrollment_id)
 
@@ -208,8 +208,8 @@ class Enrollments:
         """
 
         def work(session: Session) -> Enrollment:
-            now = whole_millis(self._clock())
             row = store.find(session, caller.application_id, enrollment_id, lock=True)
+            now = whole_millis(self._clock())
             present = self._changes.present(row, now)
             if present.state is EnrollmentState.CANCELED:
                 return present

@@ -2,10 +2,10 @@
 
 import ipaddress
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from authy_grpc.domain import codes, limits, phone
-from authy_grpc.domain.errors import BadField
+from authy_grpc.domain.errors import BadField, RateLimited
 from authy_grpc.domain.ids import new_id
 from authy_grpc.domain.phone import PhoneChannel, PhonePurpose, PhoneVerification
 from authy_grpc.outbound.sms.number import Numbers
@@ -16,8 +16,7 @@ from authy_grpc.store import phone_verification as verifications
 from authy_grpc.store.database import Database, Session
 from authy_grpc.store.vault import Vault
 
-# Whoever has one IPv6 address has all of its /64.
-_IPV6_NETWORK = 64
+_AN_HOUR = timedelta(hours=1)
 
 
 class PhoneVerifications:
@@ -30,6 +29,7 @@ class PhoneVerifications:
         numbers: which numbers may be sent to.
         clock: the time.
         random: source of random bytes.
+        most: codes that go out in an hour to all callers together; 0 for any number.
     """
 
     def __init__(
@@ -41,6 +41,7 @@ class PhoneVerifications:
         numbers: Numbers,
         clock: Callable[[], datetime],
         random: Callable[[int], bytes],
+        most: int = 0,
     ) -> None:
         self._database = database
         self._vault = vault
@@ -48,6 +49,7 @@ class PhoneVerifications:
         self._numbers = numbers
         self._clock = clock
         self._random = random
+        self._most = most
 
     async def start(
         self, caller: Nobody, number: str, channel: PhoneChannel, purpose: PhonePurpose
@@ -64,19 +66,28 @@ class PhoneVerifications:
 
         Raises:
             BadField: it is no number that codes may go to.
-            RateLimited: the number or the caller had its share.
+            RateLimited: the number, the caller or all callers together had their share. What the number or
+                all had is the caller's try all the same.
         """
         if not self._numbers.allow(number):
             raise BadField.one("phone_number", "must be a phone number in E.164, such as +15005550006")
         by_number = self._names("number", number.encode())
-        by_peer = self._names("peer", _network(caller.peer))
+        by_peer = [(self._names("peer", network), rules) for network, rules in _networks(caller.peer)]
 
-        def work(session: Session) -> PhoneVerification:
+        def work(session: Session) -> PhoneVerification | RateLimited:
+            before = budget.spent(session, by_number)
+            tries = [(name, budget.spent(session, name), rules) for name, rules in by_peer]
+            # Not before they are locked, which may take a while.
             now = self._clock()
-            sent = budget.allow(session, by_number, now, limits.SEND_RULES)
-            asked = budget.allow(session, by_peer, now, limits.PEER_RULES)
+            asked = [(name, limits.spend(times, now, rules), rules) for name, times, rules in tries]
+            for name, times, rules in asked:
+                budget.keep(session, name, times, rules)
+            try:
+                sent = limits.spend(before, now, limits.SEND_RULES)
+                self._check_all(session, now)
+            except RateLimited as refusal:
+                return refusal
             budget.keep(session, by_number, sent, limits.SEND_RULES)
-            budget.keep(session, by_peer, asked, limits.PEER_RULES)
             expire_time = now + phone.GOOD_FOR
             verification_id = new_id("pvn", now, self._random)
             code = codes.sent_code(self._random)
@@ -97,6 +108,19 @@ class PhoneVerifications:
 
         return await self._database.write(work, by_number[0])
 
+    def _check_all(self, session: Session, now: datetime) -> None:
+        """Asks whether one more code may go out; of calls at one moment a few may go past the limit.
+
+        Raises:
+            RateLimited: not before one of them is an hour old.
+        """
+        if not self._most:
+            return
+        expires = verifications.newest_but(session, self._most - 1)
+        again = expires - phone.GOOD_FOR + _AN_HOUR if expires else now
+        if again > now:
+            raise RateLimited(again - now)
+
     def _names(self, purpose: str, value: bytes) -> tuple[str, ...]:
         """The names of a budget: by each key, so that servers with other keysets share it."""
         return tuple(f"{purpose}:{each.hex()}" for each in self._vault.by_age(purpose, value).values())
@@ -108,12 +132,17 @@ class PhoneVerifications:
         )
 
 
-def _network(peer: str) -> bytes:
-    """What one caller may have many of counts as one."""
+def _networks(peer: str) -> list[tuple[bytes, tuple[limits.Rule, ...]]]:
+    """What counts as one caller: whoever has one IPv6 address has all of its /64, and often many of those."""
     try:
         address = ipaddress.ip_address(peer)
     except ValueError:
-        return peer.encode()
+        return [(peer.encode(), limits.PEER_RULES)]
     if address.version == 4:
-        return address.packed
-    return ipaddress.ip_network((address, _IPV6_NETWORK), strict=False).network_address.packed
+        return [(address.packed, limits.PEER_RULES)]
+    near, wide = (ipaddress.ip_network((address, bits), strict=False) for bits in (64, 48))
+    # Told apart by their lengths: the first /64 of a /48 has its address.
+    return [
+        (near.network_address.packed, limits.PEER_RULES),
+        (wide.network_address.packed[:6], limits.NETWORK_RULES),
+    ]

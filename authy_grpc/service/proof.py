@@ -45,13 +45,7 @@ class Proofs:
         return device
 
     def check(
-        self,
-        session: Session,
-        device: DeviceRow | None,
-        method: str,
-        proof: Proof,
-        *names: str,
-        now: datetime,
+        self, session: Session, device: DeviceRow, method: str, proof: Proof, *names: str, now: datetime
     ) -> DeviceRow:
         """Check a proof, and lock the device as it is now.
 
@@ -59,7 +53,7 @@ class Proofs:
 
         Args:
             session: of the work that the proof is for.
-            device: the device that asks; None, for one that is not known, takes as long to refuse.
+            device: the device that asks.
             method: such as `authy_grpc.v1.AccountService/RevokeDevice`.
             proof: as it came.
             names: what the request names, as the contract says at each proof.
@@ -69,18 +63,47 @@ class Proofs:
             The device, locked.
 
         Raises:
-            BadCredential: the signature is missing or does not verify, or the device is put out.
-            ClockSkew: its time is off, or not later than the last.
+            BadCredential: as `signed` and `fresh`.
+            ClockSkew: as `fresh`.
+        """
+        self.signed(device, method, proof, *names)
+        return self.fresh(devices.lock(session, device.device_id), proof, now)
+
+    def signed(self, device: DeviceRow | None, method: str, proof: Proof, *names: str) -> None:
+        """Check a proof's signature, which needs no lock: the key of a device never changes.
+
+        Args:
+            device: the device that asks; None, for one that is not known, takes as long to refuse.
+            method: as in `check`.
+            proof: as it came.
+            names: as in `check`.
+
+        Raises:
+            BadCredential: the signature is missing or does not verify.
         """
         point, device_id = (device.signing_key, device.device_id) if device else (_DECOY, "")
+        message = keys.proof_message(device_id, method, proof.time_millis, *names)
         try:
-            keys.verify(
-                point, keys.proof_message(device_id, method, proof.time_millis, *names), proof.signature
-            )
+            keys.verify(point, message, proof.signature)
         except BadSignature:
             raise BadCredential from None
-        present = devices.lock(session, device_id)
-        if present is None or present.state == DeviceState.REVOKED:
+
+    def fresh(self, device: DeviceRow | None, proof: Proof, now: datetime) -> DeviceRow:
+        """Check whether a proof, whose signature is right, counts now.
+
+        Args:
+            device: the device that asks, locked where the proof is to be used up.
+            proof: as it came.
+            now: the time.
+
+        Returns:
+            The device.
+
+        Raises:
+            BadCredential: the device is unknown or put out.
+            ClockSkew: the proof's time is off, or not later than the last.
+        """
+        if device is None or device.state == DeviceState.REVOKED:
             raise BadCredential
-        check_proof_time(proof.time_millis, present.last_proof_millis, now)
-        return present
+        check_proof_time(proof.time_millis, device.last_proof_millis, now)
+        return device

@@ -115,7 +115,7 @@ class Registrations:
         if not hmac.compare_digest(expected.encode(), codes.normalize(asked.code).encode()):
             return _count(session, verification)
         number = verifications.number(self._vault, verification)
-        account = store.find_by_number(session, self._vault, number)
+        account = store.find_by_number(session, self._vault, number, lock=True)
         present = devices.of_account(session, account.account_id) if account else []
         states = [devices.state(each, now) for each in present]
         state = self._admit(session, account, states)

@@ -71,8 +71,9 @@ class Scans:
         token = read_token(self._public_url, scanned)
 
         def work(session: Session) -> Offer:
-            now = whole_millis(self._clock())
+            devices.acting(session, caller.device_id)
             row = enrollments.find_by_token(session, token)
+            now = whole_millis(self._clock())
             present = self._scannable(row, caller, now)
             application = applications.find(session, row.application_id)
             if present.state is _S.PENDING:
@@ -102,11 +103,11 @@ class Scans:
         token = read_token(self._public_url, scanned)
 
         def work(session: Session) -> Site | Refusal:
-            now = whole_millis(self._clock())
             accounts.find(session, caller.account_id, lock=True)
             device = devices.acting(session, caller.device_id)
             thumbprint = key.check(device.device_id, device.signing_key, token)
             row = enrollments.find_by_token(session, token)
+            now = whole_millis(self._clock())
             if self._accepted(row, caller, key, now):
                 link = sites.find(session, caller.account_id, row.site_id or "", now)
                 return sites.one(session, self._vault, link, caller.device_id, now)
@@ -141,9 +142,10 @@ class Scans:
         token = read_token(self._public_url, scanned)
 
         def work(session: Session) -> None:
-            now = whole_millis(self._clock())
             accounts.find(session, caller.account_id, lock=True)
+            devices.acting(session, caller.device_id)
             row = enrollments.find_by_token(session, token)
+            now = whole_millis(self._clock())
             present = self._changes.present(row, now)
             mine = row.account_id == caller.account_id
             if mine and present.state is _S.COMPLETED:

@@ -85,8 +85,8 @@ class Sites:
         """
 
         def work(session: Session) -> Site:
-            now = whole_millis(self._clock())
             accounts.find(session, caller.account_id, lock=True)
+            now = whole_millis(self._clock())
             device = devices.acting(session, caller.device_id)
             thumbprint = key.check(device.device_id, device.signing_key, site_id)
             link = store.find(session, caller.account_id, site_id, now, lock=True)
@@ -112,8 +112,8 @@ class Sites:
         """
 
         def work(session: Session) -> Site:
-            now = whole_millis(self._clock())
             accounts.find(session, caller.account_id, lock=True)
+            now = whole_millis(self._clock())
             link = store.find(session, caller.account_id, site_id, now, lock=True)
             store.set_label(self._vault, link, label)
             session.add(link)
@@ -131,8 +131,8 @@ class Sites:
         """
 
         def work(session: Session) -> Refusal | None:
-            now = whole_millis(self._clock())
             accounts.find(session, caller.account_id, lock=True)
+            now = whole_millis(self._clock())
             self._proofs.use(session, caller.device_id, _REMOVE, proof, site_id, now=now)
             try:
                 link = store.find(session, caller.account_id, site_id, now, lock=True)

@@ -23,6 +23,9 @@ REFUSED = "refused"
 UNREACHABLE = "unreachable"
 UNKNOWN = "unknown"
 
+_PUT_OFF = "put off"
+# How long a carrier takes to refuse a message.
+_SHORTEST, _LONGEST = timedelta(seconds=0.5), timedelta(seconds=3)
 _LEASE = timedelta(seconds=60)
 _SEND_SECONDS = 15.0
 # Before each further attempt.
@@ -123,7 +126,8 @@ class Texts:
         if text.expire_time <= self._clock():
             return UNREACHABLE
         if not self._numbers.allow(text.number):
-            return REFUSED
+            # A refusal that came at once would tell the site that it is no carrier's.
+            return REFUSED if text.attempts > 1 else _PUT_OFF
         try:
             async with asyncio.timeout(_SEND_SECONDS):
                 await self._sender.send(Message(text.number, text.body, text.channel))
@@ -143,6 +147,10 @@ class Texts:
         row = texts.find(session, text.text_id)
         if row is None:
             return
+        if reason == _PUT_OFF:
+            row.due_time = now + self._carriers_delay()
+            session.add(row)
+            return
         if reason in (UNREACHABLE, UNKNOWN) and row.attempts <= len(_PAUSES):
             again = now + _PAUSES[row.attempts - 1]
             if again < row.expire_time:
@@ -153,6 +161,9 @@ class Texts:
         session.delete(row)
         if told is not None:
             self._events.record(session, now, told)
+
+    def _carriers_delay(self) -> timedelta:
+        return _SHORTEST + (_LONGEST - _SHORTEST) * (int.from_bytes(self._random(2)) / 0xFFFF)
 
     def _row(self, now: datetime, expire_time: datetime) -> TextRow:
         text_id = new_id("txt", now, self._random)

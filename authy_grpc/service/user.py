@@ -117,7 +117,7 @@ class Users:
         """
 
         def work(session: Session) -> User:
-            link = store.lock(session, caller.application_id, authy_id)
+            link = links.find(session, caller.application_id, authy_id, lock=True)
             before = (link.failures, link.locked_until, link.push_misses, link.push_frozen_until)
             if not factors or set(factors) - {Factor.PUSH}:
                 link.failures, link.locked_until = Guesses().failures, Guesses().locked_until

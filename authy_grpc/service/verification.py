@@ -25,6 +25,7 @@ from authy_grpc.store.events import Events
 from authy_grpc.store.once import Request, once
 from authy_grpc.store.sent_code import SentCodes
 from authy_grpc.store.vault import Vault
+from authy_grpc.store.verification import AccountBusy
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +96,8 @@ class Verifications:
         self._sent = SentCodes(vault, postgres=postgres)
         self._backup = BackupCodes(vault, postgres=postgres)
         self._checks = CodeChecks(vault=vault, events=events, clock=clock, random=random, postgres=postgres)
-        # One bound method, by which calls that wait are brought together.
-        self._check = self._checks.check
+        # One bound method each, by which calls that wait are brought together.
+        self._check, self._check_waiting = self._checks.check, self._checks.check_waiting
 
     async def verify_code(
         self, caller: Site, request: Request, authy_id: str, code: str, action: str
@@ -116,7 +117,11 @@ class Verifications:
             RequestIdReused: the id was used for another request.
         """
         attempt = Attempt(caller.application_id, authy_id, code, action, request)
-        return await self._database.write_batched(self._check, attempt, _lane(caller, authy_id))
+        lane = _lane(caller, authy_id)
+        try:
+            return await self._database.write_batched(self._check, attempt, lane)
+        except AccountBusy:
+            return await self._database.write_batched(self._check_waiting, attempt, lane)
 
     async def send_code(self, caller: Site, request: Request, wish: Wish) -> Sending:
         """Have a code sent to a user's phone: the same again while it is good.
@@ -137,15 +142,14 @@ class Verifications:
         """
 
         def work(session: Session) -> Sending | Refusal:
-            now = self._clock()
             return once(
                 session,
                 self._vault,
                 caller.application_id,
                 request,
-                now,
+                self._clock(),
                 _SENDING,
-                lambda: self._send(session, now, caller.application_id, wish),
+                lambda: self._send(session, caller.application_id, wish),
             )
 
         return await self._database.write(work, _lane(caller, wish.authy_id))
@@ -165,8 +169,10 @@ class Verifications:
 
         return await self._database.write(work, _lane(caller, authy_id))
 
-    def _send(self, session: Session, now: datetime, application_id: str, wish: Wish) -> Sending:
+    def _send(self, session: Session, application_id: str, wish: Wish) -> Sending:
         link = links.find(session, application_id, wish.authy_id, lock=True)
+        # Not before it is locked, which may take a while.
+        now = self._clock()
         application = find_application(session, application_id)
         if not (links.has_phone(link) and link.phone_codes and application.phone_codes):
             raise FactorUnavailable
@@ -175,7 +181,6 @@ class Verifications:
             return Sending(sent=False)
         name = f"link:{link.site_id}"
         times = budget.allow(session, name, now, SEND_RULES)
-
         budget.keep(session, name, times, SEND_RULES)
         sent = self._code(session, now, link.site_id, wish)
         self._sent.keep(session, now, link.site_id, wish.action, sent)

@@ -75,11 +75,18 @@ def hold(session: Session, account_id: str) -> bool:
     return bool(_HOLD.first(session, account_id=account_id))
 
 
-def find_by_number(session: Session, vault: Vault, number: str) -> AccountRow | None:
-    """The account of a number, locked, or None. It tries the digests of every key."""
+def find_by_number(session: Session, vault: Vault, number: str, *, lock: bool = False) -> AccountRow | None:
+    """The account of a number, or None. It tries the digests of every key.
+
+    Args:
+        session: of the work.
+        vault: digests it.
+        number: E.164.
+        lock: whether the work will change it.
+    """
     columns = col(AccountRow.number_digest), col(AccountRow.number_digest_odd)
     statement = select(AccountRow).where(has_digest(columns, vault.pair("number", number.encode())))
-    return session.exec(statement.with_for_update()).first()
+    return session.exec(statement.with_for_update() if lock else statement).first()
 
 
 def set_number(row: AccountRow, vault: Vault, number: str) -> None:
@@ -104,15 +111,14 @@ def to_account(vault: Vault, row: AccountRow) -> Account:
     )
 
 
-def links(session: Session, account_id: str) -> list[LinkRow]:
-    """The links of an account that have not ended, in a fixed order, locked."""
+def links(session: Session, account_id: str, *, lock: bool = True) -> list[LinkRow]:
+    """The links of an account that have not ended, in a fixed order, locked where they will be changed."""
     statement = (
         select(LinkRow)
         .where(LinkRow.account_id == account_id, LinkRow.state != "ENDED")
         .order_by(col(LinkRow.site_id))
-        .with_for_update()
     )
-    return list(session.exec(statement))
+    return list(session.exec(statement.with_for_update() if lock else statement))
 
 
 def has_links(session: Session, account_id: str) -> bool:

@@ -1,16 +1,23 @@
 """Owns what an operator's check-up asks of a database, whatever state it is in."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import inspect, text
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlmodel import Session, select
 
 from authy_grpc.store import keyset
+from authy_grpc.store.columns import from_millis
 from authy_grpc.store.engine import connect
 from authy_grpc.store.tables import MetaRow
 from authy_grpc.store.vault import Vault
+
+# Readers stop at the oldest write that is open, see `events.py`.
+_HELD_BACK = text(
+    "SELECT min(create_time) FROM event WHERE epoch = (SELECT max(epoch) FROM event)"
+    " AND xid >= pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
+)
 
 
 class Unreachable(Exception):
@@ -25,11 +32,13 @@ class Checkup:
         empty: whether it has no tables of ours yet.
         sealed: whether a server has run on it, whose keyset left its mark.
         time: by the database's clock; None for SQLite, which has no other clock than ours.
+        held_back: the age of the oldest event that readers of the feed wait for; None where there is none.
     """
 
     empty: bool
     sealed: bool
     time: datetime | None
+    held_back: timedelta | None = None
 
 
 def look(url: str, vault: Vault | None = None) -> Checkup:
@@ -56,7 +65,12 @@ def look(url: str, vault: Vault | None = None) -> Checkup:
                 keyset.check(session, vault)
             postgres = engine.dialect.name == "postgresql"
             time = connection.scalar(text("SELECT clock_timestamp()")) if postgres else None
-            return Checkup(empty=False, sealed=sealed, time=time and time.astimezone(UTC))
+            if time is None:
+                return Checkup(empty=False, sealed=sealed, time=None)
+            time = time.astimezone(UTC)
+            since = connection.scalar(_HELD_BACK) if inspect(connection).has_table("event") else None
+            held_back = None if since is None else time - from_millis(since)
+            return Checkup(empty=False, sealed=sealed, time=time, held_back=held_back)
     except SQLAlchemyError as error:
         raise Unreachable(f"The database cannot be opened or read ({type(error).__name__}).") from error
     finally:

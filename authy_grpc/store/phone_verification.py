@@ -5,7 +5,7 @@ from datetime import datetime
 
 from pydantic import TypeAdapter
 from sqlalchemy import update
-from sqlmodel import Session, col
+from sqlmodel import Session, col, select
 
 from authy_grpc.domain.account import Registration
 from authy_grpc.domain.phone import ANSWERED_FOR, PhonePurpose
@@ -42,6 +42,14 @@ def add(
             expire_time=expire_time,
         )
     )
+
+
+def newest_but(session: Session, count: int) -> datetime | None:
+    """When the code expires that was sent before the newest so many; None where there is none."""
+    newest = col(PhoneVerificationRow.expire_time).desc()
+    return session.exec(
+        select(PhoneVerificationRow.expire_time).order_by(newest).offset(count).limit(1)
+    ).first()
 
 
 def find(session: Session, verification_id: str) -> PhoneVerificationRow | None:

@@ -2,7 +2,7 @@
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, delete, exists, inspect, select, tuple_
+from sqlalchemy import ColumnElement, and_, delete, exists, inspect, select, tuple_
 from sqlmodel import Session, SQLModel, col
 
 from authy_grpc.domain import approval, enrollment
@@ -45,7 +45,8 @@ def _conditions(now: datetime) -> list[tuple[type[SQLModel], ColumnElement[bool]
     ended = now - _ENDED
     revoked = (col(DeviceRow.state) == "REVOKED") & (col(DeviceRow.revoke_time) < now - _DEVICES)
     # An erased account has no digest either, which an index finds.
-    erased = col(AccountRow.sealed_number).is_(None) & col(AccountRow.number_digest).is_(None)
+    digests = col(AccountRow.number_digest), col(AccountRow.number_digest_odd)
+    erased = and_(*[each.is_(None) for each in (col(AccountRow.sealed_number), *digests)])
     return [
         (
             EnrollmentRow,

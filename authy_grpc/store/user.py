@@ -78,7 +78,7 @@ def lock(session: Session, application_id: str, authy_id: str) -> LinkRow:
     )
     account_id = session.exec(holder).first()
     if account_id is not None:
-        session.get(AccountRow, account_id, with_for_update=True)
+        session.get(AccountRow, account_id, with_for_update={"key_share": True})
     return find(session, application_id, authy_id, lock=True)
 
 

@@ -76,6 +76,10 @@ def _primitive(handle: tink.KeysetHandle, kind: type[Any]) -> Any:
         ) from None
 
 
+def _prefix(key_id: int) -> bytes:
+    return b"\x01" + key_id.to_bytes(PREFIX_BYTES - 1, "big")
+
+
 class Vault:
     """Seals, opens and digests with one keyset.
 
@@ -88,7 +92,10 @@ class Vault:
         # Keys that were there before the oldest one that is: they had turns, too.
         self._dropped: int = json.loads(text).get("dropped", 0)
         self._aead = _primitive(handles["aead"], aead.Aead)
-        self._prefix: bytes = b"\x01" + handles["aead"].keyset_info().primary_key_id.to_bytes(4, "big")
+        info = handles["aead"].keyset_info()
+        self._prefix, *self._known = (
+            _prefix(each) for each in (info.primary_key_id, *[key.key_id for key in info.key_info])
+        )
         self._by_age: dict[str, list[prf.Prf]] = {}
         self._prfs: dict[str, list[prf.Prf]] = {}
         for purpose in PURPOSES:
@@ -127,6 +134,10 @@ class Vault:
     def is_current(self, sealed: bytes) -> bool:
         """Whether the primary key has sealed this, by its first `PREFIX_BYTES`."""
         return sealed.startswith(self._prefix)
+
+    def is_unknown(self, sealed: bytes) -> bool:
+        """Whether a key has sealed this, if any did, that is not in the keyset."""
+        return sealed[:1] == self._prefix[:1] and sealed[:PREFIX_BYTES] not in self._known
 
     def digest(self, purpose: str, value: bytes) -> bytes:
         """The digest of a value by the purpose's primary key, 32 bytes."""

@@ -1,6 +1,7 @@
 """Owns the links of a batch of codes: each read, and each change, is one statement for all. No ORM objects.
 
-A link is locked before all else is read, so that what another server has just used up is seen.
+A link is locked before all else is read, so that what another server has just used up is seen. Its
+account is locked for an accepted code alone: by wrong ones no site holds up what others do for a person.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -32,6 +33,10 @@ _ACCOUNT, _APPLICATION = table(AccountRow), table(ApplicationRow)
 
 # A site, and the name that it has for a user.
 Name = tuple[str, str]
+
+
+class AccountBusy(Exception):
+    """Somebody else holds the account: to be tried again with all accounts locked first."""
 
 
 @dataclass(slots=True)
@@ -92,7 +97,9 @@ class LinkStates:
         self._secret = lru_cache(_REMEMBERED)(self._derive)
         self._names = Given(postgres, application_id=String, authy_id=String)
         self._site_ids = Given(postgres, site_id=String)
-        self._accounts = _select_accounts(self._names)
+        self._holders = _select_holders(self._names)
+        self._account_ids = Given(postgres, account_id=String)
+        self._free = _select_free(self._account_ids)
         self._links = _select_links(self._names)
         self._keys = _select_keys(self._site_ids)
         self._counts = Given(
@@ -110,16 +117,32 @@ class LinkStates:
         self._steps = Given(postgres, kid=String, last_step=BigInteger)
         self._update_keys = _update(_KEY, self._steps, "kid")
 
-    def lock(self, session: Session, names: Collection[Name]) -> dict[Name, LinkState]:
-        """The links that sites know by these names, of those that there are.
+    def lock(
+        self, session: Session, names: Collection[Name], *, accounts: bool = False
+    ) -> dict[Name, LinkState]:
+        """The links that sites know by these names, of those that there are, locked in one order.
 
-        Accounts are locked first, then links, each in one order, as everywhere.
+        Args:
+            session: of the work.
+            names: of the links.
+            accounts: whether to lock their accounts, too: before the links, as everywhere.
         """
         given = self._names.bind(list(names))
-        if self._postgres:
-            session.connection().execute(self._accounts, given)
+        if accounts and self._postgres:
+            session.connection().execute(self._holders, given)
         found = map(self._state, session.connection().execute(self._links, given))
         return {(link.application_id, link.authy_id): link for link in found}
+
+    def busy(self, session: Session, links: Iterable[LinkState]) -> set[str]:
+        """Lock the accounts of locked links. Of those that somebody else holds, the ids.
+
+        Those are not waited for: who holds an account may wait for one of its links.
+        """
+        wanted = {link.account_id for link in links if link.account_id is not None}
+        if not wanted or not self._postgres:
+            return set()
+        given = self._account_ids.bind([(account_id,) for account_id in wanted])
+        return wanted - set(session.connection().execute(self._free, given).scalars())
 
     def read_keys(self, session: Session, links: Iterable[LinkState]) -> None:
         """Add the soft tokens of devices: of their ACTIVE keys, while the device itself is ACTIVE."""
@@ -200,7 +223,7 @@ def _same_name(names: Given) -> Any:
     return and_(_LINK.c.application_id == names.c.application_id, _LINK.c.authy_id == names.c.authy_id)
 
 
-def _select_accounts(names: Given) -> Any:
+def _select_holders(names: Given) -> Any:
     return (
         select(_ACCOUNT.c.account_id)
         .select_from(names.rows)
@@ -208,6 +231,15 @@ def _select_accounts(names: Given) -> Any:
         .join(_ACCOUNT, _ACCOUNT.c.account_id == _LINK.c.account_id)
         .order_by(_ACCOUNT.c.account_id)
         .with_for_update(of=_ACCOUNT, key_share=True)
+    )
+
+
+def _select_free(account_ids: Given) -> Any:
+    return (
+        select(_ACCOUNT.c.account_id)
+        .select_from(account_ids.rows)
+        .join(_ACCOUNT, _ACCOUNT.c.account_id == account_ids.c.account_id)
+        .with_for_update(of=_ACCOUNT, key_share=True, skip_locked=True)
     )
 
 

@@ -60,6 +60,8 @@ def test_the_answer_to_a_request_is_what_was_asked() -> None:
         {"create_time": Timestamp(seconds=CREATED + 61), "expire_time": Timestamp(seconds=EXPIRES + 61)},
         {"expire_time": Timestamp(seconds=EXPIRES + 2)},
         {"expire_time": Timestamp(seconds=EXPIRES - 2)},
+        {"match_number": ""},
+        {"match_number": "04213"},
     ],
     ids=str,
 )
@@ -80,3 +82,10 @@ def test_a_time_to_live_and_digits_are_those_asked_for() -> None:
         check_asked(longer, ASKED, NOW)
     longer.match_digits = 2
     check_asked(longer, _with(expire_time=Timestamp(seconds=CREATED + 300)), NOW)
+
+
+def test_where_a_request_names_no_digits_they_are_the_applications_own() -> None:
+    check_asked(REQUEST, _with(match_number=""), NOW, match_digits=0)
+    check_asked(REQUEST, _with(match_number="0421"), NOW, match_digits=4)
+    with pytest.raises(ReceiptError, match="match_digits"):
+        check_asked(REQUEST, ASKED, NOW, match_digits=8)

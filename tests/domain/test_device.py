@@ -71,6 +71,13 @@ def test_devices_of_each_state_have_a_quota_of_their_own() -> None:
     assert (active.value.limit, recovered.value.limit, held.value.limit) == (10, 10, 3)
 
 
+def test_those_that_time_lets_in_past_the_quota_are_never_more_than_may_wait() -> None:
+    assert admit(HOLD, active=12, held=0, has_links=True, recovery=False) is H
+    for active, waiting in ((13, 0), (12, 1), (11, 2)):
+        with pytest.raises(Quota):
+            admit(HOLD, active=active, held=waiting, has_links=True, recovery=False)
+
+
 def test_where_no_device_is_let_in_the_quota_is_not_told() -> None:
     with pytest.raises(NewDevicesOff):
         admit(DENY, active=10, held=3, has_links=True, recovery=False)

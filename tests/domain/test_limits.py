@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 from authy_grpc.domain.errors import PushFrozen, RateLimited, UserLocked, Waits
 from authy_grpc.domain.limits import (
     FOREVER,
+    NETWORK_RULES,
     PEER_RULES,
     SEND_RULES,
     Guesses,
@@ -139,6 +140,7 @@ TestGuessesMachine = GuessesMachine.TestCase
 def test_the_budgets_are_those_of_the_contract() -> None:
     assert list(SEND_RULES) == [Rule(1, 30 * SECOND), Rule(3, 10 * MINUTE), Rule(10, 24 * HOUR)]
     assert list(PEER_RULES) == [Rule(30, HOUR)]
+    assert list(NETWORK_RULES) == [Rule(300, HOUR)]
 
 
 @pytest.mark.parametrize(

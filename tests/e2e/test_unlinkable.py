@@ -262,5 +262,7 @@ async def test_codes_that_are_switched_off_are_sent_to_nobody_and_said_to_be_on_
         assert (await user.party.verification.SendCode(request)).sent
         user.turn(1.013)
         await service.due()
+        user.turn(3.017)
+        await service.due()
         assert [each.type for each in await user.news()] == ["code.sent", "code.undelivered"]
     assert len(service.carrier.texts) == texts

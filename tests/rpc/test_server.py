@@ -1,11 +1,12 @@
 """How the server starts, tells of itself and stops."""
 
 import asyncio
+import contextlib
 import datetime as dt
 import ipaddress
 import urllib.request
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import grpc.aio
@@ -18,7 +19,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from prometheus_client import CollectorRegistry, Counter
 
-from authy_grpc.server import Service, Tls, serve_metrics
+from authy_grpc.domain.errors import Draining, RateLimited
+from authy_grpc.server import Health, Service, Tls, serve_metrics
 from authy_grpc.v1 import application_pb2, application_pb2_grpc
 
 NAME = "authy_grpc.v1.ApplicationService"
@@ -72,6 +74,59 @@ async def test_health_checks_lists_and_watches(transport: Any, failure: Any) -> 
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await watch.read()
         assert failure(caught.value).reason == "DRAINING"
+
+
+async def test_one_address_holds_500_watches_of_health(transport: Any, failure: Any) -> None:
+    async with transport(service(partly(Applications))) as world:
+        stub: Any = health_pb2_grpc.HealthStub(world.channel)
+
+        async def watch() -> Any:
+            call = stub.Watch(health_pb2.HealthCheckRequest())
+            await call.read()
+            return call
+
+        held = await asyncio.gather(*[watch() for _ in range(500)])
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await watch()
+        refused = failure(caught.value)
+        assert (refused.reason, refused.retry_seconds) == ("RATE_LIMITED", 30)
+        # A probe is answered all the same.
+        assert await stub.Check(health_pb2.HealthCheckRequest())
+        held[0].cancel()
+        async with asyncio.timeout(10):
+            while True:
+                with contextlib.suppress(grpc.aio.AioRpcError):
+                    held.append(await watch())
+                    break
+
+
+class Peer:
+    """A context of a call from an address, which writes to nobody."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+
+    def peer(self) -> str:
+        return f"ipv4:{self.address}:50000"
+
+    async def write(self, message: Message) -> None:
+        await asyncio.sleep(0)
+
+
+async def test_2000_watches_of_health_are_held_in_all() -> None:
+    health, request = Health([NAME]), health_pb2.HealthCheckRequest()
+
+    def watch(address: str) -> "asyncio.Task[None]":
+        return asyncio.create_task(health.Watch(request, cast(Any, Peer(address))))
+
+    held = [watch(f"192.0.2.{each % 20}") for each in range(2000)]
+    await asyncio.sleep(0)
+    with pytest.raises(RateLimited):
+        await watch("192.0.2.100")
+    health.stop()
+    assert {type(each) for each in await asyncio.gather(*held, return_exceptions=True)} == {Draining}
+    with pytest.raises(Draining):
+        await watch("192.0.2.100")
 
 
 async def _services(channel: grpc.aio.Channel) -> set[str]:

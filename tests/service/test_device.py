@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import pytest
 
+from authy_grpc.domain.account import Registration
 from authy_grpc.domain.device import DeviceState, NewDevicePolicy
 from authy_grpc.domain.errors import (
     BadCredential,
@@ -13,6 +14,7 @@ from authy_grpc.domain.errors import (
     CodeRejected,
     DeviceHeld,
     NotFound,
+    Quota,
     WrongState,
 )
 from authy_grpc.store import credential
@@ -56,6 +58,24 @@ async def test_it_is_let_in_by_its_check(people: People) -> None:
     with pytest.raises(WrongState) as refused:
         await people.approve(first, held.device_id, added.device.check)
     assert refused.value.state == "ACTIVE"
+
+
+async def test_past_ten_active_devices_none_is_approved(people: People) -> None:
+    async def register() -> tuple[Handset, Registration]:
+        people.clock.turn(hours=3)
+        return await people.register()
+
+    first, _ = await register()
+    waiting = [await register() for _ in range(2)]
+    await people.update(first, new_device_policy=NewDevicePolicy.ALLOW)
+    others = [await register() for _ in range(8)]
+    (tenth, added), (eleventh, also) = waiting
+    await people.approve(first, tenth.device_id, added.device.check)
+    with pytest.raises(Quota) as refused:
+        await people.approve(first, eleventh.device_id, also.device.check)
+    assert refused.value.limit == 10
+    await people.revoke(first, others[0][0].device_id)
+    assert (await people.approve(first, eleventh.device_id, also.device.check)).state is ACTIVE
 
 
 async def test_of_wrong_checks_five_are_looked_at(people: People) -> None:

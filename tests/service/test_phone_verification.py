@@ -101,6 +101,7 @@ async def test_a_number_has_a_budget_whoever_asks(people: People) -> None:
         (["198.51.100.7"], True),
         (["2001:db8::1", "2001:db8::ffff:1", "2001:db8:0:0:9::"], True),
         (["198.51.100.7", "198.51.100.8"], False),
+        (["2001:db8::1", "2001:db8:1::1"], False),
         (["2001:db8::1", "2001:db8:0:1::1"], False),
         (["unix"], True),
     ],
@@ -118,6 +119,48 @@ async def test_a_caller_has_a_budget_of_30_an_hour(people: People, peers: list[s
     assert caught.value.retry_after == timedelta(hours=1)
     # What was refused has cost the number nothing.
     await people.verifications.start(people.nobody(), "+4915112345699", SMS, REGISTER)
+
+
+async def test_an_ipv6_48_has_a_budget_of_300_an_hour(people: People) -> None:
+    for n in range(300):
+        peer = Nobody(f"2001:db8:0:{n:x}::1")
+        await people.verifications.start(peer, f"+4915112345{n + 100}", SMS, REGISTER)
+    with pytest.raises(RateLimited) as refused:
+        await people.verifications.start(Nobody("2001:db8:0:ffff::1"), "+4915112345999", SMS, REGISTER)
+    assert refused.value.retry_after == timedelta(hours=1)
+    await people.verifications.start(Nobody("2001:db8:1::1"), "+4915112345999", SMS, REGISTER)
+
+
+async def test_what_a_number_is_refused_costs_the_caller(people: People) -> None:
+    caller = Nobody("198.51.100.7")
+    await people.verifications.start(caller, NUMBER, SMS, REGISTER)
+    waits = set()
+    for _ in range(29):
+        with pytest.raises(RateLimited) as refused:
+            await people.verifications.start(caller, NUMBER, SMS, REGISTER)
+        waits.add(refused.value.retry_after)
+    assert waits == {timedelta(seconds=30)}
+    with pytest.raises(RateLimited) as refused:
+        await people.verifications.start(caller, "+4915112345679", SMS, REGISTER)
+    assert refused.value.retry_after == timedelta(hours=1)
+    # And the number nothing.
+    people.clock.turn(seconds=30)
+    await people.verifications.start(people.nobody(), NUMBER, SMS, REGISTER)
+
+
+async def test_all_callers_together_have_a_budget(database_url: str, clock: TurnedClock) -> None:
+    async with People.opened(database_url, clock, most=5) as people:
+        for n in range(5):
+            await people.start(f"+491511234567{n}")
+        with pytest.raises(RateLimited) as refused:
+            await people.verifications.start(people.nobody(), NUMBER, SMS, REGISTER)
+        assert refused.value.retry_after == timedelta(minutes=58)
+        assert len(await people.rows(TextRow)) == 0
+        # What was refused has cost the number nothing, and the first is an hour old by then.
+        people.clock.turn(minutes=58)
+        await people.verifications.start(people.nobody(), NUMBER, SMS, REGISTER)
+        with pytest.raises(RateLimited):
+            await people.verifications.start(people.nobody(), "+4915112345699", SMS, REGISTER)
 
 
 async def test_a_number_with_an_account_is_answered_by_the_same_statements(people: People) -> None:

@@ -182,12 +182,17 @@ async def test_a_key_is_good_for_one_link_ever(hall: Hall) -> None:
             await hall.scans.accept(again.caller, uri, again.key(token_of(uri), private))
 
 
-async def test_a_device_that_was_put_out_accepts_nothing(hall: Hall) -> None:
+async def test_a_device_that_was_put_out_opens_accepts_and_refuses_nothing(hall: Hall) -> None:
     site, phone = await hall.site(), await hall.phone()
     made, uri = await hall.begin(site)
     await hall.change(DeviceRow, phone.caller.device_id, state="REVOKED")
-    with pytest.raises(BadCredential):
-        await hall.accept(phone, uri)
+    for call in (
+        hall.scans.open(phone.caller, uri),
+        hall.accept(phone, uri),
+        hall.scans.reject(phone.caller, uri),
+    ):
+        with pytest.raises(BadCredential):
+            await call
     assert (await hall.enrollments.get(site, made.enrollment_id)).state is _S.PENDING
 
 

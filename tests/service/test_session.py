@@ -1,6 +1,7 @@
 """A device proves itself for a token, and each proof counts once, for one call, now."""
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
@@ -13,7 +14,9 @@ from authy_grpc.domain.errors import BadCredential, ClockSkew
 from authy_grpc.domain.ids import hash_secret
 from authy_grpc.service.proof import _DECOY
 from authy_grpc.store import credential
+from authy_grpc.store import device as devices
 from authy_grpc.store.columns import to_millis
+from authy_grpc.store.database import Database, Session
 from authy_grpc.store.tables import DeviceRow, SessionRow
 from tests.clock import TurnedClock
 from tests.registering import Handset, People
@@ -73,6 +76,40 @@ async def test_a_proof_counts_once(people: People) -> None:
     with pytest.raises(ClockSkew):
         await people.sessions.create(people.nobody(), handset.device_id, earlier)
     await people.session(replace(handset, last_proof=proof.time_millis))
+
+
+async def test_a_proof_that_does_not_count_is_refused_without_a_write(
+    people: People, database_url: str
+) -> None:
+    """While another holds the database's write lock or the device: else anybody could make others wait."""
+    handset, _ = await people.register()
+    good = people.proof(handset, "CreateSession")
+    old = people.proof(handset, "CreateSession", at=to_millis(people.clock() - timedelta(minutes=2)))
+    holds, goes_on = threading.Event(), threading.Event()
+
+    def hold(session: Session) -> None:
+        devices.lock(session, handset.device_id)
+        holds.set()
+        goes_on.wait()
+
+    other = Database(database_url)
+    holding = asyncio.ensure_future(other.write(hold))
+    await asyncio.to_thread(holds.wait)
+    opening = asyncio.ensure_future(people.sessions.create(people.nobody(), handset.device_id, good))
+    try:
+        for device_id, proof, refusal in (
+            (handset.device_id, Proof(good.time_millis, b"x" * 64), BadCredential),
+            ("dev_00000000000000000000000001", good, BadCredential),
+            (handset.device_id, old, ClockSkew),
+        ):
+            with pytest.raises(refusal):
+                await people.sessions.create(people.nobody(), device_id, proof)
+        assert not opening.done()
+    finally:
+        goes_on.set()
+    await holding
+    assert (await opening).device_token
+    await other.close()
 
 
 async def test_of_many_calls_with_one_proof_one_wins(people: People) -> None:

@@ -40,6 +40,13 @@ async def queue(people: People, link: LinkRow, factor: Factor = Factor.SMS, minu
     await people.database.write(work)
 
 
+async def refused(people: People) -> None:
+    """Try to send what may not be sent, for as long as a carrier takes to refuse it."""
+    await people.texts.send_due()
+    people.clock.turn(seconds=3)
+    await people.texts.send_due()
+
+
 async def told(people: People) -> list[tuple[str, str]]:
     rows = await people.recorded("code.delivered", "code.undelivered")
     return [(each.type, getattr(each.body, "reason", "")) for each in rows]
@@ -96,6 +103,17 @@ async def test_an_unreachable_carrier_is_tried_three_times_more(
     assert "carrier" in people.log.getvalue() and NUMBER not in people.log.getvalue()
 
 
+async def test_what_may_not_be_sent_is_refused_after_a_carriers_time(people: People) -> None:
+    handset, link = await linked(people)
+    await people.update(handset, phone_codes=False)
+    for _ in range(5):
+        await queue(people, link)
+    await people.texts.send_due()
+    delays = {row.due_time - people.clock() for row in await people.rows(TextRow)}
+    assert len(delays) > 1
+    assert all(timedelta(seconds=0.5) <= each <= timedelta(seconds=3) for each in delays)
+
+
 async def test_it_goes_when_the_carrier_is_back(people: People) -> None:
     _, link = await linked(people)
     people.carrier.failures = [Unreachable(), Unreachable()]
@@ -120,12 +138,15 @@ async def test_codes_that_are_switched_off_stop_at_once_and_go_on_when_the_site_
     handset, link = await linked(people)
     await queue(people, link)
     await people.update(handset, phone_codes=False)
+    # A carrier would not refuse it at once.
     await people.texts.send_due()
+    assert people.carrier.texts == [] and await told(people) == []
+    await refused(people)
     assert people.carrier.texts == [] and await told(people) == [("code.undelivered", "refused")]
 
     await people.update(handset, phone_codes=True)
     await queue(people, link)
-    await people.texts.send_due()
+    await refused(people)
     assert people.carrier.texts == []
     await people.tell_all()
     await queue(people, link)
@@ -138,7 +159,7 @@ async def test_an_erased_account_gets_no_texts(people: People) -> None:
     handset, link = await linked(people)
     await people.account.delete(handset.caller, people.proof(handset, "DeleteAccount"))
     await queue(people, link)
-    await people.texts.send_due()
+    await refused(people)
     assert people.carrier.texts == [] and await told(people) == [("code.undelivered", "refused")]
 
 

@@ -178,6 +178,9 @@ STAY: dict[str, SQLModel] = {
     "active device": device("dev_2"),
     "held device": device("dev_2", state="HELD"),
     "account with a number": account("acc_2"),
+    "account with a number by another key": AccountRow(
+        account_id="acc_2", number_digest_odd=b"number", new_device_policy="HOLD", create_time=NOW
+    ),
     "erased account with a device": device("dev_2", "acc_erased"),
     "erased account with a link": link("sit_2", "acc_erased"),
     "spent key": SpentKeyRow(thumbprint="kid"),

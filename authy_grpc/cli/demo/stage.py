@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import logging
 import os
 import re
 from collections.abc import AsyncIterator
@@ -11,6 +12,7 @@ from pathlib import Path
 
 from pydantic import SecretStr
 
+from authy_grpc import logs
 from authy_grpc.bootstrap import World, build
 from authy_grpc.cli.demo.tap import Tap
 from authy_grpc.cli.options import LOCAL_ORIGIN
@@ -132,6 +134,8 @@ async def stage(folder: Path) -> AsyncIterator[Stage]:
     async with AsyncExitStack() as closing:
         log = closing.enter_context((folder / "log.jsonl").open("w"))
         core = await build(settings, secrets, World(log_stream=log))
+        # Before the log is closed libraries have to write elsewhere.
+        closing.callback(logging.getLogger().removeHandler, logs.take_over(core.log))
         closing.push_async_callback(core.stop)
         target = f"127.0.0.1:{await core.start()}"
         # Closed first: clients before the service.
