@@ -45,7 +45,7 @@ from authy_grpc.service.telling import Telling
 from authy_grpc.service.text import Texts
 from authy_grpc.service.user import Users
 from authy_grpc.service.verification import Verifications
-from authy_grpc.store.account import Accounts
+from authy_grpc.store.account import AccountNews
 from authy_grpc.store.database import Database
 from authy_grpc.store.enrollment import EnrollmentChanges
 from authy_grpc.store.events import Events
@@ -121,7 +121,7 @@ def make(ground: Ground) -> Parts:
     database, vault, events, signals = ground.database, ground.vault, ground.events, ground.signals
     streams, clock, random = ground.streams, ground.clock, ground.random
     qr_codes, proofs = QrCodes(), Proofs()
-    accounts = Accounts(vault, events, random)
+    accounts = AccountNews(vault, events, random)
     changes = EnrollmentChanges(vault, events, accounts)
     links = Links(vault=vault, events=events, accounts=accounts, changes=changes)
     telling = Telling(database=database, vault=vault, events=events, links=links, clock=clock, random=random)

@@ -22,7 +22,7 @@ from authy_grpc.service.signals import Signals
 from authy_grpc.store import approval as store
 from authy_grpc.store import device as devices
 from authy_grpc.store import link as links
-from authy_grpc.store.account import Accounts
+from authy_grpc.store.account import AccountNews
 from authy_grpc.store.database import Database, Session
 from authy_grpc.store.events import EARLIEST, Events, Recorded
 from authy_grpc.store.once import Request
@@ -55,7 +55,7 @@ class Desk:
         self.events = Events(self.vault, os.urandom, postgres=self.database.postgres)
         self.signals = Signals(self.database, self.events, logs.build(io.StringIO(), clock))
         self.database.on_events = self.signals.wake
-        self.accounts = Accounts(self.vault, self.events, os.urandom)
+        self.accounts = AccountNews(self.vault, self.events, os.urandom)
         endings = Endings(vault=self.vault, events=self.events, accounts=self.accounts)
         self.approvals = Approvals(
             database=self.database,

@@ -32,7 +32,7 @@ from authy_grpc.service.telling import Telling
 from authy_grpc.service.text import Texts
 from authy_grpc.store import link as links
 from authy_grpc.store import schema
-from authy_grpc.store.account import Accounts
+from authy_grpc.store.account import AccountNews
 from authy_grpc.store.columns import to_millis
 from authy_grpc.store.database import Database, Session
 from authy_grpc.store.enrollment import EnrollmentChanges
@@ -100,7 +100,7 @@ class People:
         self.vault = Vault(new_keyset())
         self.database = database = Database(url, guard=True)
         self.events = events = Events(self.vault, os.urandom, postgres=database.postgres)
-        accounts = Accounts(self.vault, events, os.urandom)
+        accounts = AccountNews(self.vault, events, os.urandom)
         changes = EnrollmentChanges(self.vault, events, accounts)
         ends = Links(vault=self.vault, events=events, accounts=accounts, changes=changes)
         numbers, proofs = Numbers(countries), Proofs()

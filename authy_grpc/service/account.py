@@ -12,7 +12,7 @@ from authy_grpc.service.proof import Proofs
 from authy_grpc.service.telling import Telling, TellingKind
 from authy_grpc.store import account as store
 from authy_grpc.store import device as devices
-from authy_grpc.store.account import Accounts
+from authy_grpc.store.account import AccountNews
 from authy_grpc.store.database import Database, Session
 from authy_grpc.store.tables import AccountRow
 from authy_grpc.store.vault import Vault
@@ -41,7 +41,7 @@ class OwnAccount:
         *,
         database: Database,
         vault: Vault,
-        accounts: Accounts,
+        accounts: AccountNews,
         admission: Admission,
         telling: Telling,
         proofs: Proofs,

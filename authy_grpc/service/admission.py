@@ -11,7 +11,7 @@ from authy_grpc.store import account as store
 from authy_grpc.store import credential
 from authy_grpc.store import device as devices
 from authy_grpc.store import session as sessions
-from authy_grpc.store.account import Accounts
+from authy_grpc.store.account import AccountNews
 from authy_grpc.store.database import Database, Session
 from authy_grpc.store.events import Events
 from authy_grpc.store.tables import AccountRow, DeviceRow
@@ -39,7 +39,7 @@ class Admission:
         database: Database,
         vault: Vault,
         events: Events,
-        accounts: Accounts,
+        accounts: AccountNews,
         telling: Telling,
         clock: Callable[[], datetime],
         random: Callable[[int], bytes],

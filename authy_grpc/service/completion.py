@@ -12,7 +12,7 @@ from authy_grpc.service.link import Links
 from authy_grpc.store import link as links
 from authy_grpc.store import site as sites
 from authy_grpc.store import user as users
-from authy_grpc.store.account import Accounts
+from authy_grpc.store.account import AccountNews
 from authy_grpc.store.application import find
 from authy_grpc.store.database import Session
 from authy_grpc.store.enrollment import EnrollmentChanges
@@ -40,7 +40,7 @@ class Completion:
         *,
         vault: Vault,
         events: Events,
-        accounts: Accounts,
+        accounts: AccountNews,
         changes: EnrollmentChanges,
         links: Links,
         random: Callable[[int], bytes],

@@ -10,7 +10,7 @@ from authy_grpc.domain.user import Factor
 from authy_grpc.store import approval as store
 from authy_grpc.store import link as links
 from authy_grpc.store import push
-from authy_grpc.store.account import Accounts
+from authy_grpc.store.account import AccountNews
 from authy_grpc.store.approval import Kept
 from authy_grpc.store.database import Session
 from authy_grpc.store.events import Events
@@ -44,7 +44,7 @@ class Endings:
         accounts: tells the account's devices.
     """
 
-    def __init__(self, *, vault: Vault, events: Events, accounts: Accounts) -> None:
+    def __init__(self, *, vault: Vault, events: Events, accounts: AccountNews) -> None:
         self._vault = vault
         self._events = events
         self._accounts = accounts

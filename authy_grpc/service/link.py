@@ -8,7 +8,7 @@ from authy_grpc.store import approval as approvals
 from authy_grpc.store import enrollment as enrollments
 from authy_grpc.store import link as links
 from authy_grpc.store import user as users
-from authy_grpc.store.account import Accounts
+from authy_grpc.store.account import AccountNews
 from authy_grpc.store.application import find
 from authy_grpc.store.database import Session
 from authy_grpc.store.enrollment import EnrollmentChanges
@@ -28,7 +28,7 @@ class Links:
     """
 
     def __init__(
-        self, *, vault: Vault, events: Events, accounts: Accounts, changes: EnrollmentChanges
+        self, *, vault: Vault, events: Events, accounts: AccountNews, changes: EnrollmentChanges
     ) -> None:
         self._vault = vault
         self._events = events

@@ -17,7 +17,7 @@ from authy_grpc.store import account as store
 from authy_grpc.store import device as devices
 from authy_grpc.store import phone_verification as verifications
 from authy_grpc.store import spent_key
-from authy_grpc.store.account import Accounts
+from authy_grpc.store.account import AccountNews
 from authy_grpc.store.database import Database, Session
 from authy_grpc.store.tables import AccountRow, DeviceRow, PhoneVerificationRow
 from authy_grpc.store.vault import Vault
@@ -64,7 +64,7 @@ class Registrations:
         *,
         database: Database,
         vault: Vault,
-        accounts: Accounts,
+        accounts: AccountNews,
         clock: Callable[[], datetime],
         random: Callable[[int], bytes],
     ) -> None:

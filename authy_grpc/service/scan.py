@@ -15,7 +15,7 @@ from authy_grpc.store import device as devices
 from authy_grpc.store import enrollment as enrollments
 from authy_grpc.store import site as sites
 from authy_grpc.store import spent_key
-from authy_grpc.store.account import Accounts
+from authy_grpc.store.account import AccountNews
 from authy_grpc.store.columns import whole_millis
 from authy_grpc.store.database import Database, Session
 from authy_grpc.store.enrollment import EnrollmentChanges
@@ -43,7 +43,7 @@ class Scans:
         *,
         database: Database,
         vault: Vault,
-        accounts: Accounts,
+        accounts: AccountNews,
         changes: EnrollmentChanges,
         completion: Completion,
         public_url: str,

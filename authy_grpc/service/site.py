@@ -17,7 +17,7 @@ from authy_grpc.store import device as devices
 from authy_grpc.store import link as links
 from authy_grpc.store import site as store
 from authy_grpc.store import spent_key
-from authy_grpc.store.account import Accounts
+from authy_grpc.store.account import AccountNews
 from authy_grpc.store.columns import whole_millis
 from authy_grpc.store.database import Database, Session
 from authy_grpc.store.events import Events
@@ -46,7 +46,7 @@ class Sites:
         database: Database,
         vault: Vault,
         events: Events,
-        accounts: Accounts,
+        accounts: AccountNews,
         links: Links,
         proofs: Proofs,
         clock: Callable[[], datetime],

@@ -139,7 +139,7 @@ def erase(session: Session, row: AccountRow) -> None:
     session.connection().execute(delete(ActivityRow).where(own))
 
 
-class Accounts:
+class AccountNews:
     """Tells the devices of accounts what happened.
 
     Args:

@@ -11,7 +11,7 @@ from authy_grpc.domain.event import event_type
 from authy_grpc.domain.ids import hash_secret
 from authy_grpc.domain.keys import jwk, thumbprint
 from authy_grpc.domain.user import SiteKey
-from authy_grpc.store.account import Accounts
+from authy_grpc.store.account import AccountNews
 from authy_grpc.store.columns import has_digest
 from authy_grpc.store.events import Events, NewEvent
 from authy_grpc.store.link import subject
@@ -117,7 +117,7 @@ class EnrollmentChanges:
         accounts: tells devices of a link that goes.
     """
 
-    def __init__(self, vault: Vault, events: Events, accounts: Accounts) -> None:
+    def __init__(self, vault: Vault, events: Events, accounts: AccountNews) -> None:
         self._vault = vault
         self._events = events
         self._accounts = accounts

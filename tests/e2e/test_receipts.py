@@ -17,7 +17,7 @@ from authy_grpc.domain.receipts import Question, Receipt
 from authy_grpc.service.answer import Answers
 from authy_grpc.service.caller import Device as Caller
 from authy_grpc.service.ending import Endings
-from authy_grpc.store.account import Accounts
+from authy_grpc.store.account import AccountNews
 from authy_grpc.store.events import Events
 from authy_grpc.store.tables import DeviceRow
 from authy_grpc.store.vault import Vault
@@ -205,7 +205,7 @@ async def beside_the_wire(home: Household) -> Callable[[str, str], Awaitable[Any
     database, clock, random = home.service.core.database, home.service.clock, home.service.random
     vault = Vault(home.service.secrets.keyset)
     events = Events(vault, random, postgres=database.postgres)
-    endings = Endings(vault=vault, events=events, accounts=Accounts(vault, events, random))
+    endings = Endings(vault=vault, events=events, accounts=AccountNews(vault, events, random))
     answers = Answers(database=database, vault=vault, endings=endings, clock=clock)
     row = await database.read(lambda session: session.get_one(DeviceRow, home.own.device_id))
     device = Caller(row.account_id, row.device_id, "ses_1", held=False, expire_time=clock())

@@ -10,7 +10,7 @@ import pytest
 from authy_grpc.domain.errors import BadCredential, BadField
 from authy_grpc.domain.receipts import Decision
 from authy_grpc.service.inbox import Inbox
-from authy_grpc.store.account import Accounts
+from authy_grpc.store.account import AccountNews
 from authy_grpc.store.events import Recorded
 from authy_grpc.store.tables import DeviceRow
 from tests.asking import Desk
@@ -121,7 +121,7 @@ async def test_when_others_act_is_nothing_that_a_waiting_device_learns(desk: Des
         await desk.sees(device)
     assert not more.done()
 
-    accounts = Accounts(desk.vault, desk.events, os.urandom)
+    accounts = AccountNews(desk.vault, desk.events, os.urandom)
     await desk.database.write(
         lambda session: accounts.changed(session, desk.clock(), device.account_id, devices=True)
     )

@@ -25,7 +25,7 @@ from authy_grpc.service.registration import Registrations
 from authy_grpc.store import phone_verification as verifications
 from authy_grpc.store import reencrypt as store
 from authy_grpc.store import text as texts
-from authy_grpc.store.account import Accounts, set_number
+from authy_grpc.store.account import AccountNews, set_number
 from authy_grpc.store.database import Database, Session
 from authy_grpc.store.engine import connect
 from authy_grpc.store.events import Events
@@ -310,7 +310,11 @@ async def _desk(
     events = Events(vault, random, postgres=database.postgres)
     await database.write(events.begin_epoch)
     registrations = Registrations(
-        database=database, vault=vault, accounts=Accounts(vault, events, random), clock=clock, random=random
+        database=database,
+        vault=vault,
+        accounts=AccountNews(vault, events, random),
+        clock=clock,
+        random=random,
     )
     return database, vault, registrations
 
