@@ -17,6 +17,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 from authy_grpc.domain.errors import Draining, NotFound, RateLimited
 from authy_grpc.rpc.adapter import Chain, Context
 from authy_grpc.rpc.auth import socket_address
+from authy_grpc.rpc.local import LocalChannel
 from authy_grpc.rpc.streams import Streams
 
 _MIB = 1024 * 1024
@@ -171,9 +172,7 @@ class Server:
             OSError: the address cannot be bound.
         """
         server = grpc.aio.server(interceptors=[self._chain], options=self._options)
-        for service in self._services:
-            service.add(service.servicer, server)
-        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+        self._add(server)
         if self._reflects:
             names = [service.name for service in self._services]
             reflection.enable_server_reflection((*names, _HEALTH, reflection.SERVICE_NAME), server)
@@ -181,6 +180,15 @@ class Server:
         await server.start()
         self._server = server
         return port
+
+    def local(self) -> LocalChannel:
+        """A channel to all of it but reflection, for who is in this process."""
+        return LocalChannel(self._chain, self._add)
+
+    def _add(self, server: Any) -> None:
+        for service in self._services:
+            service.add(service.servicer, server)
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
 
     def _bind(self, server: grpc.aio.Server) -> int:
         try:

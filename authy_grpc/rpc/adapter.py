@@ -46,7 +46,12 @@ class Call:
     )
 
     def __init__(
-        self, method: str, context: Context, raw: bytes, decode: Callable[[bytes], Message], streams: bool
+        self,
+        method: str,
+        context: Context,
+        request: Message | bytes,
+        decode: Callable[[bytes], Message],
+        streams: bool,
     ):
         self.method = method
         self.context = context
@@ -55,7 +60,7 @@ class Call:
         self.caller: Caller | None = None
         self.code = "OK"
         self.reason = ""
-        self._request: Message | bytes = raw
+        self._request = request
         self._decode = decode
 
     @property
@@ -112,6 +117,10 @@ def _reflecting(handler: Handler) -> Handler:
     return grpc.stream_stream_rpc_method_handler(behavior, decode, handler.response_serializer)
 
 
+def _as_it_is(message: Any) -> Any:
+    return message
+
+
 class Chain(grpc.aio.ServerInterceptor):
     """Runs unary and server-streaming methods inside the concerns.
 
@@ -153,10 +162,24 @@ class Chain(grpc.aio.ServerInterceptor):
         Messages are decoded inside them, and unary answers encoded too: gRPC would tell the peer the text
         of an exception there.
         """
-        streams = handler.response_streaming
-        decode, encode = handler.request_deserializer, handler.response_serializer
+        streams, encode = handler.response_streaming, handler.response_serializer
+        if encode is None:
+            raise TypeError(f"{method} has no message types")
+        enter = self._entrance(method, handler, encode)
+        if streams:
+            return grpc.unary_stream_rpc_method_handler(enter, None, encode)
+        return grpc.unary_unary_rpc_method_handler(enter, None, None)
+
+    def local(self, method: str, handler: Handler) -> Callable[[Any, Any], Awaitable[Any]]:
+        """A method inside the concerns, for who brings a message and takes one."""
+        return self._entrance(method, handler, _as_it_is)
+
+    def _entrance(
+        self, method: str, handler: Handler, encode: Callable[[Any], Any]
+    ) -> Callable[[Any, Any], Awaitable[Any]]:
+        streams, decode = handler.response_streaming, handler.request_deserializer
         behavior: Any = handler.unary_stream if streams else handler.unary_unary
-        if decode is None or encode is None:
+        if decode is None:
             raise TypeError(f"{method} has no message types")
 
         async def answer(call: Call) -> Any:
@@ -169,8 +192,8 @@ class Chain(grpc.aio.ServerInterceptor):
         for concern in reversed(self._concerns):
             run = _around(concern, run)
 
-        async def enter(raw: bytes, context: Context) -> Any:
-            call = Call(method, context, raw, decode, streams)
+        async def enter(request: Any, context: Context) -> Any:
+            call = Call(method, context, request, decode, streams)
             if self._closed:
                 self.late += 1
                 return await run(call)
@@ -183,9 +206,7 @@ class Chain(grpc.aio.ServerInterceptor):
                 if self._active == 0:
                     self._idle.set()
 
-        if streams:
-            return grpc.unary_stream_rpc_method_handler(enter, None, encode)
-        return grpc.unary_unary_rpc_method_handler(enter, None, None)
+        return enter
 
     def close(self) -> None:
         """Refuse calls that come from now on with DRAINING; health, which knows no caller, goes on."""
