@@ -117,9 +117,8 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     for path in ROOT.iterdir():
         if path.is_file():
             shutil.copy(path, source)
-    shutil.copytree(
-        ROOT / "authy_grpc", source / "authy_grpc", ignore=shutil.ignore_patterns("v1", "__pycache__")
-    )
+    for package in ("authy_grpc", "gateway"):
+        shutil.copytree(ROOT / package, source / package, ignore=shutil.ignore_patterns("v1", "__pycache__"))
     shutil.copytree(ROOT / "protos", source / "protos")
     run("hatchling", "build", "-t", "sdist", cwd=source)
     sdist = next((source / "dist").iterdir())
@@ -149,8 +148,8 @@ def test_sdist_and_wheel_hold_stubs_and_protos(archives: tuple[Path, Path]) -> N
     with ZipFile(wheel) as archive:
         names = set(archive.namelist())
     assert shipped("") | {f"authy_grpc/{name}" for name in protos} <= names
-    assert {"authy_grpc/py.typed", "authy_grpc/v1/__init__.py"} <= names
-    assert {name.split("/")[0] for name in names} == {"authy_grpc", "authy_grpc-0.1.0.dist-info"}
+    assert {"authy_grpc/py.typed", "authy_grpc/v1/__init__.py", "gateway/py.typed", "gateway/app.py"} <= names
+    assert {name.split("/")[0] for name in names} == {"authy_grpc", "authy_grpc-0.1.0.dist-info", "gateway"}
 
 
 @pytest.mark.slow

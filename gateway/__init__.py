@@ -1,0 +1,1 @@
+"""The gateway: REST, streams for browsers and webhooks, over the contract alone."""

@@ -1,0 +1,281 @@
+"""Owns the gateway's web application: how a request finds its call, what is told of it, and health."""
+
+import asyncio
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from urllib.parse import quote
+
+import grpc
+import structlog
+from grpc_health.v1 import health_pb2
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from starlette.applications import Starlette
+from starlette.datastructures import Headers
+from starlette.middleware import Middleware
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Match
+from starlette.routing import Route as Page
+from starlette.types import Receive, Scope, Send
+from structlog.typing import FilteringBoundLogger
+
+from gateway.body import Gone, check_size, read_body
+from gateway.errors import JSON, Failure, Header, internal, no_method, no_path
+from gateway.observe import Ended, Observe
+from gateway.routes import Route, Table, contract
+from gateway.settings import GatewaySettings
+from gateway.sse import Pace, Stream
+from gateway.transcode import LAST_EVENT_ID, Transcoder
+from gateway.upstream import Callers, Streaming, Unary, deadline, raise_if_ended
+
+SAFE: tuple[Header, ...] = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
+_FOUND = "authy.found"
+_READY_SECONDS = 2.0
+_CORS_HEADERS = ("Authorization", "Content-Type", "Grpc-Timeout", "Last-Event-ID")
+_CORS_EXPOSED = ("Retry-After", "WWW-Authenticate", "X-Request-Id")
+
+
+def build(
+    channel: Any,
+    settings: GatewaySettings,
+    *,
+    log: FilteringBoundLogger | None = None,
+    registry: CollectorRegistry | None = None,
+    routes: Iterable[Route] | None = None,
+    pace: Pace | None = None,
+    pages: Sequence[BaseRoute] = (),
+) -> Starlette:
+    """The gateway over a channel.
+
+    Args:
+        channel: to the core: `grpc.aio.Channel`, or another with its `unary_unary` and `unary_stream`.
+        settings: of this gateway.
+        log: one line a request at `info`: its route, never its address.
+        registry: where the metrics are registered; they stand at `/metrics`.
+        routes: those of the contract, where not given.
+        pace: how long streams wait.
+        pages: what else is served, such as the documentation.
+    """
+    registry = registry or CollectorRegistry()
+    callers = Callers(settings.gateway_key.get_secret_value(), settings.proxies)
+    observe = Observe(log or structlog.get_logger(), registry)
+    rest = _Rest(channel, contract() if routes is None else tuple(routes), callers, observe, pace or Pace())
+    cors = Middleware(
+        CORSMiddleware,
+        allow_origins=settings.origins,
+        allow_methods=("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"),
+        allow_headers=_CORS_HEADERS,
+        expose_headers=_CORS_EXPOSED,
+    )
+    app = Starlette(
+        routes=[
+            rest,
+            Page("/healthz", _alive),
+            Page("/readyz", partial(_ready, _health(channel))),
+            Page("/metrics", partial(_metrics, registry)),
+            *pages,
+        ],
+        middleware=[cors] if settings.origins else [],
+        exception_handlers={404: _refused, 405: _refused},
+    )
+    # What is elsewhere is not here: a redirect would have the credential sent twice.
+    app.router.redirect_slashes = False
+    app.router.default = rest.nowhere
+    return app
+
+
+@dataclass(frozen=True)
+class _Endpoint:
+    """One route, ready to be called."""
+
+    transcoder: Transcoder
+    unary: Unary | None
+    streaming: Streaming | None
+
+    @classmethod
+    def of(cls, channel: Any, route: Route) -> "_Endpoint":
+        transcoder = Transcoder(route)
+        if route.streams:
+            return cls(transcoder, None, Streaming(channel, transcoder))
+        return cls(transcoder, Unary(channel, transcoder), None)
+
+
+class _Rest(BaseRoute):
+    """All routes of the contract."""
+
+    def __init__(
+        self, channel: Any, routes: tuple[Route, ...], callers: Callers, observe: Observe, pace: Pace
+    ) -> None:
+        self._table = Table(routes)
+        self._endpoints = {id(route): _Endpoint.of(channel, route) for route in routes}
+        # The routes' ids are theirs as long as they are kept.
+        self._routes = routes
+        self._callers = callers
+        self._observe = observe
+        self._pace = pace
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        if scope["type"] != "http":
+            return Match.NONE, {}
+        raw = scope.get("raw_path") or quote(scope["path"]).encode()
+        found = self._table.find(raw.partition(b"?")[0].decode("latin-1"))
+        return (Match.FULL, {_FOUND: found}) if found[0] else (Match.NONE, {})
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        by_verb, parts = scope[_FOUND]
+        template = next(iter(by_verb.values())).template
+        with self._observe(scope["method"], template) as ended:
+            await self._answer(_Exchange(scope, receive, send), by_verb, parts, ended)
+
+    async def nowhere(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer for an address that leads nowhere."""
+        if scope["type"] == "http":
+            with self._observe(scope["method"], "") as ended:
+                await _Exchange(scope, receive, send).fail(no_path(), ended)
+
+    async def _answer(
+        self, exchange: "_Exchange", by_verb: Mapping[str, Route], parts: list[str], ended: Ended
+    ) -> None:
+        try:
+            route = exchange.route(by_verb)
+            if route is None:
+                await exchange.send(204, ((b"allow", _allowed(by_verb)),), b"", ended)
+            else:
+                ended.method, ended.route = route.path, route.template
+                await self._call(exchange, self._endpoints[id(route)], parts, ended)
+        except Gone:
+            ended.code = "CANCELLED"
+        except Failure as failure:
+            await exchange.fail(failure, ended)
+        except Exception as error:
+            fault = internal(os.urandom(8).hex())
+            ended.fault(error, fault.request_id)
+            if exchange.begun:
+                raise
+            await exchange.fail(fault, ended)
+
+    async def _call(self, exchange: "_Exchange", endpoint: _Endpoint, parts: list[str], ended: Ended) -> None:
+        scope, headers = exchange.scope, exchange.headers
+        transcoder = endpoint.transcoder
+        check_size(scope)
+        seconds = deadline(headers)
+        body = await read_body(headers, exchange.receive, takes=transcoder.takes_body)
+        query = scope["query_string"].decode("latin-1")
+        request = transcoder.request(parts, query, body, headers.get(LAST_EVENT_ID, ""))
+        metadata = self._callers.metadata(headers, scope["client"][0] if scope.get("client") else "")
+        if endpoint.unary is not None:
+            answer, request_id = await endpoint.unary(request, metadata, seconds)
+            ended.request_id = request_id
+            told: tuple[Header, ...] = (
+                ((b"content-type", JSON), (b"x-request-id", request_id.encode()))
+                if request_id
+                else ((b"content-type", JSON),)
+            )
+            await exchange.send(200, told, transcoder.write(answer), ended)
+        elif endpoint.streaming is not None:
+            call = endpoint.streaming(request, metadata, seconds)
+            stream = Stream(transcoder, call, exchange.receive, exchange.emit, [*SAFE], self._pace)
+            ended.begin_stream()
+            ended.failed(await stream.run(head=scope["method"] == "HEAD"))
+            ended.status = 200
+
+
+class _Exchange:
+    """One request and its answer."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        self.scope = scope
+        self.headers = Headers(scope=scope)
+        self.receive = receive
+        self.begun = False
+        self._send = send
+
+    def route(self, by_verb: Mapping[str, Route]) -> Route | None:
+        """The route that is asked for; None for OPTIONS.
+
+        Raises:
+            Failure: the address has no such method.
+        """
+        verb = self.scope["method"]
+        found = by_verb.get("GET" if verb == "HEAD" else verb)
+        if found is None and verb != "OPTIONS":
+            raise no_method(_verbs(by_verb))
+        return found
+
+    async def emit(self, message: Any) -> None:
+        """Send a part of the answer."""
+        self.begun = True
+        await self._send(message)
+
+    async def send(self, status: int, headers: Iterable[Header], body: bytes, ended: Ended) -> None:
+        """Send the whole answer."""
+        ended.status = status
+        told = [*SAFE, *headers]
+        if status != 204:
+            told.append((b"content-length", str(len(body)).encode()))
+        if self.scope["method"] == "HEAD":
+            body = b""
+        await self.emit({"type": "http.response.start", "status": status, "headers": told})
+        await self.emit({"type": "http.response.body", "body": body})
+
+    async def fail(self, failure: Failure, ended: Ended) -> None:
+        """Send an error."""
+        ended.failed(failure)
+        headers = ((b"content-type", JSON), *failure.all_headers())
+        await self.send(failure.http, headers, failure.body, ended)
+
+
+def _verbs(by_verb: Mapping[str, Route]) -> list[str]:
+    found = {*by_verb, "OPTIONS"}
+    return sorted(found | {"HEAD"} if "GET" in found else found)
+
+
+def _allowed(by_verb: Mapping[str, Route]) -> bytes:
+    return ", ".join(_verbs(by_verb)).encode()
+
+
+def _plain(body: bytes, status: int = 200, media_type: str = "application/json") -> Response:
+    response = Response(body, status, media_type=media_type)
+    response.raw_headers.extend(SAFE)
+    return response
+
+
+async def _alive(_: Request) -> Response:
+    return _plain(b'{"status":"ALIVE"}')
+
+
+def _health(channel: Any) -> Any:
+    return channel.unary_unary(
+        "/grpc.health.v1.Health/Check",
+        request_serializer=health_pb2.HealthCheckRequest.SerializeToString,
+        response_deserializer=health_pb2.HealthCheckResponse.FromString,
+    )
+
+
+async def _ready(check: Any, _: Request) -> Response:
+    """Whether the core says that it serves."""
+    try:
+        answer = await check(health_pb2.HealthCheckRequest(), timeout=_READY_SECONDS)
+    except grpc.RpcError:
+        return _plain(b'{"status":"UNREACHABLE"}', 503)
+    except asyncio.CancelledError:
+        raise_if_ended()
+        return _plain(b'{"status":"UNREACHABLE"}', 503)
+    serves = answer.status == health_pb2.HealthCheckResponse.SERVING
+    return _plain(b'{"status":"SERVING"}') if serves else _plain(b'{"status":"NOT_SERVING"}', 503)
+
+
+async def _metrics(registry: CollectorRegistry, _: Request) -> Response:
+    return _plain(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
+
+
+async def _refused(_: Request, error: Any) -> Response:
+    allowed = (error.headers or {}).get("Allow", "")
+    failure = no_method(allowed.split(", ")) if error.status_code == 405 else no_path()
+    response = _plain(failure.body, failure.http)
+    response.raw_headers.extend(failure.all_headers())
+    return response

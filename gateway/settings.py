@@ -1,0 +1,59 @@
+"""Owns the gateway's settings: environment `AUTHY_*` or a flag of the same name, default and meaning."""
+
+import os
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import SecretStr, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+Network = IPv4Network | IPv6Network
+
+
+class GatewaySettings(BaseSettings):
+    """The settings of one gateway. A secret `X` may also be given as a file, `X_FILE`."""
+
+    model_config = SettingsConfigDict(env_prefix="AUTHY_", frozen=True, extra="ignore")
+
+    # Where the core is found, and where the gateway listens.
+    server: str = "127.0.0.1:50051"
+    http_listen: str = "127.0.0.1:8080"
+    # The core believes what this gateway says of a caller's address only with it.
+    gateway_key: SecretStr = SecretStr("")
+    # Addresses and networks whose X-Forwarded-For is believed, comma-separated.
+    trusted_proxies: str = ""
+    # Origins whose pages may call, comma-separated; `*`: any. Empty: none.
+    cors_origins: str = ""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read_files(cls, values: dict[str, Any]) -> dict[str, Any]:
+        path = os.environ.get("AUTHY_GATEWAY_KEY_FILE")
+        if path and not values.get("gateway_key"):
+            values["gateway_key"] = Path(path).read_text().strip()
+        return values
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        try:
+            _ = self.proxies
+        except ValueError:
+            raise ValueError(
+                "AUTHY_TRUSTED_PROXIES: write addresses or networks such as 10.0.0.0/8, with commas between"
+            ) from None
+        return self
+
+    @property
+    def proxies(self) -> tuple[Network, ...]:
+        """The networks of the proxies."""
+        return tuple(ip_network(each) for each in _listed(self.trusted_proxies))
+
+    @property
+    def origins(self) -> tuple[str, ...]:
+        """The origins that may call from a browser."""
+        return _listed(self.cors_origins)
+
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(each.strip() for each in text.split(",") if each.strip())

@@ -1,0 +1,189 @@
+"""Owns calls to the core: what goes with them, how long they may take, and what is told when they fail.
+
+Of a channel it uses `unary_unary` and `unary_stream`; of a call that it can be awaited or read, `cancel`,
+`initial_metadata` and `trailing_metadata`. Errors are `grpc.RpcError` with `code` and `trailing_metadata`.
+"""
+
+import asyncio
+import re
+from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address
+from typing import Any
+
+import grpc
+import grpc.aio
+from google.rpc import code_pb2, status_pb2
+from starlette.datastructures import Headers
+
+from gateway.errors import Failure, bad, make
+from gateway.settings import Network
+from gateway.transcode import Transcoder
+
+Metadata = tuple[tuple[str, str], ...]
+_REQUEST_ID, _DETAILS = "x-request-id", "grpc-status-details-bin"
+_TIMEOUT = "grpc-timeout"
+_DEADLINE = re.compile(r"([0-9]{1,8})([HMSmun])")
+_UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
+UNARY_SECONDS, LONGEST_SECONDS = 10.0, 60.0
+_VISIBLE = re.compile(r"[\x20-\x7e]{1,4096}")
+# What grpc itself refuses a call with has no details, and its text may hold addresses. The contract has no
+# reason for it: BACKEND would say that nothing was decided.
+_OWN: dict[int, str] = {
+    code_pb2.CANCELLED: "The call was called off: try again.",
+    code_pb2.DEADLINE_EXCEEDED: "Not answered in time; it may have been done: read it again, or try again.",
+    code_pb2.UNAVAILABLE: "The service is out of reach; it may have been done: read it again, or try again.",
+    code_pb2.RESOURCE_EXHAUSTED: "The call is larger than the service takes.",
+    code_pb2.UNIMPLEMENTED: "The service does not have this method: ask its operator.",
+}
+_UNKNOWN = "A fault between gateway and service: tell its operator."
+
+
+class Callers:
+    """What a request says of its caller, as the core is told.
+
+    Args:
+        gateway_key: proves to the core that this is a gateway; empty: it is told no addresses.
+        proxies: whose X-Forwarded-For is believed.
+    """
+
+    def __init__(self, gateway_key: str, proxies: Sequence[Network]) -> None:
+        self._key = gateway_key
+        self._proxies = proxies
+
+    def metadata(self, headers: Headers, socket: str) -> Metadata:
+        """The metadata of a call: made here, so that no header passes that the core would believe.
+
+        Args:
+            headers: of the request.
+            socket: the address that the connection comes from; empty where it has none.
+        """
+        found: list[tuple[str, str]] = []
+        credentials = headers.getlist("authorization")
+        # What gRPC could not carry is no credential.
+        if len(credentials) == 1 and _VISIBLE.fullmatch(credentials[0]):
+            found.append(("authorization", credentials[0]))
+        if self._key and (peer := self.address(headers.getlist("x-forwarded-for"), socket)):
+            found += [("x-authy-peer", peer), ("x-authy-gateway", self._key)]
+        return tuple(found)
+
+    def address(self, forwarded: Sequence[str], socket: str) -> str:
+        """The caller's address: the last that no proxy of ours has."""
+        peer = _address(socket)
+        hops = [hop for each in forwarded for hop in each.split(",")] if self._proxies else []
+        while peer and hops and self._trusted(peer):
+            told = _address(hops.pop())
+            if not told:
+                break
+            peer = told
+        return peer
+
+    def _trusted(self, address: str) -> bool:
+        found = ip_address(address)
+        return any(found in network for network in self._proxies)
+
+
+@lru_cache(maxsize=4096)
+def _address(text: str) -> str:
+    """An address in its one spelling, IPv4 inside IPv6 as IPv4; empty for what is none."""
+    try:
+        found = ip_address(text.strip().strip("[]"))
+    except ValueError:
+        return ""
+    mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
+    return str(mapped or found)
+
+
+def deadline(headers: Headers) -> float | None:
+    """How many seconds the caller gives, at most a minute; None where it says nothing.
+
+    Raises:
+        Failure: its `Grpc-Timeout` is none.
+    """
+    told = headers.get(_TIMEOUT)
+    if told is None:
+        return None
+    found = _DEADLINE.fullmatch(told)
+    if found is None:
+        raise bad([(_TIMEOUT, "must be up to 8 digits and one of H, M, S, m, u, n")])
+    return int(found[1]) * _UNITS[found[2]]
+
+
+class Unary:
+    """One method with one answer."""
+
+    def __init__(self, channel: Any, transcoder: Transcoder) -> None:
+        self._call = _method(channel.unary_unary, transcoder)
+
+    async def __call__(self, request: Any, metadata: Metadata, seconds: float | None) -> tuple[Any, str]:
+        """Makes the call.
+
+        Returns:
+            the answer, and the call's id.
+
+        Raises:
+            Failure: the core or the way to it says no.
+        """
+        limit = UNARY_SECONDS if seconds is None else min(seconds, LONGEST_SECONDS)
+        call = self._call(request, metadata=metadata, timeout=limit)
+        try:
+            answer = await call
+            return answer, _request_id(await call.trailing_metadata())
+        except grpc.RpcError as error:
+            raise failure(error) from None
+        except asyncio.CancelledError:
+            raise_if_ended()
+            raise Failure(_own(code_pb2.UNAVAILABLE)) from None
+
+
+class Streaming:
+    """One method that answers with a stream."""
+
+    def __init__(self, channel: Any, transcoder: Transcoder) -> None:
+        self._call = _method(channel.unary_stream, transcoder)
+
+    def __call__(self, request: Any, metadata: Metadata, seconds: float | None) -> Any:
+        """Begins the call, which whoever takes it must cancel in the end."""
+        return self._call(request, metadata=metadata, timeout=seconds)
+
+
+def _method(make_method: Callable[..., Any], transcoder: Transcoder) -> Any:
+    return make_method(
+        transcoder.route.path,
+        request_serializer=transcoder.request_class.SerializeToString,
+        response_deserializer=transcoder.response_class.FromString,
+    )
+
+
+def raise_if_ended() -> None:
+    """Let a cancellation pass that is of this task: a call that is cancelled raises the same."""
+    task = asyncio.current_task()
+    if task is None or task.cancelling():
+        raise asyncio.CancelledError
+
+
+def failure(error: Any) -> Failure:
+    """What is told of an error of a call."""
+    trailing = error.trailing_metadata() or ()
+    status = status_pb2.Status()
+    details = next((value for key, value in trailing if key == _DETAILS), None)
+    if details is not None:
+        status.ParseFromString(details)
+    code = error.code().value[0]
+    if details is None or status.code != code:
+        status = _own(code)
+    return Failure(status, request_id=_request_id(trailing))
+
+
+def out_of_time() -> Failure:
+    """What is told where the core did not answer at all."""
+    return Failure(_own(code_pb2.DEADLINE_EXCEEDED))
+
+
+def _own(code: int) -> status_pb2.Status:
+    return make(code, _OWN.get(code, _UNKNOWN))
+
+
+def _request_id(trailing: Iterable[tuple[str, Any]]) -> str:
+    found = next((value for key, value in trailing or () if key == _REQUEST_ID), "")
+    return found if isinstance(found, str) and _VISIBLE.fullmatch(found) else ""
