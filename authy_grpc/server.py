@@ -1,7 +1,6 @@
-"""Owns the gRPC server: its options, health, reflection, TLS, and how it starts and stops."""
+"""Owns the gRPC server: its options, reflection, TLS, and how it starts and stops."""
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -10,25 +9,18 @@ from typing import Any
 
 import grpc
 import grpc.aio
-from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry, start_http_server
 
-from authy_grpc.domain.errors import Draining, NotFound, RateLimited
-from authy_grpc.rpc.adapter import Chain, Context
-from authy_grpc.rpc.auth import socket_address
+from authy_grpc.rpc.adapter import Chain
+from authy_grpc.rpc.health import Health
 from authy_grpc.rpc.local import LocalChannel
 from authy_grpc.rpc.streams import Streams
 
 _MIB = 1024 * 1024
 _HEALTH = "grpc.health.v1.Health"
 _MAX_STREAM_AGE = timedelta(minutes=33)
-_SERVING = health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.SERVING)
-_NOT_SERVING = health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.NOT_SERVING)
-_UNKNOWN = health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.SERVICE_UNKNOWN)
-# Streams of Health.Watch, which anybody may hold: in all, and from one address.
-_WATCHES, _WATCHES_FROM_ONE = 2000, 500
-_TRY_AGAIN = timedelta(seconds=30)
 _LAST_SECONDS = 1.0
 _MOMENT_SECONDS, _MOMENTS = 0.05, 20
 OPTIONS: tuple[tuple[str, int], ...] = (
@@ -77,54 +69,6 @@ class Service:
     add: Callable[[Any, grpc.aio.Server], None]
 
 
-class Health(health_pb2_grpc.HealthServicer):
-    """Health of a server that serves all of its services until it stops.
-
-    The library's own servicer has no list, and its watchers hold a stopping server for its whole grace.
-    """
-
-    def __init__(self, names: Sequence[str]) -> None:
-        self._names = ("", *names)
-        self._stopping = asyncio.Event()
-        self._watching = Counter[str]()
-
-    def stop(self) -> None:
-        """Say NOT_SERVING from now on, and end the watchers when they have been told."""
-        self._stopping.set()
-
-    def _status(self) -> health_pb2.HealthCheckResponse:
-        return _NOT_SERVING if self._stopping.is_set() else _SERVING
-
-    async def Check(
-        self, request: health_pb2.HealthCheckRequest, context: Any
-    ) -> health_pb2.HealthCheckResponse:
-        if request.service not in self._names:
-            raise NotFound
-        return self._status()
-
-    async def List(self, request: Any, context: Any) -> Any:  # the library's stubs know no list
-        messages: Any = health_pb2
-        return messages.HealthListResponse(statuses={name: self._status() for name in self._names})
-
-    async def Watch(self, request: health_pb2.HealthCheckRequest, context: Context) -> None:
-        peer = socket_address(context.peer())
-        if self._watching.total() >= _WATCHES or self._watching[peer] >= _WATCHES_FROM_ONE:
-            raise RateLimited(_TRY_AGAIN)
-        self._watching[peer] += 1
-        try:
-            await self._watch(request, context)
-        finally:
-            self._watching -= Counter([peer])
-
-    async def _watch(self, request: health_pb2.HealthCheckRequest, context: Context) -> None:
-        known = request.service in self._names
-        await context.write(self._status() if known else _UNKNOWN)
-        await self._stopping.wait()
-        if known:
-            await context.write(_NOT_SERVING)
-        raise Draining
-
-
 class Server:
     """A gRPC server: built from its parts, started once, stopped once.
 
@@ -159,7 +103,7 @@ class Server:
         self._reflects = reflects
         self._options = (*OPTIONS, ("grpc.so_reuseport", int(shares_port)))
         self._grace = grace.total_seconds()
-        self._health = Health([service.name for service in services])
+        self._health = Health([service.name for service in services], streams)
         self._server: grpc.aio.Server | None = None
 
     async def start(self) -> int:

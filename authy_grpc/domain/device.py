@@ -129,8 +129,10 @@ def admit(policy: NewDevicePolicy, *, active: int, held: int, has_links: bool, r
         state = DeviceState.HELD if policy is NewDevicePolicy.HOLD else DeviceState.ACTIVE
     if state is DeviceState.ACTIVE:
         check_active(active)
-    elif held >= MAX_HELD or active + held >= MAX_ACTIVE + MAX_HELD:
+    elif held >= MAX_HELD:
         raise Quota(MAX_HELD)
+    elif active + held >= MAX_ACTIVE + MAX_HELD:
+        raise Quota(MAX_ACTIVE + MAX_HELD)
     return state
 
 

@@ -57,7 +57,9 @@ class Admission:
         account_ids = await self._database.read(lambda session: devices.due(session, self._clock()))
         released = 0
         for account_id in account_ids:
-            released += await self._database.write(partial(self._release, account_id=account_id), account_id)
+            released += await self._database.write(
+                partial(self._release, account_id=account_id), account_id, accounts=True
+            )
         return released
 
     def let_in(self, session: Session, now: datetime, row: DeviceRow, activity: str) -> None:
@@ -111,11 +113,11 @@ class Admission:
         )
 
     def _release(self, session: Session, *, account_id: str) -> int:
-        now = self._clock()
         try:
             store.find(session, account_id, lock=True)
         except BadCredential:
             return 0
+        now = self._clock()
         due = [
             row
             for row in devices.of_account(session, account_id)

@@ -24,7 +24,7 @@ from authy_grpc.store.approval import Kept
 from authy_grpc.store.database import Database, Session
 from authy_grpc.store.events import Events, Recorded
 from authy_grpc.store.once import Request, once
-from authy_grpc.store.push import PushLink
+from authy_grpc.store.push import Asking, PushLink
 from authy_grpc.store.vault import Vault
 
 _TTL = timedelta(seconds=90)
@@ -60,6 +60,14 @@ class Asked:
 
 
 _ASKED = TypeAdapter(Asked)
+
+
+class _RunOut(Exception):
+    """The open question has run out, and is to be ended first: its account is locked before its link."""
+
+    def __init__(self, due: store.Due) -> None:
+        super().__init__()
+        self.due = due
 
 
 class Approvals:
@@ -108,7 +116,7 @@ class Approvals:
             PushFrozen: too many questions came to nothing, or one was reported as fraud.
         """
 
-        def work(session: Session) -> Asked | Refusal:
+        def work(session: Session) -> Asked | Refusal | _RunOut:
             return once(
                 session,
                 self._vault,
@@ -119,7 +127,11 @@ class Approvals:
                 lambda: self._create(session, caller.application_id, ask),
             )
 
-        return await self._database.write(work, f"{caller.application_id}/{ask.authy_id}")
+        while True:
+            try:
+                return await self._database.write(work, f"{caller.application_id}/{ask.authy_id}")
+            except _RunOut as found:
+                await self._expire(found.due)
 
     async def get(self, caller: Site, approval_id: str) -> Asked:
         """A question as it stands.
@@ -194,29 +206,30 @@ class Approvals:
         ended = await asyncio.gather(*(self._expire(each) for each in due))
         return sum(ended)
 
-    def _create(self, session: Session, application_id: str, ask: Ask) -> Asked:
+    def _create(self, session: Session, application_id: str, ask: Ask) -> Asked | _RunOut:
         link = push.lock_user(session, application_id, ask.authy_id)
-        if not link.has_told_key:
+        site = push.asking(session, link)
+        if not site.has_told_key:
             raise FactorUnavailable
         open_row = store.open_of_link(session, link.site_id)
-        before = store.to_approval(self._vault, open_row) if open_row else None
         # Times are taken under the lock, or a decision could be older than one that it comes after.
-        now = self._clock()
-        guard = push_guard(link)
-        if before is not None and at(before, now).state is ApprovalState.EXPIRED:
-            guard = counted(guard, at(before, now), now)
+        now, guard = self._clock(), push_guard(link)
+        before = at(store.to_approval(self._vault, open_row), now) if open_row else None
+        if open_row is not None and before is not None and before.state is ApprovalState.EXPIRED:
+            check_push(counted(guard, before, now), now)
+            return _RunOut(store.to_due(open_row))
         check_push(guard, now)
 
         if open_row is not None and before is not None:
-            self._endings.end(session, now, link, open_row, store.called_off(before, now))
-        question, asked = self._drawn(now, link, ask)
+            self._endings.end(session, now, link, open_row, move(before, ApprovalState.CANCELED, now))
+        question, asked = self._drawn(now, link, site, ask)
         row = store.add(session, self._vault, link, question, asked.approval, asked.match_number)
         store.record(session, self._events, now, row, asked.approval)
         return asked
 
-    def _drawn(self, now: datetime, link: PushLink, ask: Ask) -> tuple[Question, Asked]:
+    def _drawn(self, now: datetime, link: PushLink, site: Asking, ask: Ask) -> tuple[Question, Asked]:
         create_time = _whole_millis(now)
-        digits = max(link.match_digits, ask.match_digits or 0)
+        digits = max(site.match_digits, ask.match_digits or 0)
         approval = Approval(
             approval_id=new_id("apr", now, self._random),
             authy_id=ask.authy_id,
@@ -231,8 +244,8 @@ class Approvals:
             approval_id=approval.approval_id,
             authy_id=approval.authy_id,
             site_id=link.site_id,
-            site=link.site_name,
-            origin=link.origin,
+            site=site.site_name,
+            origin=site.origin,
             message=ask.message,
             details=tuple((each.label, each.value) for each in ask.details),
             match_digits=digits,
@@ -261,7 +274,7 @@ class Approvals:
                 self._endings.end(session, now, link, row, after)
             return after is not before
 
-        return await self._database.write(work, due.lane)
+        return await self._database.write(work, due.lane, accounts=True)
 
 
 def _newest(rows: list[Recorded], present: Approval) -> Approval:

@@ -12,6 +12,7 @@ from authy_grpc.domain.errors import NotFound, Refusal
 from authy_grpc.domain.event import UserEvent, UserEventType
 from authy_grpc.domain.user import Factor
 from authy_grpc.domain.verification import Checked, CodeResult
+from authy_grpc.store.account import AccountBusy
 from authy_grpc.store.answers import Answered, Answers
 from authy_grpc.store.backup_code import BackupCodes
 from authy_grpc.store.database import Session
@@ -20,7 +21,7 @@ from authy_grpc.store.logins import Logins
 from authy_grpc.store.once import Request
 from authy_grpc.store.sent_code import SentCodes
 from authy_grpc.store.vault import Vault
-from authy_grpc.store.verification import GENERIC, AccountBusy, LinkState, LinkStates, Name
+from authy_grpc.store.verification import GENERIC, LinkState, LinkStates, Name
 
 _ANSWERS_KEPT = timedelta(minutes=10)
 
@@ -93,16 +94,16 @@ class CodeChecks:
     def check(self, session: Session, attempts: Sequence[Attempt]) -> list[Checked | Refusal | AccountBusy]:
         """Answer each attempt, in order: those at one link see what the ones before them used up.
 
-        AccountBusy stands for those at a link whose code would be accepted while somebody holds its account:
-        nothing is decided about them, and `check_waiting` is to be asked.
+        AccountBusy stands for those at a link of which a code would be accepted while somebody holds its
+        account, or has just put out the device that made it: nothing is decided about them, and
+        `check_waiting` is to be asked. Other links of the account do not wait with it.
         """
         batch = self._read(session, attempts)
         answers: list[Checked | Refusal | AccountBusy] = [self._answer(batch, each) for each in attempts]
-        busy = self._links.busy(session, (link for link, _ in batch.accepted))
-        if not busy:
+        names = self._put_off(session, batch)
+        if not names:
             self._write(session, batch)
             return answers
-        names = {name for name, link in batch.links.items() if link.account_id in busy}
         others = [each for each in attempts if each.name not in names]
         decided = iter(self.check(session, others) if others else ())
         return [AccountBusy() if each.name in names else next(decided) for each in attempts]
@@ -113,6 +114,15 @@ class CodeChecks:
         answers = [self._answer(batch, attempt) for attempt in attempts]
         self._write(session, batch)
         return answers
+
+    def _put_off(self, session: Session, batch: _Batch) -> set[Name]:
+        """Lock the accounts of accepted codes: the links for which that has to be waited for."""
+        busy = self._links.busy(session, (link for link, _ in batch.accepted))
+        held = {_name(link) for link, _ in batch.accepted if link.account_id in busy}
+        if held:
+            return held
+        gone = self._links.gone(session, {kid for _, kid in batch.accepted if kid != GENERIC})
+        return {_name(link) for link, kid in batch.accepted if kid in gone}
 
     def _read(self, session: Session, attempts: Sequence[Attempt], *, accounts: bool = False) -> _Batch:
         links = self._links.lock(session, {attempt.name for attempt in attempts}, accounts=accounts)
@@ -160,6 +170,10 @@ class CodeChecks:
         if attempt.is_backup_code:
             return link.codes.check_backup(self._backup.digests(link.site_id, attempt.code), now)
         return link.codes.check(attempt.code, attempt.action, now)
+
+
+def _name(link: LinkState) -> Name:
+    return link.application_id, link.authy_id
 
 
 def _accept(batch: _Batch, link: LinkState, checked: Checked, held_back: bool) -> None:

@@ -10,16 +10,17 @@ from authy_grpc.domain.event import UserEventType
 from authy_grpc.domain.keys import totp_secret
 from authy_grpc.domain.limits import Guesses, PushGuard, after_wrong, check_guesses
 from authy_grpc.domain.totp import Seed, Verdict, evaluate
-from authy_grpc.domain.user import Factor
 from authy_grpc.service.completion import Completion
+from authy_grpc.store import account as accounts
 from authy_grpc.store import device as devices
 from authy_grpc.store import link as links
 from authy_grpc.store import site as sites
+from authy_grpc.store.account import AccountBusy
 from authy_grpc.store.application import find
 from authy_grpc.store.database import Session
 from authy_grpc.store.enrollment import EnrollmentChanges
 from authy_grpc.store.events import Events
-from authy_grpc.store.tables import EnrollmentRow, LinkRow
+from authy_grpc.store.tables import DeviceRow, EnrollmentRow, LinkRow
 from authy_grpc.store.vault import Vault
 from authy_grpc.store.verification import SEED
 
@@ -44,10 +45,31 @@ class Confirmation:
         self._changes = changes
         self._completion = completion
 
+    def before(self, row: EnrollmentRow, now: datetime, typed: str) -> Enrollment | None:
+        """The answer to a call that comes again; None where the enrollment awaits a code.
+
+        Args:
+            row: the enrollment, locked or not: what it has become once it stays.
+            now: the time.
+            typed: the code, as typed.
+
+        Raises:
+            WrongState: it awaits none, and was not completed by this call.
+        """
+        present = self._changes.present(row, now)
+        if present.state is EnrollmentState.AWAITING_CODE:
+            return None
+        if present.state is EnrollmentState.COMPLETED and row.confirm_hash in self._hashes(row, typed):
+            return present
+        raise WrongState(present.state.value)
+
     def confirm(
         self, session: Session, now: datetime, row: EnrollmentRow, link: LinkRow | None, typed: str
-    ) -> Enrollment | Refusal:
+    ) -> Enrollment | Refusal | AccountBusy:
         """Complete an enrollment by its first code.
+
+        Its account is locked for a code that is right alone: by others no site holds up what is done for a
+        person, nor sees whether something is.
 
         Args:
             session: of the work.
@@ -57,23 +79,23 @@ class Confirmation:
             typed: the code, as typed.
 
         Returns:
-            The enrollment, or a refusal that has left its trace.
+            The enrollment, or a refusal that has left its trace; AccountBusy where the code is right while
+            somebody holds the account: nothing is decided, and the account is to be locked first.
 
         Raises:
             WrongState, CodeRejected, UserLocked: nothing was written.
         """
-        present = self._changes.present(row, now)
-        code = normalize(typed)
-        if present.state is EnrollmentState.COMPLETED and row.confirm_hash in self._hashes(row, code):
-            return present
-        if present.state is not EnrollmentState.AWAITING_CODE or link is None:
-            raise WrongState(present.state.value)
+        before = self.before(row, now, typed)
+        if before is not None:
+            return before
+        if link is None:
+            raise WrongState(row.state)
         guesses = Guesses(link.failures, link.locked_until)
         check_guesses(guesses, now)
         application = find(session, row.application_id)
         match = evaluate(
             self._seeds(session, now, row, link),
-            code,
+            normalize(typed),
             now,
             digits=application.code_digits,
             period=application.code_period_seconds,
@@ -83,16 +105,18 @@ class Confirmation:
         if match.verdict is Verdict.WRONG or match.step is None:
             self._count(session, now, link, after_wrong(guesses, now))
             return CodeRejected()
-        return self._accept(session, now, row, link, code, match.step)
+        if not _take(session, now, row):
+            return AccountBusy()
+        return self._accept(session, now, row, link, typed, match.step)
 
     def _accept(
-        self, session: Session, now: datetime, row: EnrollmentRow, link: LinkRow, code: str, step: int
+        self, session: Session, now: datetime, row: EnrollmentRow, link: LinkRow, typed: str, step: int
     ) -> Enrollment | Refusal:
         user = self._completion.user_of(session, now, row)
         if user is not None and not row.replace_existing:
             self._changes.move(session, now, row, EnrollmentState.CANCELED)
             return WrongState(EnrollmentState.CANCELED.value)
-        row.confirm_hash = self._hashes(row, code)[0]
+        row.confirm_hash = self._hashes(row, typed)[0]
         if link.push_frozen_until is not None and link.push_frozen_until > now:
             told = links.event(self._vault, link, UserEventType.UNLOCKED)
             self._events.record(session, now, told)
@@ -108,15 +132,8 @@ class Confirmation:
         session.add(link)
         if link.state == "AWAITING":
             return
-        told = [
-            links.event(
-                self._vault,
-                link,
-                UserEventType.CODE_REJECTED,
-                factor=Factor.SOFT_TOKEN,
-                reason=Verdict.WRONG.name.lower(),
-            )
-        ]
+        reason = Verdict.WRONG.name.lower()
+        told = [links.event(self._vault, link, UserEventType.CODE_REJECTED, reason=reason)]
         if locks:
             told.append(links.event(self._vault, link, UserEventType.LOCKED))
         self._events.record(session, now, *told)
@@ -126,7 +143,7 @@ class Confirmation:
         if link.sealed_seed is not None:
             seed = self._vault.open(SEED, link.site_id, link.sealed_seed)
             return [Seed(link.site_id, seed, link.seed_last_step)]
-        device = devices.lock(session, row.device_id or "")
+        device = session.get(DeviceRow, row.device_id or "")
         if device is None or devices.state(device, now) is not DeviceState.ACTIVE or link.state == "ENDED":
             return []
         former = sites.active_key(session, link.site_id, device.device_id)
@@ -139,5 +156,15 @@ class Confirmation:
         )
         return [Seed(device.device_id, secret, former.last_step if former else _NO_STEP)]
 
-    def _hashes(self, row: EnrollmentRow, code: str) -> tuple[bytes, ...]:
-        return self._vault.digests("request", f"confirm\n{row.enrollment_id}\n{code}".encode())
+    def _hashes(self, row: EnrollmentRow, typed: str) -> tuple[bytes, ...]:
+        return self._vault.digests("request", f"confirm\n{row.enrollment_id}\n{normalize(typed)}".encode())
+
+
+def _take(session: Session, now: datetime, row: EnrollmentRow) -> bool:
+    """Lock the account behind an enrollment; False where it is held, or its device was put out meanwhile."""
+    if row.account_id is None:
+        return True
+    if not accounts.take(session, row.account_id):
+        return False
+    device = devices.lock(session, row.device_id or "")
+    return device is not None and devices.state(device, now) is DeviceState.ACTIVE

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 
 from pydantic import TypeAdapter
 
@@ -18,6 +19,7 @@ from authy_grpc.service.signals import Signals
 from authy_grpc.store import application as applications
 from authy_grpc.store import enrollment as store
 from authy_grpc.store import link as links
+from authy_grpc.store.account import AccountBusy
 from authy_grpc.store.columns import whole_millis
 from authy_grpc.store.database import Database, Session
 from authy_grpc.store.enrollment import EnrollmentChanges
@@ -122,15 +124,14 @@ class Enrollments:
             raise BadField.one("account_label", "is for GENERIC_TOTP alone")
 
         def work(session: Session) -> _Created | Refusal:
-            now = whole_millis(self._clock())
             return once(
                 session,
                 self._vault,
                 caller.application_id,
                 request,
-                now,
+                self._clock(),
                 _CREATED,
-                lambda: self._create(session, now, caller, draft),
+                lambda: self._create(session, caller, draft),
             )
 
         lane = f"{caller.application_id}/{draft.custom_user_id}"
@@ -192,12 +193,11 @@ class Enrollments:
             UserLocked: too many were wrong.
         """
 
-        def work(session: Session) -> Enrollment | Refusal:
-            row, link = store.lock_about(session, caller.application_id, enrollment_id)
-            # Not before they are locked, which may take a while.
-            return self._confirmation.confirm(session, whole_millis(self._clock()), row, link, code)
-
-        return await self._database.write(work, enrollment_id)
+        work = partial(self._confirm, caller=caller, enrollment_id=enrollment_id, code=code)
+        try:
+            return await self._database.write(work, enrollment_id)
+        except AccountBusy:
+            return await self._database.write(partial(work, waits=True), enrollment_id, accounts=True)
 
     async def cancel(self, caller: Site, enrollment_id: str) -> Enrollment:
         """End an enrollment that is open; one that is CANCELED stays as it is.
@@ -229,10 +229,23 @@ class Enrollments:
 
         return await self._database.write(work, _EXPIRY)
 
-    def _create(self, session: Session, now: datetime, caller: Site, draft: Draft) -> _Created:
+    def _confirm(
+        self, session: Session, *, caller: Site, enrollment_id: str, code: str, waits: bool = False
+    ) -> Enrollment | Refusal | AccountBusy:
+        seen = store.find(session, caller.application_id, enrollment_id)
+        # A call that comes to nothing locks nothing: a site makes it as often as it likes.
+        before = self._confirmation.before(seen, whole_millis(self._clock()), code)
+        if before is not None:
+            return before
+        row, link = store.lock_about(session, seen, account=waits)
+        # Not before they are locked, which may take a while.
+        return self._confirmation.confirm(session, whole_millis(self._clock()), row, link, code)
+
+    def _create(self, session: Session, caller: Site, draft: Draft) -> _Created:
         application = applications.find(session, caller.application_id)
         # Locked first: one that is being completed has its user by then.
         open_ones = store.open_of(session, self._vault, caller.application_id, draft.custom_user_id)
+        now = whole_millis(self._clock())
         user = links.find_by_custom_user_id(session, self._vault, caller.application_id, draft.custom_user_id)
         if user is not None and not draft.replace_existing:
             raise UserExists

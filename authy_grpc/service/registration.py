@@ -93,7 +93,7 @@ class Registrations:
         if thumbprints[0] == thumbprints[1]:
             raise BadSignature
         work = partial(self._register, asked=asked, thumbprints=thumbprints)
-        return await self._database.write(work, asked.verification_id)
+        return await self._database.write(work, asked.verification_id, accounts=True)
 
     def _register(
         self, session: Session, *, asked: NewDevice, thumbprints: tuple[str, str]
@@ -116,6 +116,8 @@ class Registrations:
             return _count(session, verification)
         number = verifications.number(self._vault, verification)
         account = store.find_by_number(session, self._vault, number, lock=True)
+        # Nor before the account is, where it is one.
+        now = self._clock()
         present = devices.of_account(session, account.account_id) if account else []
         states = [devices.state(each, now) for each in present]
         state = self._admit(session, account, states)

@@ -102,7 +102,7 @@ class Users:
             link = store.lock(session, caller.application_id, authy_id)
             self._links.end(session, self._clock(), link, waiting=EnrollmentState.CANCELED)
 
-        await self._database.write(work, f"{caller.application_id}/{authy_id}")
+        await self._database.write(work, f"{caller.application_id}/{authy_id}", accounts=True)
 
     async def unlock(self, caller: Site, authy_id: str, factors: Collection[Factor]) -> User:
         """Lift what wrong codes or refused questions brought about.

@@ -18,6 +18,7 @@ from authy_grpc.service.code_check import Attempt, CodeChecks
 from authy_grpc.service.text import Texts
 from authy_grpc.store import budget
 from authy_grpc.store import link as links
+from authy_grpc.store.account import AccountBusy
 from authy_grpc.store.application import find as find_application
 from authy_grpc.store.backup_code import BackupCodes
 from authy_grpc.store.database import Database, Session
@@ -25,7 +26,6 @@ from authy_grpc.store.events import Events
 from authy_grpc.store.once import Request, once
 from authy_grpc.store.sent_code import SentCodes
 from authy_grpc.store.vault import Vault
-from authy_grpc.store.verification import AccountBusy
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +121,7 @@ class Verifications:
         try:
             return await self._database.write_batched(self._check, attempt, lane)
         except AccountBusy:
-            return await self._database.write_batched(self._check_waiting, attempt, lane)
+            return await self._database.write_batched(self._check_waiting, attempt, lane, accounts=True)
 
     async def send_code(self, caller: Site, request: Request, wish: Wish) -> Sending:
         """Have a code sent to a user's phone: the same again while it is good.

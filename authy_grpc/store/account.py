@@ -30,6 +30,12 @@ _HOLD = Selected(
     .where(_ACCOUNT.c.account_id == bindparam("account_id"))
     .with_for_update(),
 )
+_TAKE = Selected(
+    str,
+    select(_ACCOUNT.c.account_id)
+    .where(_ACCOUNT.c.account_id == bindparam("account_id"))
+    .with_for_update(key_share=True, skip_locked=True),
+)
 _RAISE = (
     update(_ACCOUNT)
     .where(_ACCOUNT.c.account_id == bindparam("of_account"))
@@ -41,6 +47,10 @@ _RAISE = (
     )
 )
 _KEEP = insert(_ACTIVITY)
+
+
+class AccountBusy(Exception):
+    """Somebody else holds the account: to be tried again with it locked before all else."""
 
 
 def find(session: Session, account_id: str, *, lock: bool = False) -> AccountRow:
@@ -73,6 +83,14 @@ def lock(session: Session, account_id: str) -> None:
 def hold(session: Session, account_id: str) -> bool:
     """Lock an account; False where it was erased."""
     return bool(_HOLD.first(session, account_id=account_id))
+
+
+def take(session: Session, account_id: str) -> bool:
+    """Lock an account when its links are locked already; False where somebody else holds it.
+
+    That one is not waited for: who holds an account may wait for one of its links.
+    """
+    return _TAKE.first(session, account_id=account_id) is not None
 
 
 def find_by_number(session: Session, vault: Vault, number: str, *, lock: bool = False) -> AccountRow | None:

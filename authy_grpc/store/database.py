@@ -9,7 +9,7 @@ from zlib import crc32
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session as Session
 
-from authy_grpc.domain.errors import BackendUnavailable, Refusal
+from authy_grpc.domain.errors import BackendUnavailable
 from authy_grpc.store.engine import connect, out_of_reach
 from authy_grpc.store.writer import MOST_WAITING, Job, Writer
 
@@ -56,7 +56,9 @@ class Database:
             for _ in range(_POSTGRES_LANES if self.postgres else 1)
         ]
 
-    async def write(self, work: Callable[[Session], T | Refusal], lane: str = "") -> T:
+    async def write(
+        self, work: Callable[[Session], T | Exception], lane: str = "", *, accounts: bool = False
+    ) -> T:
         """Run a work in a transaction and answer after its commit.
 
         A caller that is cancelled before its work began gets none done. One whose time is up is
@@ -65,19 +67,27 @@ class Database:
 
         Args:
             work: does no I/O but SQL and decryption, may be run again, and decides before it
-                writes. A `Refusal` that it raises has changed nothing; one that it returns is
-                raised after the commit.
+                writes. A `Refusal` that it raises has changed nothing; an exception that it returns
+                is raised after the commit.
             lane: works with the same lane run one after another.
+            accounts: whether it locks an account, before any link. Of works that share a transaction those
+                go first: one that waited for an account while another of them holds a link could wait for
+                itself by way of another server.
 
         Raises:
             BackendUnavailable: the database is out of reach; nothing was decided. (Where it went
                 away in the midst of a commit and did not come back in seconds, nobody knows.)
         """
-        outcome: T = await self._submit(Job(self._loop.create_future(), work=work), lane)
+        outcome: T = await self._submit(Job(self._loop.create_future(), work=work, accounts=accounts), lane)
         return outcome
 
     async def write_batched(
-        self, batch: Callable[[Session, Sequence[Item]], Sequence[T | Exception]], item: Item, lane: str = ""
+        self,
+        batch: Callable[[Session, Sequence[Item]], Sequence[T | Exception]],
+        item: Item,
+        lane: str = "",
+        *,
+        accounts: bool = False,
     ) -> T:
         """Run an item together with all others that wait for the same batch, as `write` does.
 
@@ -85,8 +95,11 @@ class Database:
             batch: one bound method; answers each item, in order.
             item: what it is called with.
             lane: as in `write`.
+            accounts: as in `write`.
         """
-        outcome: T = await self._submit(Job(self._loop.create_future(), batch=batch, item=item), lane)
+        outcome: T = await self._submit(
+            Job(self._loop.create_future(), batch=batch, item=item, accounts=accounts), lane
+        )
         return outcome
 
     async def read(self, work: Callable[[Session], T]) -> T:

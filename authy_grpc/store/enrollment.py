@@ -32,7 +32,9 @@ def find(session: Session, application_id: str, enrollment_id: str, *, lock: boo
     statement = select(EnrollmentRow).where(
         EnrollmentRow.enrollment_id == enrollment_id, EnrollmentRow.application_id == application_id
     )
-    row = session.exec(statement.with_for_update() if lock else statement).first()
+    # Locked, it is as it is now, whatever the session has read of it before.
+    locked = statement.with_for_update().execution_options(populate_existing=True)
+    row = session.exec(locked if lock else statement).first()
     if row is None:
         raise NotFound
     return row
@@ -52,20 +54,21 @@ def find_by_token(session: Session, token: str) -> EnrollmentRow:
 
 
 def lock_about(
-    session: Session, application_id: str, enrollment_id: str
+    session: Session, seen: EnrollmentRow, *, account: bool = False
 ) -> tuple[EnrollmentRow, LinkRow | None]:
-    """An enrollment of a site with the link that it is about, and the account that holds both, locked.
+    """An enrollment with the link that it is about, as they are now, locked.
+
+    Args:
+        session: of the work.
+        seen: the enrollment, as it was read.
+        account: whether to lock the account that holds both, too: before them, as everywhere.
 
     Raises:
-        NotFound: there is none, or it is another site's.
+        NotFound: it is gone.
     """
-    holder = select(EnrollmentRow.account_id).where(
-        EnrollmentRow.enrollment_id == enrollment_id, EnrollmentRow.application_id == application_id
-    )
-    account_id = session.exec(holder).first()
-    if account_id is not None:
-        session.get(AccountRow, account_id, with_for_update=True)
-    row = find(session, application_id, enrollment_id, lock=True)
+    if account and seen.account_id is not None:
+        session.get(AccountRow, seen.account_id, with_for_update={"key_share": True})
+    row = find(session, seen.application_id, seen.enrollment_id, lock=True)
     link = session.get(LinkRow, row.site_id, with_for_update=True) if row.site_id else None
     return row, link
 

@@ -77,7 +77,7 @@ def once(
         request: what is asked.
         now: the time.
         answer: how the answer is kept.
-        make: does the work. Only what it returns is kept, a refusal is not.
+        make: does the work. Only what it returns is kept, an exception is not.
         kept: for how long.
 
     Raises:
@@ -94,7 +94,7 @@ def once(
         before: T = answer.validate_json(vault.open("answer.body", place, found.sealed_body))
         return before
     made = make()
-    if not isinstance(made, Refusal):
+    if not isinstance(made, Exception):
         values = {
             "request_digest": vault.digest("request", request.content),
             "sealed_body": vault.seal("answer.body", place, answer.dump_json(made)),

@@ -1,6 +1,9 @@
-"""Owns what a question needs of the link that it is about: whose it is, its site, and what refusals count."""
+"""Owns what a question needs of the link that it is about: whose it is, its site, and what refusals count.
 
-from dataclasses import dataclass, field
+A link is locked by a statement that reads nothing else: on PostgreSQL the rest of it could be older.
+"""
+
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 
 from sqlalchemy import Select, bindparam, exists, select
@@ -16,12 +19,7 @@ _LINK, _APPLICATION, _KEY = table(LinkRow), table(ApplicationRow), table(SiteKey
 
 @dataclass(slots=True)
 class PushLink:
-    """A link that is locked.
-
-    Attributes:
-        match_digits: how many digits its site has typed at least.
-        has_told_key: whether it has a key that its site takes for good.
-    """
+    """A link that is locked."""
 
     site_id: str
     application_id: str
@@ -32,44 +30,47 @@ class PushLink:
     locked_until: datetime | None
     push_misses: int
     push_frozen_until: datetime | None
-    site_name: str
-    origin: str
-    match_digits: int
-    has_told_key: bool
 
     def is_of(self, account_id: str) -> bool:
         """Whether an account may answer for it."""
         return self.state == "ACTIVE" and self.account_id == account_id
 
 
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """What a new question says of its site.
+
+    Attributes:
+        match_digits: how many digits the site has typed at least.
+        has_told_key: whether the link has a key that the site takes for good.
+    """
+
+    site_name: str
+    origin: str
+    match_digits: int
+    has_told_key: bool
+
+
 def _select(*names: str) -> Selected[PushLink]:
-    link, application = _LINK.c, _APPLICATION.c
-    told = exists().where(_KEY.c.site_id == link.site_id, _KEY.c.revoke_time.is_(None))
     statement: Select[PushLink] = (
-        select(
-            link.site_id,
-            link.application_id,
-            link.account_id,
-            link.authy_id,
-            link.state,
-            link.sealed_custom_user_id,
-            link.locked_until,
-            link.push_misses,
-            link.push_frozen_until,
-            application.name,
-            application.origin,
-            application.match_digits,
-            told,
-        )
-        .join(_APPLICATION, application.application_id == link.application_id)
-        .where(*[link[name] == bindparam(name) for name in names])
-        .with_for_update(of=_LINK)
+        select(*[_LINK.c[each.name] for each in fields(PushLink)])
+        .where(*[_LINK.c[name] == bindparam(name) for name in names])
+        .with_for_update()
     )
     return Selected(PushLink, statement)
 
 
 _OF_USER = _select("application_id", "authy_id")
 _BY_ID = _select("site_id")
+_ASKING = Selected(
+    Asking,
+    select(
+        _APPLICATION.c.name,
+        _APPLICATION.c.origin,
+        _APPLICATION.c.match_digits,
+        exists().where(_KEY.c.site_id == bindparam("site_id"), _KEY.c.revoke_time.is_(None)),
+    ).where(_APPLICATION.c.application_id == bindparam("application_id")),
+)
 _MISSED = Updated(_LINK, "site_id", "push_misses", "push_frozen_until")
 _SUCCEEDED = Updated(
     _LINK,
@@ -98,6 +99,18 @@ def lock_user(session: Session, application_id: str, authy_id: str) -> PushLink:
 def lock(session: Session, site_id: str) -> PushLink | None:
     """A link as it is now, locked; None where it is gone."""
     return _BY_ID.first(session, site_id=site_id)
+
+
+def asking(session: Session, link: PushLink) -> Asking:
+    """What a new question to a locked link says of its site.
+
+    Raises:
+        NotFound: the site is gone.
+    """
+    found = _ASKING.first(session, site_id=link.site_id, application_id=link.application_id)
+    if found is None:
+        raise NotFound
+    return found
 
 
 def missed(session: Session, link: PushLink, misses: int, frozen_until: datetime | None) -> None:

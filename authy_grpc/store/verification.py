@@ -1,7 +1,9 @@
 """Owns the links of a batch of codes: each read, and each change, is one statement for all. No ORM objects.
 
-A link is locked before all else is read, so that what another server has just used up is seen. Its
-account is locked for an accepted code alone: by wrong ones no site holds up what others do for a person.
+A link is locked before its keys and codes are read, so that what another server has just used up is seen;
+what stands in the statement that locks it may be older. Its account is locked after it, and for an accepted
+code alone: by wrong ones no site holds up what others do for a person. What a change of the account may have
+put out by then is looked at once more.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -33,10 +35,6 @@ _ACCOUNT, _APPLICATION = table(AccountRow), table(ApplicationRow)
 
 # A site, and the name that it has for a user.
 Name = tuple[str, str]
-
-
-class AccountBusy(Exception):
-    """Somebody else holds the account: to be tried again with all accounts locked first."""
 
 
 @dataclass(slots=True)
@@ -102,6 +100,8 @@ class LinkStates:
         self._free = _select_free(self._account_ids)
         self._links = _select_links(self._names)
         self._keys = _select_keys(self._site_ids)
+        self._kids = Given(postgres, kid=String)
+        self._acting = _select_acting(self._kids)
         self._counts = Given(
             postgres,
             site_id=String,
@@ -143,6 +143,16 @@ class LinkStates:
             return set()
         given = self._account_ids.bind([(account_id,) for account_id in wanted])
         return wanted - set(session.connection().execute(self._free, given).scalars())
+
+    def gone(self, session: Session, kids: Collection[str]) -> set[str]:
+        """Those of keys that were read which have ended since, or their devices. Their accounts are locked.
+
+        Until then another server could put a device out: a code of it is not to be accepted afterwards.
+        """
+        if not kids or not self._postgres:
+            return set()
+        given = self._kids.bind([(kid,) for kid in kids])
+        return set(kids) - set(session.connection().execute(self._acting, given).scalars())
 
     def read_keys(self, session: Session, links: Iterable[LinkState]) -> None:
         """Add the soft tokens of devices: of their ACTIVE keys, while the device itself is ACTIVE."""
@@ -289,6 +299,16 @@ def _select_keys(site_ids: Given) -> Any:
         .join(_KEY, key.site_id == site_ids.c.site_id)
         .join(_DEVICE, device.device_id == key.device_id)
         .where(key.state == "ACTIVE", device.state == "ACTIVE")
+    )
+
+
+def _select_acting(kids: Given) -> Any:
+    return (
+        select(_KEY.c.kid)
+        .select_from(kids.rows)
+        .join(_KEY, _KEY.c.kid == kids.c.kid)
+        .join(_DEVICE, _DEVICE.c.device_id == _KEY.c.device_id)
+        .where(_KEY.c.state == "ACTIVE", _DEVICE.c.state == "ACTIVE")
     )
 
 

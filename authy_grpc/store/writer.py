@@ -53,6 +53,7 @@ class Job:
     """One caller's work, or its item of a batch.
 
     Attributes:
+        accounts: whether it locks an account, before any link: those go first.
         committing: whether its commit is under way; from then on the outcome has to be waited for.
         given_up: whether its caller was told that nothing was decided.
     """
@@ -61,6 +62,7 @@ class Job:
     work: Work | None = None
     batch: Batch | None = None
     item: Any = None
+    accounts: bool = False
     committing: bool = False
     given_up: bool = False
 
@@ -226,6 +228,7 @@ class Writer:
         outcomes: dict[int, Any] = {}
         batches: dict[Batch, list[int]] = {}
         live = [index for index, job in enumerate(group) if not job.future.done()]
+        live.sort(key=lambda index: not group[index].accounts)
         for index in live:
             if (batch := group[index].batch) is not None:
                 batches.setdefault(batch, []).append(index)

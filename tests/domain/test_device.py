@@ -74,8 +74,9 @@ def test_devices_of_each_state_have_a_quota_of_their_own() -> None:
 def test_those_that_time_lets_in_past_the_quota_are_never_more_than_may_wait() -> None:
     assert admit(HOLD, active=12, held=0, has_links=True, recovery=False) is H
     for active, waiting in ((13, 0), (12, 1), (11, 2)):
-        with pytest.raises(Quota):
+        with pytest.raises(Quota) as refused:
             admit(HOLD, active=active, held=waiting, has_links=True, recovery=False)
+        assert refused.value.limit == 13
 
 
 def test_where_no_device_is_let_in_the_quota_is_not_told() -> None:

@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 import datetime as dt
 import ipaddress
+import os
 import urllib.request
+from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any, cast
 
@@ -20,8 +22,11 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from prometheus_client import CollectorRegistry, Counter
 
 from authy_grpc.domain.errors import Draining, RateLimited
-from authy_grpc.server import Health, Service, Tls, serve_metrics
+from authy_grpc.rpc.health import Health
+from authy_grpc.rpc.streams import Streams
+from authy_grpc.server import Service, Tls, serve_metrics
 from authy_grpc.v1 import application_pb2, application_pb2_grpc
+from tests.rpc.conftest import NOON
 
 NAME = "authy_grpc.v1.ApplicationService"
 BEARER = (("authorization", "Bearer op_1"),)
@@ -105,28 +110,79 @@ class Peer:
 
     def __init__(self, address: str) -> None:
         self.address = address
+        self.read = asyncio.Event()
 
     def peer(self) -> str:
-        return f"ipv4:{self.address}:50000"
+        return self.address
 
-    async def write(self, message: Message) -> None:
+    async def send_initial_metadata(self, metadata: Any) -> None:
         await asyncio.sleep(0)
 
+    async def write(self, message: Message) -> None:
+        self.read.set()
 
-async def test_2000_watches_of_health_are_held_in_all() -> None:
-    health, request = Health([NAME]), health_pb2.HealthCheckRequest()
 
-    def watch(address: str) -> "asyncio.Task[None]":
-        return asyncio.create_task(health.Watch(request, cast(Any, Peer(address))))
+class Lobby:
+    """Health by itself, and those who watch it."""
 
-    held = [watch(f"192.0.2.{each % 20}") for each in range(2000)]
-    await asyncio.sleep(0)
-    with pytest.raises(RateLimited):
-        await watch("192.0.2.100")
-    health.stop()
-    assert {type(each) for each in await asyncio.gather(*held, return_exceptions=True)} == {Draining}
+    def __init__(self) -> None:
+        @contextlib.asynccontextmanager
+        async def never(caller: Any) -> AsyncIterator[asyncio.Event]:
+            yield asyncio.Event()
+
+        streams = Streams(clock=lambda: NOON, random=os.urandom, ended=never)
+        self.health = Health([NAME], streams)
+
+    async def watch(self, *peers: str) -> list["asyncio.Task[None]"]:
+        """Watches that have been told how it is."""
+        callers = [Peer(each) for each in peers]
+        request = health_pb2.HealthCheckRequest()
+        held = [asyncio.create_task(self.health.Watch(request, cast(Any, each))) for each in callers]
+        for caller in callers:
+            await caller.read.wait()
+        return held
+
+
+async def test_of_more_than_2000_watches_of_health_the_oldest_of_who_holds_the_most_ends() -> None:
+    lobby = Lobby()
+    one = await lobby.watch("ipv4:192.0.2.1:50000")
+    few = await lobby.watch(*[f"ipv4:192.0.2.{each % 20 + 10}:50000" for each in range(1500)])
+    many = await lobby.watch(*["ipv4:198.51.100.1:50000"] * 499)
+    for late in range(10):
+        held = await lobby.watch(f"ipv4:203.0.113.{late}:50000")
+        with pytest.raises(Draining):
+            await many[late]
+        assert not held[0].done()
+    left = one + few + many[10:] + held
+    assert not any(each.done() for each in left)
+    lobby.health.stop()
+    assert {type(each) for each in await asyncio.gather(*left, return_exceptions=True)} == {Draining}
+    (late_one,) = await lobby.watch("ipv4:192.0.2.100:50000")
     with pytest.raises(Draining):
-        await watch("192.0.2.100")
+        await late_one
+
+
+async def test_watches_of_health_are_counted_by_ipv4_address_and_by_ipv6_64() -> None:
+    lobby = Lobby()
+    held = await lobby.watch(*[f"ipv6:%5B2001:db8:0:1:{each:x}::1%5D:50000" for each in range(500)])
+    held += await lobby.watch(*["ipv6:%5B::ffff:192.0.2.1%5D:50000"] * 250, *["ipv4:192.0.2.1:50000"] * 250)
+    for full in ("ipv6:%5B2001:db8:0:1::9%5D:50000", "ipv4:192.0.2.1:50001"):
+        with pytest.raises(RateLimited):
+            await lobby.health.Watch(health_pb2.HealthCheckRequest(), cast(Any, Peer(full)))
+    held += await lobby.watch("ipv6:%5B2001:db8:0:2::1%5D:50000", "ipv4:192.0.2.2:50000")
+    lobby.health.stop()
+    assert {type(each) for each in await asyncio.gather(*held, return_exceptions=True)} == {Draining}
+
+
+async def test_a_watch_of_health_ends_at_its_age(transport: Any, failure: Any) -> None:
+    limits = {"max_age": timedelta(milliseconds=50)}
+    async with transport(service(partly(Applications)), stream_limits=limits) as world:
+        stub: Any = health_pb2_grpc.HealthStub(world.channel)
+        watch = stub.Watch(health_pb2.HealthCheckRequest())
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await watch.read()
+        assert failure(caught.value).reason == "DRAINING"
 
 
 async def _services(channel: grpc.aio.Channel) -> set[str]:

@@ -94,6 +94,21 @@ async def test_what_the_database_refuses_is_the_fault_of_one(database: Database)
     assert await traces(database) == ["a", "b"]
 
 
+async def test_of_a_group_those_that_lock_accounts_go_first(database: Database) -> None:
+    ran: list[str] = []
+
+    def work(name: str, accounts: bool) -> asyncio.Task[None]:
+        return asyncio.create_task(database.write(lambda session: ran.append(name), accounts=accounts))
+
+    with commits() as seen:
+        async with held(database):
+            tasks = [work("a", False), work("b", True), work("c", False), work("d", True)]
+            await asyncio.sleep(0)
+        await asyncio.gather(*tasks)
+    assert ran == ["b", "d", "a", "c"]
+    assert len(seen) == 2  # and the holder's
+
+
 @pytest.mark.parametrize("fault", [SystemExit, StopIteration, asyncio.CancelledError, KeyboardInterrupt])
 async def test_the_writer_outlives_what_ends_a_thread_or_a_task(
     database: Database, fault: type[BaseException]
