@@ -12,6 +12,7 @@ from structlog.typing import FilteringBoundLogger
 
 from authy_grpc import logs
 from authy_grpc.home import Secrets
+from authy_grpc.outbound.addresses import Addresses, Resolve
 from authy_grpc.outbound.sms import from_url
 from authy_grpc.outbound.sms.number import Numbers
 from authy_grpc.outbound.sms.sender import Sender
@@ -52,6 +53,7 @@ class World:
         clock: the time, aware.
         random: random bytes.
         sender: hands texts to a carrier; None for the one that the settings name.
+        resolve: finds the addresses of names that sites give; None for the system's name servers.
         log_stream: where the log goes.
         log_level: the least that is logged.
         guard: whether to watch that works which raise have changed nothing.
@@ -60,6 +62,7 @@ class World:
     clock: Clock = real_clock
     random: Random = os.urandom
     sender: Sender | None = None
+    resolve: Resolve | None = None
     log_stream: TextIO = sys.stderr
     log_level: str = "info"
     guard: bool = False
@@ -124,7 +127,6 @@ async def build(settings: Settings, secrets: Secrets, world: World) -> Core:
     await database.write(lambda session: keyset.check(session, vault))
     await database.write(events.begin_epoch)
     signals = Signals(database, events, log)
-    database.on_events = signals.wake
     credentials = Credentials(
         database, signals, clock, operator_key=secrets.operator_key, gateway_key=secrets.gateway_key
     )
@@ -140,11 +142,18 @@ async def build(settings: Settings, secrets: Secrets, world: World) -> Core:
             numbers=Numbers(settings.sms_countries),
             sms_per_hour=settings.sms_per_hour,
             public_url=settings.origin,
+            check_url=Addresses(dev=settings.dev, resolve=world.resolve).check,
             log=log,
             clock=clock,
             random=random,
         )
     )
+
+    def wake() -> None:
+        signals.wake()
+        parts.deliveries.wake()
+
+    database.on_events = wake
     registry = CollectorRegistry()
     chain = Chain(
         Observe(log, registry, random),
@@ -164,7 +173,7 @@ async def build(settings: Settings, secrets: Secrets, world: World) -> Core:
         server=server,
         database=database,
         signals=signals,
-        listener=Listener(settings.database, signals.wake, log) if database.postgres else None,
+        listener=Listener(settings.database, wake, log) if database.postgres else None,
         credentials=credentials,
         qr_codes=parts.qr_codes,
         workers=Workers(parts.steps, log),

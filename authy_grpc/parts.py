@@ -1,6 +1,6 @@
 """Owns the parts list: every service, worker and servicer, made once of what `bootstrap` has made."""
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime
 from types import ModuleType
@@ -13,11 +13,13 @@ from authy_grpc.rpc.account import AccountServicer
 from authy_grpc.rpc.application import ApplicationServicer
 from authy_grpc.rpc.approval import ApprovalServicer
 from authy_grpc.rpc.authenticator import AuthenticatorServicer
+from authy_grpc.rpc.delivery import DeliveryServicer, write_body
 from authy_grpc.rpc.enrollment import EnrollmentServicer
 from authy_grpc.rpc.event import EventServicer
 from authy_grpc.rpc.streams import Streams
 from authy_grpc.rpc.user import UserServicer
 from authy_grpc.rpc.verification import VerificationServicer
+from authy_grpc.rpc.webhook import WebhookServicer
 from authy_grpc.server import Service
 from authy_grpc.service.account import OwnAccount
 from authy_grpc.service.admission import Admission
@@ -26,12 +28,14 @@ from authy_grpc.service.application import Applications
 from authy_grpc.service.approval import Approvals
 from authy_grpc.service.completion import Completion
 from authy_grpc.service.confirmation import Confirmation
+from authy_grpc.service.delivery import Deliveries
 from authy_grpc.service.device import Devices
 from authy_grpc.service.ending import Endings
 from authy_grpc.service.enrollment import Enrollments
 from authy_grpc.service.event import Feed
 from authy_grpc.service.inbox import Inbox
 from authy_grpc.service.link import Links
+from authy_grpc.service.outcome import Outcomes
 from authy_grpc.service.phone_verification import PhoneVerifications
 from authy_grpc.service.proof import Proofs
 from authy_grpc.service.qr import QrCodes
@@ -45,6 +49,7 @@ from authy_grpc.service.telling import Telling
 from authy_grpc.service.text import Texts
 from authy_grpc.service.user import Users
 from authy_grpc.service.verification import Verifications
+from authy_grpc.service.webhook import Webhooks
 from authy_grpc.store.account import AccountNews
 from authy_grpc.store.database import Database
 from authy_grpc.store.enrollment import EnrollmentChanges
@@ -67,11 +72,12 @@ from authy_grpc.v1 import (
     user_pb2_grpc,
     verification_pb2,
     verification_pb2_grpc,
+    webhook_pb2_grpc,
 )
 from authy_grpc.worker.loop import Step
 
 # Seconds between looks: watchers learn EXPIRED within a second.
-_SOON, _OFTEN, _SELDOM = 0.3, 10.0, 300.0
+_SOON, _EVERY_SECOND, _OFTEN, _SELDOM = 0.3, 1.0, 10.0, 300.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +89,7 @@ class Ground:
         numbers: which numbers texts may go to.
         sms_per_hour: codes that callers without a credential may have sent; 0 for any number.
         public_url: the origin of QR links, without a slash at its end.
+        check_url: raises where a URL that a site gives must not be called.
     """
 
     database: Database
@@ -94,6 +101,7 @@ class Ground:
     numbers: Numbers
     sms_per_hour: int
     public_url: str
+    check_url: Callable[[str], Awaitable[None]]
     log: FilteringBoundLogger
     clock: Callable[[], datetime]
     random: Callable[[int], bytes]
@@ -107,12 +115,14 @@ class Parts:
         services: what the server serves.
         steps: what the workers do.
         account: for the operator, who reaches accounts on the store itself.
+        deliveries: to be woken by commits.
         qr_codes: holds threads, to be closed.
     """
 
     services: list[Service]
     steps: list[Step]
     account: OwnAccount
+    deliveries: Deliveries
     qr_codes: QrCodes
 
 
@@ -186,6 +196,14 @@ def make(ground: Ground) -> Parts:
         clock=clock,
         random=random,
         most=ground.sms_per_hour,
+    )
+    deliveries = Deliveries(
+        database=database,
+        vault=vault,
+        events=events,
+        outcomes=Outcomes(events=events, clock=clock, random=random),
+        write_body=write_body,
+        clock=clock,
     )
     services = [
         _service(
@@ -273,17 +291,37 @@ def make(ground: Ground) -> Parts:
             ),
             verification_pb2_grpc.add_VerificationServiceServicer_to_server,
         ),
+        Service(
+            "authy_grpc.v1.WebhookService",
+            WebhookServicer(
+                Webhooks(
+                    database=database,
+                    vault=vault,
+                    events=events,
+                    check=ground.check_url,
+                    clock=clock,
+                    random=random,
+                )
+            ),
+            webhook_pb2_grpc.add_WebhookServiceServicer_to_server,
+        ),
+        Service(
+            "authy_grpc.v1.DeliveryService",
+            DeliveryServicer(deliveries, streams),
+            webhook_pb2_grpc.add_DeliveryServiceServicer_to_server,
+        ),
     ]
     steps = [
         Step("enrollments", enrollments.expire_due, _SOON),
         Step("approvals", approvals.expire_due, _SOON),
         Step("texts", texts.send_due, _SOON),
+        Step("deliveries", deliveries.look, _EVERY_SECOND),
         Step("registrations", phone_verifications.forget_answers, _OFTEN),
         Step("devices", admission.release_due, _OFTEN),
         Step("telling", telling.tell_due, _OFTEN),
         Step("retention", Retention(database=database, clock=clock).prune, _SELDOM),
     ]
-    return Parts(services=services, steps=steps, account=account, qr_codes=qr_codes)
+    return Parts(services=services, steps=steps, account=account, deliveries=deliveries, qr_codes=qr_codes)
 
 
 def _service(messages: ModuleType, servicer: object, add: Callable[..., None]) -> Service:

@@ -5,6 +5,7 @@ import re
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address
 from typing import Any, Self
 
 import grpc
@@ -17,7 +18,12 @@ from authy_grpc.outbound.sms.sender import Message
 from authy_grpc.phone import Phone
 from authy_grpc.settings import Settings
 from authy_grpc.store.vault import new_keyset
-from authy_grpc.v1.application_pb2 import Application, CreateApiKeyRequest, CreateApplicationRequest
+from authy_grpc.v1.application_pb2 import (
+    ApiKeyScope,
+    Application,
+    CreateApiKeyRequest,
+    CreateApplicationRequest,
+)
 from authy_grpc.v1.authenticator_pb2 import Site as Linked
 from authy_grpc.v1.enrollment_pb2 import CreateEnrollmentRequest, Enrollment, GetEnrollmentRequest
 from tests.clock import TurnedClock
@@ -25,6 +31,11 @@ from tests.clock import TurnedClock
 ORIGIN = "http://127.0.0.1:8080"
 NUMBER = "+4915112345678"
 _CODE = re.compile(r"\b\d{6}\b")
+
+
+async def public(host: str) -> list[IPv4Address]:
+    """Every name leads to the public internet."""
+    return [IPv4Address("93.184.215.14")]
 
 
 class Carrier:
@@ -87,6 +98,7 @@ class Service:
             clock=self.clock,
             random=self.random,
             sender=self.carrier,
+            resolve=public,
             log_stream=self.log,
             guard=True,
         )
@@ -111,11 +123,15 @@ class Service:
         return channel
 
     async def site(self, name: str = "Example", **fields: Any) -> Site:
-        """Add a relying site with a key of all usual scopes."""
+        """Add a relying site with a key of all scopes."""
         draft = Application(name=name, origin=f"https://{name.lower()}.example", **fields)
         made = await self.operator.applications.CreateApplication(CreateApplicationRequest(application=draft))
         key = await self.operator.applications.CreateApiKey(
-            CreateApiKeyRequest(application_id=made.application.application_id, name="backend")
+            CreateApiKeyRequest(
+                application_id=made.application.application_id,
+                name="backend",
+                scopes=[number for number in ApiKeyScope.values() if number],
+            )
         )
         return Site(await self._client(key.secret), made.application, key.secret)
 

@@ -22,6 +22,7 @@ from authy_grpc.v1.event_pb2 import ListEventsRequest, WatchEventsRequest, Watch
 from authy_grpc.v1.event_pb2_grpc import EventServiceStub
 from authy_grpc.v1.user_pb2_grpc import UserServiceStub
 from authy_grpc.v1.verification_pb2_grpc import VerificationServiceStub
+from authy_grpc.v1.webhook_pb2_grpc import WebhookServiceStub
 
 
 class AsyncClient:
@@ -39,6 +40,7 @@ class AsyncClient:
         verification: VerificationService.
         approvals: ApprovalService.
         events: EventService.
+        webhooks: WebhookService.
         application: ApplicationService, of which a site may call GetCurrentApplication.
         applications: the same, for the operator.
     """
@@ -87,6 +89,7 @@ class AsyncClient:
         self.verification = VerificationServiceStub(channel)
         self.approvals = ApprovalServiceStub(channel)
         self.events = EventServiceStub(channel)
+        self.webhooks = WebhookServiceStub(channel)
         self.application = self.applications = ApplicationServiceStub(channel)
 
     async def __aenter__(self) -> Self:

@@ -21,6 +21,7 @@ from authy_grpc.v1.event_pb2 import ListEventsRequest, WatchEventsRequest, Watch
 from authy_grpc.v1.event_pb2_grpc import EventServiceStub
 from authy_grpc.v1.user_pb2_grpc import UserServiceStub
 from authy_grpc.v1.verification_pb2_grpc import VerificationServiceStub
+from authy_grpc.v1.webhook_pb2_grpc import WebhookServiceStub
 
 
 class Client:
@@ -35,6 +36,7 @@ class Client:
         verification: VerificationService.
         approvals: ApprovalService.
         events: EventService.
+        webhooks: WebhookService.
         application: ApplicationService, of which a site may call GetCurrentApplication.
         applications: the same, for the operator.
     """
@@ -83,6 +85,7 @@ class Client:
         self.verification = VerificationServiceStub(channel)
         self.approvals = ApprovalServiceStub(channel)
         self.events = EventServiceStub(channel)
+        self.webhooks = WebhookServiceStub(channel)
         self.application = self.applications = ApplicationServiceStub(channel)
 
     def __enter__(self) -> Self:

@@ -5,6 +5,7 @@ No error carries a value that a caller sent: what is refused may be a secret.
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Self
 
 
 class Refusal(Exception):
@@ -24,17 +25,25 @@ class Violation:
     description: str
 
 
-class BadField(Refusal):
-    """Fields break the limits of the contract; all are named at once."""
+class Blames(Refusal):
+    """Base of refusals that name fields."""
 
     def __init__(self, *violations: Violation) -> None:
         super().__init__(", ".join(violation.field for violation in violations))
         self.violations = violations
 
     @classmethod
-    def one(cls, field: str, description: str) -> "BadField":
+    def one(cls, field: str, description: str) -> Self:
         """A single bad field, by its path and what is wrong with it."""
         return cls(Violation(field, description))
+
+
+class BadField(Blames):
+    """Fields break the limits of the contract; all are named at once."""
+
+
+class ForbiddenAddress(Blames):
+    """A webhook address that must not be called."""
 
 
 class BadSignature(Refusal):

@@ -1,4 +1,4 @@
-"""Owns what events are called and what those about users say."""
+"""Owns what events are called and what those about users and webhooks say."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -41,6 +41,25 @@ class UserEvent:
     factor: Factor | None = None
     reason: str = ""
     key: SiteKey | None = None
+
+
+class WebhookEventType(StrEnum):
+    """What can happen to a webhook."""
+
+    TEST = "webhook.test"
+    DISABLED = "webhook.disabled"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WebhookEvent:
+    """What happened to a webhook.
+
+    Attributes:
+        reason: of `webhook.disabled`.
+    """
+
+    webhook_id: str
+    reason: str = ""
 
 
 def event_type(subject: Enrollment | Approval) -> str:

@@ -85,7 +85,7 @@ NEEDS: Mapping[str, Need] = {
     for method in methods.split()
 }
 
-_Kind = TypeVar("_Kind", Site, Device, Operator, Nobody)
+_Kind = TypeVar("_Kind", Site, Device, Operator, Gateway, Nobody)
 _caller: ContextVar[Caller] = ContextVar("caller")
 
 
@@ -114,6 +114,11 @@ def device() -> Device:
 def operator() -> Operator:
     """The operator that calls."""
     return _expect(Operator)
+
+
+def gateway() -> Gateway:
+    """The gateway that calls."""
+    return _expect(Gateway)
 
 
 def nobody() -> Nobody:

@@ -10,7 +10,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from authy_grpc.domain.application import ApiKey, Application, Scope
 from authy_grpc.domain.approval import Approval
 from authy_grpc.domain.enrollment import Enrollment
-from authy_grpc.domain.event import UserEvent
+from authy_grpc.domain.event import UserEvent, WebhookEvent
 from authy_grpc.domain.user import SiteKey, User
 from authy_grpc.store.events import Recorded
 from authy_grpc.store.once import Request
@@ -165,6 +165,8 @@ def event(value: Recorded) -> event_pb2.Event:
             made.approval.CopyFrom(approval(body))
         case UserEvent() as body:
             made.user.CopyFrom(user_event(body))
+        case WebhookEvent() as body:
+            made.webhook.CopyFrom(event_pb2.WebhookEvent(webhook_id=body.webhook_id, reason=body.reason))
     return made
 
 

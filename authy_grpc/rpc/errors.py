@@ -56,6 +56,9 @@ ANSWERS: dict[type[errors.Refusal], Answer] = {
         "BAD_SIGNATURE",
         "A signature, key or receipt does not verify: make it anew as the contract says.",
     ),
+    errors.ForbiddenAddress: Answer(
+        _BAD, "FORBIDDEN_ADDRESS", "This address must not be called: give a public https address."
+    ),
     errors.BadCredential: Answer(
         _WHO,
         "BAD_CREDENTIAL",
@@ -135,7 +138,7 @@ def to_status(refusal: errors.Refusal) -> status_pb2.Status:
     """The rich status of a refusal."""
     answer = ANSWERS[type(refusal)]
     details: list[Message] = []
-    if isinstance(refusal, errors.BadField):
+    if isinstance(refusal, errors.Blames):
         violations = [
             error_details_pb2.BadRequest.FieldViolation(
                 field=violation.field, description=violation.description

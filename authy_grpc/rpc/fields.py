@@ -86,7 +86,7 @@ FIELDS: Mapping[str, Mapping[str, Rule]] = {
         "retry_after": Span(),
     },
     "RespondApprovalRequest": {"receipt": Text(1, 65_536)},
-    "RotateWebhookSecretRequest": {"overlap": Span(timedelta(0))},
+    "RotateWebhookSecretRequest": {"overlap": Span(timedelta(0), 30 * _DAY)},
     "SendCodeRequest": {"action": _ACTION},
     # RFC 8291: a P-256 point and 16 bytes.
     "SetPushSubscriptionRequest": {

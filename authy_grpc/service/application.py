@@ -123,10 +123,11 @@ class Applications:
         """End a relying site: its keys stop at once, its users and their links go."""
 
         def work(session: Session) -> None:
-            now = self._clock()
             row = store.find(session, application_id, lock=True)
             ended = [credential.ended(key.api_key_id) for key in store.keys(session, application_id)]
-            for link in store.links(session, application_id):
+            links = store.links(session, application_id)
+            now = self._clock()
+            for link in links:
                 self._links.end(session, now, link, record=False, waiting=EnrollmentState.CANCELED)
             store.erase(session, row)
             self._events.record(session, now, *ended)

@@ -10,9 +10,11 @@ from authy_grpc.store.tables import (
     ApiKeyRow,
     ApplicationRow,
     ApprovalRow,
+    DeliveryRow,
     EnrollmentRow,
     EventRow,
     LinkRow,
+    WebhookRow,
 )
 
 
@@ -128,6 +130,8 @@ def erase(session: Session, application: ApplicationRow) -> None:
     """Remove a relying site whose links are gone, with all that is its own but its spent ids."""
     session.flush()
     own = application.application_id
-    for table in (ApiKeyRow, EnrollmentRow, ApprovalRow, AnswerRow, EventRow):
+    webhooks = select(WebhookRow.webhook_id).where(WebhookRow.application_id == own)
+    session.connection().execute(delete(DeliveryRow).where(col(DeliveryRow.webhook_id).in_(webhooks)))
+    for table in (ApiKeyRow, EnrollmentRow, ApprovalRow, AnswerRow, EventRow, WebhookRow):
         session.connection().execute(delete(table).where(col(table.application_id) == own))
     session.delete(application)

@@ -17,16 +17,17 @@ from sqlmodel import Session, col
 
 from authy_grpc.domain.approval import Approval
 from authy_grpc.domain.enrollment import Enrollment
-from authy_grpc.domain.event import UserEvent
+from authy_grpc.domain.event import UserEvent, WebhookEvent
 from authy_grpc.domain.ids import new_id
 from authy_grpc.store.columns import to_millis
 from authy_grpc.store.given import Inserted, table
+from authy_grpc.store.outbox import Outbox
 from authy_grpc.store.position import EARLIEST as EARLIEST
 from authy_grpc.store.position import Position as Position
 from authy_grpc.store.tables import EventRow, MetaRow
 from authy_grpc.store.vault import Vault
 
-Body = Enrollment | Approval | UserEvent | None
+Body = Enrollment | Approval | UserEvent | WebhookEvent | None
 
 # How much a reader takes at once, whatever it asks for: 1 MiB, and one event.
 PAGE_BYTES = 1024 * 1024
@@ -39,6 +40,7 @@ _BODIES: dict[str, TypeAdapter[Any]] = {
     "approval": TypeAdapter(Approval),
     "code": TypeAdapter(UserEvent),
     "user": TypeAdapter(UserEvent),
+    "webhook": TypeAdapter(WebhookEvent),
 }
 _PLACE = "event.body"
 _EPOCH = "feed.epoch"
@@ -55,6 +57,7 @@ _COLUMNS = (
     "create_time",
 )
 _REMEMBERED = 100
+_BY_ID = select(_TABLE).where(_TABLE.c.event_id.in_(bindparam("event_ids", expanding=True)))
 _AFTER: Any = tuple_(*[bindparam(name, type_=BigInteger) for name in Position._fields])
 _ANY_AFTER = (
     select(_TABLE.c.sequence).where(tuple_(_TABLE.c.epoch, _TABLE.c.xid, _TABLE.c.sequence) > _AFTER).limit(1)
@@ -75,6 +78,7 @@ class NewEvent:
         application_id: in whose feed it stands; None for none.
         account_id: whose devices it wakes.
         revision: of the subject.
+        webhook_id: the one webhook that it is posted to, whatever its types; empty for all that want it.
     """
 
     type: str
@@ -83,6 +87,7 @@ class NewEvent:
     account_id: str | None = None
     revision: int = 0
     body: Body = None
+    webhook_id: str = ""
 
 
 @dataclass(frozen=True)
@@ -129,23 +134,43 @@ class Events:
         self._epoch = 0
         xid = "pg_current_xact_id()::text::bigint" if postgres else "0"
         self._insert = Inserted(postgres, _TABLE, *_COLUMNS, xid=xid)
+        self._outbox = Outbox(postgres)
         # To make a statement takes longer than to run it.
         self._select = lru_cache(_REMEMBERED)(self._make_select)
 
-    def record(self, session: Session, now: datetime, *events: NewEvent) -> None:
-        """Write events in the transaction of the change, and have its commit wake those who watch.
+    def record(self, session: Session, now: datetime, *events: NewEvent) -> list[str]:
+        """Write events and their posts in the transaction of the change, whose commit wakes those who watch.
 
         Args:
             session: of the change.
             now: when it happened.
             events: in order.
+
+        Returns:
+            Their ids.
         """
         if not events:
-            return
-        self._insert.run(session, [self._row(event, now) for event in events])
+            return []
+        ids = [new_id("evt", now, self._random) for _ in events]
+        self._insert.run(session, [self._row(*each, now) for each in zip(ids, events, strict=True)])
+        self._outbox.add(
+            session,
+            now,
+            [
+                (event_id, event.type, event.subject_id, event.application_id, event.webhook_id)
+                for event_id, event in zip(ids, events, strict=True)
+                if event.application_id is not None
+            ],
+        )
         # Credentials that changed are forgotten here before the caller is answered.
         changed: set[str] = session.info.setdefault("woke", set())
         changed.update(event.subject_id for event in events if event.account_id == CREDENTIALS)
+        return ids
+
+    def find(self, session: Session, event_ids: Sequence[str]) -> dict[str, Recorded]:
+        """Events by their ids; those that are kept no longer are left out."""
+        rows = session.connection().execute(_BY_ID, {"event_ids": list(event_ids)})
+        return {row.event_id: self._recorded(row) for row in rows}
 
     def read_after(
         self,
@@ -231,8 +256,7 @@ class Events:
             return statement
         return statement.where(text(f"(event.epoch < :own_epoch OR event.xid < {_HORIZON})"))
 
-    def _row(self, event: NewEvent, now: datetime) -> Sequence[Any]:
-        event_id = new_id("evt", now, self._random)
+    def _row(self, event_id: str, event: NewEvent, now: datetime) -> Sequence[Any]:
         body = b"" if event.body is None else _BODIES[event.type.split(".")[0]].dump_json(event.body)
         return (
             self._epoch,

@@ -24,6 +24,7 @@ from authy_grpc.store.tables import (
     PhoneVerificationRow,
     SentCodeRow,
     TextRow,
+    WebhookRow,
 )
 from authy_grpc.store.vault import PREFIX_BYTES, Vault
 
@@ -137,6 +138,14 @@ TABLES = (
     Table(AnswerRow, {"sealed_body": "answer.body"}),
     Table(EventRow, {"sealed_body": "event.body"}, row=("event_id",)),
     Table(ActivityRow, {"sealed_body": "activity.body"}),
+    Table(
+        WebhookRow,
+        {
+            "sealed_url": "webhook.url",
+            "sealed_secret": "webhook.secret",
+            "sealed_old_secret": "webhook.old_secret",
+        },
+    ),
 )
 
 # Digests of what is not kept, by the purpose of their keys, which stay in the keyset for them.

@@ -13,6 +13,7 @@ from authy_grpc.store.tables import (
     AnswerRow,
     ApprovalRow,
     BudgetRow,
+    DeliveryRow,
     DeviceRow,
     EnrollmentRow,
     EventRow,
@@ -25,6 +26,7 @@ from authy_grpc.store.tables import (
 STEP = 500
 _ENDED = timedelta(days=7)
 _EVENTS = timedelta(days=30)
+_DELIVERIES = timedelta(days=30)
 _DEVICES = timedelta(days=30)
 _ACTIVITY = timedelta(days=90)
 
@@ -61,6 +63,7 @@ def _conditions(now: datetime) -> list[tuple[type[SQLModel], ColumnElement[bool]
         (SessionRow, col(SessionRow.expire_time) < ended),
         (AnswerRow, col(AnswerRow.expire_time) < now),
         (BudgetRow, col(BudgetRow.expire_time) < now),
+        (DeliveryRow, col(DeliveryRow.create_time) < now - _DELIVERIES),
         (ActivityRow, col(ActivityRow.create_time) < now - _ACTIVITY),
         (DeviceRow, revoked & ~exists().where(col(SessionRow.device_id) == DeviceRow.device_id)),
         (

@@ -375,6 +375,86 @@ class EventRow(SQLModel, table=True):
     create_time: datetime = moment()
 
 
+class WebhookRow(SQLModel, table=True):
+    """Where a site has its events posted, and how its receiver does."""
+
+    __tablename__ = "webhook"
+
+    webhook_id: str = Field(primary_key=True)
+    application_id: str = Field(foreign_key="application.application_id", index=True)
+    sealed_url: bytes
+    # JSON: a list.
+    types: str
+    state: str
+    disabled_reason: str = ""
+    sealed_secret: bytes
+    # The one before, as long as posts are signed with both.
+    sealed_old_secret: bytes | None = None
+    old_secret_until: datetime | None = moment_or_none()
+    failures: int = 0
+    first_failure_time: datetime | None = moment_or_none()
+    next_probe_time: datetime | None = moment_or_none()
+    # When posts of it were last handed to a gateway: who was longest without is next.
+    turn_time: datetime = moment()
+    create_time: datetime = moment()
+    last_success_time: datetime | None = moment_or_none()
+
+
+class DeliveryRow(SQLModel, table=True):
+    """The post of one event to one webhook, in the order of the events. It says nothing: the event does.
+
+    It refers to no other row, so that a webhook which is being deleted is in no event's way.
+    """
+
+    __tablename__ = "delivery"
+    __table_args__ = (
+        Index("delivery_log", "webhook_id", "sequence"),
+        Index(
+            "delivery_due",
+            "webhook_id",
+            "due_time",
+            "sequence",
+            sqlite_where=text("state = 'PENDING'"),
+            postgresql_where=text("state = 'PENDING'"),
+        ),
+        Index(
+            "delivery_subject",
+            "webhook_id",
+            "subject_id",
+            "sequence",
+            sqlite_where=text("state = 'PENDING'"),
+            postgresql_where=text("state = 'PENDING'"),
+        ),
+        Index(
+            "delivery_in_flight",
+            "webhook_id",
+            "subject_id",
+            sqlite_where=text("lease_until IS NOT NULL"),
+            postgresql_where=text("lease_until IS NOT NULL"),
+        ),
+    )
+
+    sequence: int | None = Field(default=None, primary_key=True, sa_type=Sequence)
+    delivery_id: str = Field(unique=True)
+    webhook_id: str
+    event_id: str
+    event_type: str
+    subject_id: str
+    state: str
+    # How often it was leased: the number of its last lease.
+    attempts: int = 0
+    # Of those that its schedule asked for.
+    failures: int = 0
+    due_time: datetime = moment()
+    # Set from the lease until it is reported.
+    lease_until: datetime | None = moment_or_none()
+    http_status: int = 0
+    error: str = ""
+    duration_millis: int = big(default=0)
+    last_attempt_time: datetime | None = moment_or_none()
+    create_time: datetime = moment(index=True)
+
+
 class TellingRow(SQLModel, table=True):
     """What a site is told later than it took effect, see `service/telling.py`."""
 

@@ -30,7 +30,7 @@ _STREAM_SECONDS = 0.5
 # What the contract's comment on a method names, and what any method may answer.
 _CONTRACT = Path(__file__).parents[2] / "protos" / "authy_grpc" / "v1"
 _NAMED = {
-    method: set(re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", comment))
+    method: set(re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b|(?<=reason )[A-Z]+\b", comment))
     for file in _CONTRACT.glob("*.proto")
     for comment, method in re.findall(r"((?:  //[^\n]*\n)*)  rpc (\w+)\(", file.read_text())
 }

@@ -18,6 +18,7 @@ from authy_grpc.v1 import enrollment_pb2 as enrollment
 from authy_grpc.v1 import event_pb2 as event
 from authy_grpc.v1 import user_pb2 as user
 from authy_grpc.v1 import verification_pb2 as verification
+from authy_grpc.v1 import webhook_pb2 as webhook
 from tests.harness import NUMBER, Service
 
 _PACKAGE = "authy_grpc.v1"
@@ -54,6 +55,7 @@ def streams(name: str) -> bool:
 NO = "0" * 26
 NO_TOKEN = "A" * 22
 NO_USER = "1000000"
+URL = "https://example.com/hook"
 _POINT, _SIGNATURE = b"\x04" + bytes(64), bytes(64)
 _PROOF = account.DeviceProof(time_millis=1, signature=_SIGNATURE)
 _SITE_KEY = {"site_key": _POINT, "site_key_proof": _SIGNATURE, "signature": _SIGNATURE}
@@ -120,6 +122,10 @@ REQUESTS: dict[str, Message] = {
         approval_id=f"apr_{NO}", receipt="a.b.c"
     ),
     "AuthenticatorService/ListActivity": authenticator.ListActivityRequest(),
+    "DeliveryService/LeaseDeliveries": webhook.LeaseDeliveriesRequest(max_in_flight=10),
+    "DeliveryService/ReportDelivery": webhook.ReportDeliveryRequest(
+        delivery_id=f"dlv_{NO}", http_status=200, attempt=1
+    ),
     "EnrollmentService/CreateEnrollment": enrollment.CreateEnrollmentRequest(custom_user_id="nobody"),
     "EnrollmentService/GetEnrollment": enrollment.GetEnrollmentRequest(enrollment_id=f"enr_{NO}"),
     "EnrollmentService/WatchEnrollment": enrollment.WatchEnrollmentRequest(enrollment_id=f"enr_{NO}"),
@@ -136,6 +142,16 @@ REQUESTS: dict[str, Message] = {
     "VerificationService/VerifyCode": verification.VerifyCodeRequest(authy_id=NO_USER, code="123456"),
     "VerificationService/SendCode": verification.SendCodeRequest(authy_id=NO_USER),
     "VerificationService/CreateBackupCodes": verification.CreateBackupCodesRequest(authy_id=NO_USER),
+    "WebhookService/CreateWebhook": webhook.CreateWebhookRequest(url=URL),
+    "WebhookService/ListWebhooks": webhook.ListWebhooksRequest(),
+    "WebhookService/UpdateWebhook": webhook.UpdateWebhookRequest(
+        webhook=webhook.Webhook(webhook_id=f"whk_{NO}", url=URL), update_mask=FieldMask(paths=["url"])
+    ),
+    "WebhookService/DeleteWebhook": webhook.DeleteWebhookRequest(webhook_id=f"whk_{NO}"),
+    "WebhookService/RotateWebhookSecret": webhook.RotateWebhookSecretRequest(webhook_id=f"whk_{NO}"),
+    "WebhookService/TestWebhook": webhook.TestWebhookRequest(webhook_id=f"whk_{NO}"),
+    "WebhookService/ListDeliveries": webhook.ListDeliveriesRequest(webhook_id=f"whk_{NO}"),
+    "WebhookService/Redeliver": webhook.RedeliverRequest(webhook_id=f"whk_{NO}", event_id=f"evt_{NO}"),
 }
 
 

@@ -19,15 +19,16 @@ from authy_grpc.v1 import (
     account_pb2,
     authenticator_pb2,
     enrollment_pb2,
+    webhook_pb2,
 )
-from tests.e2e.cast import Owner, Partner, new_phone, partner
+from tests.e2e.cast import Owner, Partner, new_phone, partner, recorded
 from tests.e2e.searching import Canary
 from tests.e2e.wire import Party
 from tests.harness import ORIGIN, Carrier, Service
 
 ONE, FEED, TWO, FEED_TWO = "site one", "feed one", "site two", "feed two"
 PHONE, SECOND, STRANGER, OPERATOR = "phone", "second phone", "stranger", "operator"
-TEXTS, LOG, DATABASE = "texts", "log", "database"
+TEXTS, LOG, DATABASE, GATEWAY = "texts", "log", "database", "gateway"
 OWNERS = (PHONE, SECOND)
 SITE = (ONE, FEED)
 
@@ -71,9 +72,12 @@ class Opening:
     second: Owner = field(init=False)
     stranger: Owner = field(init=False)
     operator: Party = field(init=False)
+    gateway: Party = field(init=False)
 
     def plant(self, name: str, value: str | bytes, *known_to: str) -> Any:
-        """Say who may come to know a value."""
+        """Say who may come to know a value: what stands in the feed of site one is posted to it, too."""
+        if FEED in known_to:
+            known_to = (*known_to, GATEWAY)
         raw = value.encode() if isinstance(value, str) else value
         self.canaries.append(Canary(name, raw, frozenset(known_to)))
         return value
@@ -90,6 +94,7 @@ class Opening:
             SECOND: self.second.party,
             STRANGER: self.stranger.party,
             OPERATOR: self.operator,
+            GATEWAY: self.gateway,
         }
 
     def turn(self, seconds: float = 31) -> None:
@@ -109,6 +114,34 @@ class Opening:
         for name, site in (("one", self.one), ("two", self.two)):
             self.plant(f"API key of {name}", site.client.credential, OPERATOR)
             self.plant(f"feed key of {name}", site.feed.credential, OPERATOR)
+        await self.webhook()
+
+    async def webhook(self) -> None:
+        """All that happens at site one is posted."""
+        self.gateway = Party(self.service.channel(), self.service.secrets.gateway_key)
+        calls = self.one.client.webhooks
+        url = self.plant("webhook address", "https://canary.example/hook/4711", ONE, GATEWAY)
+        made = await calls.CreateWebhook(webhook_pb2.CreateWebhookRequest(url=url))
+        own = made.webhook.webhook_id
+        request = webhook_pb2.RotateWebhookSecretRequest(webhook_id=own)
+        rotated = await calls.RotateWebhookSecret(request)
+        for name, secret in (("old", made.secret), ("new", rotated.secret)):
+            self.plant(f"{name} webhook secret", secret.removeprefix("whsec_"), ONE)
+        refused_url = self.plant("address that was refused", "https://10.0.0.1/canary")
+        await refused(calls.CreateWebhook(webhook_pb2.CreateWebhookRequest(url=refused_url)))
+
+    async def post(self) -> None:
+        """Take all posts, as a gateway does, and report them."""
+        request = webhook_pb2.LeaseDeliveriesRequest(max_in_flight=100)
+        stream: Any = self.gateway.deliveries.LeaseDeliveries(request)
+        for _ in range(await recorded(self.service, self.one.application)):
+            post = await anext(stream)
+            await self.gateway.deliveries.ReportDelivery(
+                webhook_pb2.ReportDeliveryRequest(
+                    delivery_id=post.delivery_id, attempt=post.attempt, http_status=204
+                )
+            )
+        stream.cancel()
 
     async def registration(self) -> None:
         self.first = new_phone(self.service)

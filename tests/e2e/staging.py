@@ -6,8 +6,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import grpc
 import pyotp
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from authy_grpc.phone import Phone
 from authy_grpc.rpc.auth import NEEDS
@@ -20,7 +22,8 @@ from authy_grpc.v1 import enrollment_pb2 as enrollment
 from authy_grpc.v1 import event_pb2 as event
 from authy_grpc.v1 import user_pb2 as user
 from authy_grpc.v1 import verification_pb2 as verification
-from tests.e2e.methods import path
+from authy_grpc.v1 import webhook_pb2 as webhook
+from tests.e2e.methods import URL, path
 from tests.e2e.rehearsing import PROVEN, Ready, Rehearsal, values_in
 from tests.e2e.wire import Party
 from tests.harness import ORIGIN, Service
@@ -59,11 +62,13 @@ class Stage:
         self._channel = channel
         self._numbers = (f"+49151{10_000_000 + 2 * number + each}" for each in (0, 1))
         self.operator = Rehearsal(self._channel, service.secrets.operator_key)
-        self.parties = [self.operator]
+        self.gateway = Rehearsal(self._channel, service.secrets.gateway_key)
+        self.parties = [self.operator, self.gateway]
 
     async def build(self) -> None:
         """Do all that has to be there for calls to be good, and make them ready."""
         await self._installation()
+        await self._webhooks()
         await self._devices()
         await self._links()
         await self._uses()
@@ -137,6 +142,43 @@ class Stage:
         await calls.ListApiKeys(application.ListApiKeysRequest(application_id=self._application_id))
         await calls.ListApplications(application.ListApplicationsRequest(page_size=1))
         await self.site.applications.GetCurrentApplication(application.GetCurrentApplicationRequest())
+
+    async def _webhooks(self) -> None:
+        calls = self.site.webhooks
+        create = webhook.CreateWebhookRequest(url=URL, types=["user.*", "approval.*"])
+        kept, ended = [(await calls.CreateWebhook(create)).webhook.webhook_id for _ in range(2)]
+        await calls.ListWebhooks(webhook.ListWebhooksRequest())
+        await calls.UpdateWebhook(
+            webhook.UpdateWebhookRequest(
+                webhook=webhook.Webhook(
+                    webhook_id=kept, url=URL, types=["user.*"], state=webhook.WEBHOOK_STATE_ENABLED
+                ),
+                update_mask=FieldMask(paths=["url", "types", "state"]),
+            )
+        )
+        await calls.RotateWebhookSecret(
+            webhook.RotateWebhookSecretRequest(webhook_id=kept, overlap=Duration(seconds=60))
+        )
+        tested = [
+            (await calls.TestWebhook(webhook.TestWebhookRequest(webhook_id=kept))).event_id for _ in range(2)
+        ]
+        stream = self.gateway.deliveries.LeaseDeliveries(webhook.LeaseDeliveriesRequest(max_in_flight=10))
+        post = await anext(stream)
+        stream.cancel()
+        await self.gateway.deliveries.ReportDelivery(
+            webhook.ReportDeliveryRequest(
+                delivery_id=post.delivery_id,
+                attempt=post.attempt,
+                http_status=503,
+                error="busy",
+                duration=Duration(nanos=1_000_000),
+                retry_after=Duration(seconds=1),
+            )
+        )
+        await calls.ListDeliveries(webhook.ListDeliveriesRequest(webhook_id=kept, page_size=1))
+        for what in ({"event_id": tested[0]}, {"failed_since": Timestamp(seconds=1)}):
+            await calls.Redeliver(webhook.RedeliverRequest(webhook_id=kept, **what))
+        await self.site.hold(calls.DeleteWebhook(webhook.DeleteWebhookRequest(webhook_id=ended)))
 
     async def _devices(self) -> None:
         number, self._other_number = self._numbers

@@ -263,6 +263,7 @@ class Story(Opening):
         await self.service.due()
         await first.delete_account()
         await told(self.service)
+        await self.post()
         for site in (self.one, self.two):
             await refused(site.client.users.GetUser(user_pb2.GetUserRequest(authy_id=self.user.authy_id)))
             await site.read_feed(self.service)

@@ -15,7 +15,7 @@ from authy_grpc.phone import Phone
 from authy_grpc.phone.state import new_key
 from authy_grpc.rpc.auth import NEEDS
 from authy_grpc.service.caller import Device as DeviceCaller
-from authy_grpc.service.caller import Nobody, Operator
+from authy_grpc.service.caller import Gateway, Nobody, Operator
 from authy_grpc.v1.account_pb2 import RegisterDeviceRequest
 from authy_grpc.v1.approval_pb2 import ApprovalState, CreateApprovalRequest, GetApprovalRequest
 from authy_grpc.v1.authenticator_pb2 import RespondApprovalRequest
@@ -51,14 +51,15 @@ class Callers:
         self.operator = Party(channel, service.secrets.operator_key)
         self.site = Party(channel, api_key)
         self.device = Party(channel, device_token)
+        self.gateway = Party(channel, service.secrets.gateway_key)
         self.nobody = Party(channel)
 
     async def call(self, name: str, request: Message | None = None) -> Exchange:
         kind = NEEDS[path(name)].kind
-        party = {Operator: self.operator, DeviceCaller: self.device, Nobody: self.nobody}.get(
-            kind,  # type: ignore[arg-type]
-            self.site,
-        )
+        others = {
+            Operator: self.operator, DeviceCaller: self.device, Gateway: self.gateway, Nobody: self.nobody
+        }  # fmt: skip
+        party = others.get(kind, self.site)  # type: ignore[arg-type]
         return await party.send(path(name), REQUESTS[name] if request is None else request)
 
     async def warm_up(self) -> None:
@@ -113,7 +114,7 @@ async def test_every_handler_that_fails_tells_the_caller_an_id_and_the_log_where
 async def test_a_stream_that_fails_on_its_way_tells_no_more(service: Service) -> None:
     calling, _ = await callers(service)
     names = [name for name in sorted(served(service)) if streams(name)]
-    assert len(names) == 4
+    assert len(names) == 5
     with broken(service, Breaking()):
         for name in names:
             check_internal(service, await calling.call(name), "fail_later")

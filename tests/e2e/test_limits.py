@@ -1,6 +1,7 @@
 """Each limit of the contract, as a caller meets it: at its edge, one below and one above."""
 
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -13,7 +14,8 @@ from authy_grpc.rpc.auth import NEEDS
 from authy_grpc.rpc.fields import UPDATES
 from authy_grpc.rpc.rules import Entries, Items, Number, PageSize, Png, Rule, Size, Span, Text
 from authy_grpc.rpc.validate import rule_of
-from authy_grpc.service.caller import Device, Nobody, Operator
+from authy_grpc.service.caller import Caller as CallerKind
+from authy_grpc.service.caller import Device, Gateway, Nobody, Operator, Site
 from authy_grpc.v1 import approval_pb2
 from tests.e2e.judging import HEALTH, LIMIT, METADATA_LIMIT, REFLECTION, Answer, all_paths, ask
 from tests.e2e.methods import REQUESTS, path
@@ -34,7 +36,7 @@ EMPTY = {
             "ApplicationService/GetCurrentApplication", "ApplicationService/ListApplications",
             "AuthenticatorService/ListActivity", "AuthenticatorService/ListSites",
             "AuthenticatorService/WatchInbox", "EventService/ListEvents", "EventService/WatchEvents",
-            "UserService/ListUsers",
+            "UserService/ListUsers", "WebhookService/ListWebhooks",
         ),
         "OK",
     ),
@@ -54,18 +56,24 @@ class Caller:
 
     def __init__(self, service: Service, api_key: str, device_token: str) -> None:
         self._channel = service.channel()
-        self._operator, self._site, self._device = service.secrets.operator_key, api_key, device_token
+        self._keys: dict[type[CallerKind] | None, str] = {
+            Operator: service.secrets.operator_key,
+            Gateway: service.secrets.gateway_key,
+            Device: device_token,
+            Site: api_key,
+        }
 
     async def ask(self, name: str, request: Message | bytes, more: Metadata = ()) -> Answer:
         raw = request if isinstance(request, bytes) else request.SerializeToString()
-        return await ask(self._channel, Attempt(name, raw, (*self.metadata(name), *more)))
+        # Where there is nothing to post, nothing comes.
+        seconds = 0.5 if name.endswith("LeaseDeliveries") else 60.0
+        return await ask(self._channel, Attempt(name, raw, (*self.metadata(name), *more)), seconds)
 
     def metadata(self, name: str) -> Metadata:
         kind = NEEDS[name].kind if name in NEEDS else None
         if kind in (None, Nobody):
             return ()
-        key = {Operator: self._operator, Device: self._device}.get(kind, self._site)
-        return (("authorization", f"Bearer {key}"),)
+        return (("authorization", f"Bearer {self._keys.get(kind, self._keys[Site])}"),)
 
 
 @pytest.fixture
@@ -102,9 +110,12 @@ def of_page_size(rule: PageSize) -> Edges:
 
 def of_span(rule: Span) -> Edges:
     low, high = (round(each.total_seconds()) for each in (rule.low, rule.high))
-    yield from ((Duration(seconds=low), True), (Duration(seconds=high), True))
-    yield Duration(seconds=low - 1, nanos=999_999_999), False
-    yield Duration(seconds=high, nanos=1), False
+    if rule.low != timedelta.min:
+        yield Duration(seconds=low), True
+        yield Duration(seconds=low - 1, nanos=999_999_999 if low > 0 else 0), False
+    if rule.high != timedelta.max:
+        yield Duration(seconds=high), True
+        yield Duration(seconds=high, nanos=1), False
 
 
 _EDGES: dict[type[Any], Callable[[Any], Edges]] = {

@@ -4,7 +4,9 @@ from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
+from google.protobuf.field_mask_pb2 import FieldMask
 from google.protobuf.message import Message
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from authy_grpc.service.caller import Site as SiteCaller
 from authy_grpc.v1 import (
@@ -14,9 +16,10 @@ from authy_grpc.v1 import (
     event_pb2,
     user_pb2,
     verification_pb2,
+    webhook_pb2,
 )
 from tests.e2e.cast import Partner, partner
-from tests.e2e.methods import NO, NO_USER, REQUESTS, no_token, path, served_to
+from tests.e2e.methods import NO, NO_USER, REQUESTS, URL, no_token, path, served_to
 from tests.e2e.wire import Exchange, Party
 from tests.harness import Service
 
@@ -34,6 +37,9 @@ class Names:
     approval_id: str = f"apr_{NO}"
     cursor: str = ""
     page_token: str = ""
+    webhook_id: str = f"whk_{NO}"
+    event_id: str = f"evt_{NO}"
+    delivery_token: str = ""
     request_id: str = ""
 
 
@@ -43,6 +49,10 @@ def enrollment(name: str) -> Callable[[Names], list[Message]]:
 
 def approval(name: str) -> Callable[[Names], list[Message]]:
     return lambda at: [getattr(approval_pb2, f"{name}Request")(approval_id=at.approval_id)]
+
+
+def webhook(name: str, **fields: Any) -> Callable[[Names], list[Message]]:
+    return lambda at: [getattr(webhook_pb2, f"{name}Request")(webhook_id=at.webhook_id, **fields)]
 
 
 SITE_CALLS: dict[str, Callable[[Names], list[Message]]] = {
@@ -95,6 +105,35 @@ SITE_CALLS: dict[str, Callable[[Names], list[Message]]] = {
     "VerificationService/CreateBackupCodes": lambda at: [
         verification_pb2.CreateBackupCodesRequest(authy_id=at.authy_id)
     ],
+    "WebhookService/CreateWebhook": lambda at: [REQUESTS["WebhookService/CreateWebhook"]],
+    "WebhookService/ListWebhooks": lambda at: [webhook_pb2.ListWebhooksRequest()],
+    "WebhookService/UpdateWebhook": lambda at: [
+        webhook_pb2.UpdateWebhookRequest(
+            webhook=webhook_pb2.Webhook(
+                webhook_id=at.webhook_id, url=URL, state=webhook_pb2.WEBHOOK_STATE_ENABLED
+            ),
+            update_mask=FieldMask(paths=[each]),
+        )
+        for each in ("url", "types", "state")
+    ],
+    "WebhookService/RotateWebhookSecret": webhook("RotateWebhookSecret"),
+    "WebhookService/TestWebhook": webhook("TestWebhook"),
+    "WebhookService/ListDeliveries": lambda at: [
+        webhook_pb2.ListDeliveriesRequest(webhook_id=at.webhook_id, page_token=token)
+        for token in ("", at.delivery_token)
+    ],
+    "WebhookService/Redeliver": lambda at: [
+        webhook_pb2.RedeliverRequest(webhook_id=at.webhook_id, event_id=at.event_id),
+        webhook_pb2.RedeliverRequest(webhook_id=at.webhook_id, failed_since=Timestamp(seconds=1)),
+    ],
+    # The last one: there is nothing to ask for after it.
+    "WebhookService/DeleteWebhook": webhook("DeleteWebhook"),
+}
+# Whoever asks names nothing of anybody's.
+NAMELESS = {
+    "ApplicationService/GetCurrentApplication",
+    "WebhookService/CreateWebhook",
+    "WebhookService/ListWebhooks",
 }
 
 
@@ -116,6 +155,7 @@ class Theirs:
         """What nobody else may ever see."""
         found = {each.authy_id for each in self.names} | {each.enrollment_id for each in self.names}
         found |= {each.approval_id for each in self.names} | {self.partner.application.application_id}
+        found |= {self.names[0].webhook_id, self.names[0].event_id}
         return found - {NO_USER, f"enr_{NO}", f"apr_{NO}"}
 
     async def seen(self, service: Service) -> list[Message]:
@@ -126,6 +166,10 @@ class Theirs:
             ),
             await self.party.users.ListUsers(user_pb2.ListUsersRequest()),
             *await self.partner.listed(service),
+            await self.party.webhooks.ListWebhooks(webhook_pb2.ListWebhooksRequest()),
+            await self.party.webhooks.ListDeliveries(
+                webhook_pb2.ListDeliveriesRequest(webhook_id=self.names[0].webhook_id)
+            ),
         ]
         for names in self.names:
             if names.enrollment_id != f"enr_{NO}":
@@ -141,6 +185,8 @@ async def busy_site(service: Service) -> Theirs:
     """A site with things in every state."""
     site = await partner(service, "Theirs")
     party, phone = site.client, await service.phone(OTHER_NUMBER)
+    made = await party.webhooks.CreateWebhook(webhook_pb2.CreateWebhookRequest(url=URL))
+    webhook_id = made.webhook.webhook_id
     completed, linked = await service.enroll(site.site, phone, "grace", request_id="once")
     await service.enroll(site.site, phone, "grace the second")
     pending = await site.begin("pending")
@@ -162,6 +208,9 @@ async def busy_site(service: Service) -> Theirs:
     feed = await party.events.ListEvents(event_pb2.ListEventsRequest(cursor="earliest", page_size=1))
     page = await party.users.ListUsers(user_pb2.ListUsersRequest(page_size=1))
     code = await phone.code(linked)
+    posts = await party.webhooks.ListDeliveries(
+        webhook_pb2.ListDeliveriesRequest(webhook_id=webhook_id, page_size=1)
+    )
     user = Names(
         authy_id=completed.authy_id,
         custom_user_id="grace",
@@ -170,6 +219,9 @@ async def busy_site(service: Service) -> Theirs:
         approval_id=approvals[0],
         cursor=feed.cursor,
         page_token=page.next_page_token,
+        webhook_id=webhook_id,
+        event_id=posts.deliveries[0].event_id,
+        delivery_token=posts.next_page_token,
         request_id="once",
     )
     enrollments = [each.enrollment for each in (pending, awaiting, canceled)]
@@ -182,13 +234,18 @@ def nobodys(names: Names) -> Names:
     return Names(
         cursor=no_token(len(names.cursor)),
         page_token=no_token(len(names.page_token)),
+        delivery_token=no_token(len(names.delivery_token)),
         code=names.code,
         request_id=f"{names.request_id} never",
     )
 
 
 def compared(name: str, exchange: Exchange) -> tuple[Any, ...]:
-    """What has to be the same. An enrollment that is made anew has an id and a token of its own."""
+    """What has to be the same. What is made anew has an id and secrets of its own."""
+    if name == "WebhookService/CreateWebhook":
+        new = webhook_pb2.CreateWebhookResponse.FromString(exchange.messages[0])
+        new.webhook.webhook_id = new.secret = ""
+        return (new.SerializeToString(deterministic=True), *exchange.answer[3:])
     if name != "EnrollmentService/CreateEnrollment" or exchange.code != "OK":
         return exchange.answer
     made = enrollment_pb2.CreateEnrollmentResponse.FromString(exchange.messages[0])
@@ -237,16 +294,13 @@ async def test_the_comparison_sees_what_is_ones_own(service: Service) -> None:
     theirs = await busy_site(service)
     differing = set()
     for name, requests in SITE_CALLS.items():
-        if name in ("ApplicationService/GetCurrentApplication", "UserService/DeleteUser"):
+        if name in NAMELESS or name == "UserService/DeleteUser":
             continue
         for own, of_nobody in zip(requests(theirs.names[0]), requests(nobodys(theirs.names[0])), strict=True):
             answers = [compared(name, await theirs.party.send(path(name), each)) for each in (own, of_nobody)]
             if answers[0] != answers[1]:
                 differing.add(name)
-    assert differing == set(SITE_CALLS) - {
-        "ApplicationService/GetCurrentApplication",
-        "UserService/DeleteUser",
-    }
+    assert differing == set(SITE_CALLS) - NAMELESS - {"UserService/DeleteUser"}
 
 
 async def test_request_ids_of_two_sites_have_nothing_in_common(service: Service) -> None:

@@ -16,6 +16,7 @@ from authy_grpc.v1.enrollment_pb2_grpc import EnrollmentServiceStub
 from authy_grpc.v1.event_pb2_grpc import EventServiceStub
 from authy_grpc.v1.user_pb2_grpc import UserServiceStub
 from authy_grpc.v1.verification_pb2_grpc import VerificationServiceStub
+from authy_grpc.v1.webhook_pb2_grpc import DeliveryServiceStub, WebhookServiceStub
 
 # For each call; streams too, which a test leaves sooner.
 _SECONDS = 60.0
@@ -80,6 +81,8 @@ class Party:
         self.events = EventServiceStub(stub)
         self.users = UserServiceStub(stub)
         self.verification = VerificationServiceStub(stub)
+        self.webhooks = WebhookServiceStub(stub)
+        self.deliveries = DeliveryServiceStub(stub)
 
     @property
     def received(self) -> bytes:
@@ -191,7 +194,7 @@ class Stream:
 
 
 def _streams(method: str) -> bool:
-    return method.rpartition("/")[2].startswith("Watch")
+    return method.rpartition("/")[2].startswith(("Watch", "Lease"))
 
 
 def _encoded(request: Any, serialize: Callable[[Any], bytes] | None) -> bytes:

@@ -20,7 +20,7 @@ NAME = "authy_grpc.v1.ApplicationService"
 BEARER = (("authorization", "Bearer op_1"),)
 SECRET = "+15005550006"
 # Reasons of calls and settings that this server does not have yet.
-LATER = {"FORBIDDEN_ADDRESS", "REGISTRATION_PROOF"}
+LATER = {"REGISTRATION_PROOF"}
 
 
 def leaves(kind: type[errors.Refusal] = errors.Refusal) -> Iterator[type[errors.Refusal]]:
@@ -46,6 +46,7 @@ def test_every_sentence_is_one_and_fixed() -> None:
 
 SAMPLES: list[tuple[errors.Refusal, str, str, dict[str, str], float | None]] = [
     (errors.BadField.one("name", "is required"), "INVALID_ARGUMENT", "BAD_FIELD", {}, None),
+    (errors.ForbiddenAddress.one("name", "is private"), "INVALID_ARGUMENT", "FORBIDDEN_ADDRESS", {}, None),
     (errors.BadSignature(), "INVALID_ARGUMENT", "BAD_SIGNATURE", {}, None),
     (errors.BadCredential(), "UNAUTHENTICATED", "BAD_CREDENTIAL", {}, None),
     (errors.ClockSkew(1234), "UNAUTHENTICATED", "CLOCK_SKEW", {"server_time": "1234"}, None),
@@ -122,7 +123,7 @@ async def test_a_refusal_at_the_client(
         seconds,
     )
     assert found.message == ANSWERS[type(refusal)].sentence
-    assert found.fields == (("name",) if reason == "BAD_FIELD" else ())
+    assert found.fields == (("name",) if isinstance(refusal, errors.Blames) else ())
     [line] = world.lines
     assert (line["code"], line["reason"], line["request_id"]) == (code, reason, found.request_id)
 

@@ -4,6 +4,7 @@ import asyncio
 import base64
 from collections.abc import AsyncIterator, Callable
 from datetime import timedelta
+from typing import Any
 
 import pyotp
 import pytest
@@ -188,6 +189,8 @@ async def test_a_renewed_user_counts_wrong_codes_and_its_feed_says_so(hall: Hall
         with pytest.raises(CodeRejected):
             await hall.confirm(site, made, wrong(login))
     assert (await hall.types(site))[-6:] == ["code.rejected"] * 5 + ["user.locked"]
+    told: list[Any] = [each.body for each in (await hall.feed(site))[-6:-1]]
+    assert {(each.factor, each.reason) for each in told} == {(None, "wrong")}
     assert (await hall.user_of(site)).locked_until == hall.clock() + timedelta(seconds=30)
     hall.clock.turn(seconds=30)
     code = phone.code(site_id, hall.clock())

@@ -36,6 +36,7 @@ from authy_grpc.v1.enrollment_pb2 import ENROLLMENT_METHOD_GENERIC_TOTP, CreateE
 from authy_grpc.v1.event_pb2 import ListEventsRequest
 from authy_grpc.v1.user_pb2 import GetUserRequest, ListUsersRequest
 from authy_grpc.v1.verification_pb2 import CreateBackupCodesRequest, SendCodeRequest
+from authy_grpc.v1.webhook_pb2 import CreateWebhookRequest, ListWebhooksRequest, RotateWebhookSecretRequest
 from tests.clock import TurnedClock
 from tests.harness import NUMBER, ORIGIN, Service
 from tests.registering import Handset, People
@@ -95,6 +96,10 @@ class Life:
                 request_id="generic",
             )
         )
+        self.hook = (
+            await one.webhooks.CreateWebhook(CreateWebhookRequest(url="https://hook.example/"))
+        ).webhook
+        await one.webhooks.RotateWebhookSecret(RotateWebhookSecretRequest(webhook_id=self.hook.webhook_id))
         self.asked = await self.approval()
         self.events = await self.feed()
 
@@ -140,6 +145,10 @@ class Life:
         assert (await self.phone.account()).phone_number == NUMBER
         assert len(await self.phone.activity()) > 2
         assert (await self.feed())[: len(self.events)] == self.events
+        hooks = (await one.webhooks.ListWebhooks(ListWebhooksRequest())).webhooks
+        assert [each.url for each in hooks] == [self.hook.url]
+        rotate = RotateWebhookSecretRequest(webhook_id=self.hook.webhook_id)
+        assert await became(one.webhooks.RotateWebhookSecret(rotate)) == "OK"
         await self.joins()
 
     async def joins(self) -> None:

@@ -1,0 +1,213 @@
+"""Owns the use cases of gateways: they take what is due to be posted, and say what became of it."""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from authy_grpc.domain.errors import BackendUnavailable
+from authy_grpc.domain.webhook import post_headers
+from authy_grpc.service.caller import Gateway
+from authy_grpc.service.outcome import Outcomes, Report
+from authy_grpc.store import lease as leases
+from authy_grpc.store import webhook as webhooks
+from authy_grpc.store.database import Database, Session
+from authy_grpc.store.events import Events, Recorded
+from authy_grpc.store.vault import Vault
+
+_LEASE = timedelta(seconds=60)
+_LANE = "deliveries"
+# Events that ask for no post wake too: so often at most is it looked for one.
+_PAUSE_SECONDS = 0.02
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Post:
+    """What a gateway is to post.
+
+    Attributes:
+        headers: signed.
+        attempt: the number of the lease.
+    """
+
+    delivery_id: str
+    url: str = field(repr=False)
+    headers: dict[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+    lease_expire_time: datetime
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Leased:
+    """A post that was leased, with what it takes to sign it."""
+
+    delivery_id: str
+    attempt: int
+    url: str = field(repr=False)
+    secrets: list[str] = field(repr=False)
+    event: Recorded = field(repr=False)
+
+
+class _Stream:
+    """What one gateway works on, as far as this server knows: by post, the lease's number and its end."""
+
+    def __init__(self) -> None:
+        self.held: dict[str, tuple[int, datetime]] = {}
+        self.ready = asyncio.Event()
+
+    def count(self, now: datetime) -> int:
+        """How many there are still."""
+        self.held = {name: each for name, each in self.held.items() if each[1] > now}
+        return len(self.held)
+
+    def hold(self, posts: Iterable[Post]) -> None:
+        """It works on these from now on."""
+        self.held.update({each.delivery_id: (each.attempt, each.lease_expire_time) for each in posts})
+
+    def keep(self, left: Mapping[str, int]) -> None:
+        """It works on these alone, by post and the lease's number."""
+        self.held = {name: each for name, each in self.held.items() if left.get(name) == each[0]}
+
+    def forget(self, delivery_id: str, attempt: int) -> None:
+        """It has been reported."""
+        if self.held.get(delivery_id, (0,))[0] == attempt:
+            del self.held[delivery_id]
+
+
+class Deliveries:
+    """Hands posts to gateways.
+
+    Args:
+        database: keeps them.
+        vault: opens addresses and secrets.
+        events: what is posted.
+        outcomes: take down what became of it.
+        write_body: makes the text of a post.
+        clock: the time.
+        lease: how long a gateway has for a post.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        vault: Vault,
+        events: Events,
+        outcomes: Outcomes,
+        write_body: Callable[[Recorded], str],
+        clock: Callable[[], datetime],
+        lease: timedelta = _LEASE,
+    ) -> None:
+        self._database = database
+        self._vault = vault
+        self._events = events
+        self._outcomes = outcomes
+        self._write_body = write_body
+        self._clock = clock
+        self._lease = lease
+        self._streams: set[_Stream] = set()
+
+    def wake(self) -> None:
+        """Say that there may be something to post. A lost wake-up costs a second, never a post."""
+        for stream in self._streams:
+            stream.ready.set()
+
+    async def look(self) -> int:
+        """Have gateways look for what has fallen due by time, or was left by another server."""
+        self.wake()
+        return 0
+
+    async def lease(self, caller: Gateway, max_in_flight: int) -> AsyncGenerator[Post, None]:
+        """Hand out posts as they fall due, signed as they are handed out.
+
+        Of one webhook ten are in flight at a time, over all gateways, and webhooks take turns. A post waits
+        for the one before about the same subject.
+
+        Args:
+            caller: a gateway.
+            max_in_flight: how many it works on at a time.
+        """
+        stream, waiting, loop = _Stream(), deque[Post](), asyncio.get_running_loop()
+        self._streams.add(stream)
+        try:
+            while True:
+                stream.ready.clear()
+                looked = loop.time()
+                free = await self._free(stream, max_in_flight)
+                waiting.extend(await self.take(free) if free > 0 else [])
+                stream.hold(waiting)
+                if not waiting:
+                    await stream.ready.wait()
+                    await asyncio.sleep(looked + _PAUSE_SECONDS - loop.time())
+                while waiting:
+                    yield waiting.popleft()
+        finally:
+            self._streams.discard(stream)
+            if waiting:
+                await self._give_back(waiting)
+
+    async def report(self, caller: Gateway, report: Report) -> None:
+        """Take down what became of a post. Of a lease that is not the last one it counts for nothing.
+
+        Args:
+            caller: a gateway.
+            report: what it says.
+        """
+        await self._database.write_batched(self._outcomes.take_down, report, _LANE)
+        for stream in self._streams:
+            stream.forget(report.delivery_id, report.attempt)
+        # What waited for it may be due now.
+        self.wake()
+
+    async def take(self, limit: int) -> list[Post]:
+        """Lease what is due now, at most so many, and sign it."""
+        if not await self._database.read(lambda session: leases.any_due(session, self._clock())):
+            return []
+        until, leased = await self._database.write(lambda session: self._lease_due(session, limit), _LANE)
+        return [self._post(each, until) for each in leased]
+
+    async def _free(self, stream: _Stream, max_in_flight: int) -> int:
+        """How many more a gateway may work on."""
+        if stream.count(self._clock()) >= max_in_flight:
+            # Some may have been reported to another server.
+            names = list(stream.held)
+            left = await self._database.read(lambda session: leases.held(session, self._clock(), names))
+            stream.keep(left)
+        return max_in_flight - len(stream.held)
+
+    def _lease_due(self, session: Session, limit: int) -> tuple[datetime, list[_Leased]]:
+        now = self._clock()
+        until = now + self._lease
+        found = leases.lease(session, now, until, limit)
+        events = self._events.find(session, [due.event_id for _, due in found])
+        leases.drop(session, [due.sequence for _, due in found if due.event_id not in events])
+        keys = {row.webhook_id: self._keys(row, now) for row, _ in found}
+        return until, [
+            _Leased(due.delivery_id, due.attempts + 1, *keys[row.webhook_id], events[due.event_id])
+            for row, due in found
+            if due.event_id in events
+        ]
+
+    def _keys(self, row: Any, now: datetime) -> tuple[str, list[str]]:
+        return webhooks.url(self._vault, row), webhooks.secrets(self._vault, row, now)
+
+    def _post(self, leased: _Leased, until: datetime) -> Post:
+        body = self._write_body(leased.event)
+        return Post(
+            delivery_id=leased.delivery_id,
+            url=leased.url,
+            headers=post_headers(leased.secrets, leased.event.event_id, until - self._lease, body),
+            body=body.encode(),
+            lease_expire_time=until,
+            attempt=leased.attempt,
+        )
+
+    async def _give_back(self, posts: Sequence[Post]) -> None:
+        """What did not get to the gateway need not wait for the end of its lease."""
+        own = [(each.delivery_id, each.attempt) for each in posts]
+        with contextlib.suppress(BackendUnavailable):
+            await self._database.write(lambda session: leases.release(session, own), _LANE)

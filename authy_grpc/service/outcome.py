@@ -1,0 +1,160 @@
+"""Owns what follows from what became of a post: the next attempt, a webhook that is spared, or its end."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from authy_grpc.domain.delivery import (
+    BREAKS_AT,
+    DeliveryState,
+    Health,
+    after_failure,
+    is_dead,
+    is_gone,
+    is_success,
+    retry_delay,
+)
+from authy_grpc.domain.event import WebhookEvent, WebhookEventType
+from authy_grpc.domain.webhook import DisabledReason, WebhookState
+from authy_grpc.store import delivery as store
+from authy_grpc.store import webhook as webhooks
+from authy_grpc.store.database import Session
+from authy_grpc.store.events import Events, NewEvent
+from authy_grpc.store.tables import DeliveryRow, WebhookRow
+
+_SUCCESS_NOTED = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Report:
+    """What became of a post.
+
+    Attributes:
+        attempt: the number of the lease.
+        http_status: 0 where no answer came.
+        error: why none came.
+        retry_after: what the receiver asked for.
+    """
+
+    delivery_id: str
+    attempt: int
+    http_status: int
+    error: str
+    duration: timedelta
+    retry_after: timedelta | None
+
+
+class Outcomes:
+    """Takes down what became of posts.
+
+    Args:
+        events: tell a site of a webhook that was turned off.
+        clock: the time.
+        random: source of random bytes.
+    """
+
+    def __init__(
+        self, *, events: Events, clock: Callable[[], datetime], random: Callable[[int], bytes]
+    ) -> None:
+        self._events = events
+        self._clock = clock
+        self._random = random
+
+    def take_down(self, session: Session, reports: Sequence[Report]) -> Sequence[None]:
+        """Take reports down. Of a lease that is not the last one they count for nothing."""
+        now = self._clock()
+        known = store.seen(session, [each.delivery_id for each in reports])
+        ours = [(known[each.delivery_id], each) for each in reports if each.delivery_id in known]
+        # In one order, since webhooks are locked one after another.
+        for seen, each in sorted(ours, key=lambda pair: pair[0].webhook_id):
+            if seen.attempts != each.attempt:
+                continue
+            if is_success(each.http_status) and _is_usual(seen, now):
+                store.deliver(
+                    session, now, each.delivery_id, each.attempt, each.http_status, _millis(each.duration)
+                )
+            else:
+                self._take_down_one(session, now, seen.webhook_id, each)
+        return [None] * len(reports)
+
+    def _take_down_one(self, session: Session, now: datetime, webhook_id: str, report: Report) -> None:
+        webhook = webhooks.locked(session, webhook_id)
+        row = store.locked(session, report.delivery_id, report.attempt)
+        if webhook is None or row is None:
+            return
+        row.lease_until, row.last_attempt_time = None, now
+        row.http_status, row.error = report.http_status, report.error
+        row.duration_millis = _millis(report.duration)
+        if is_success(report.http_status):
+            self._succeed(session, now, webhook, row)
+        else:
+            self._fail(session, now, webhook, row, report)
+
+    def _succeed(self, session: Session, now: datetime, webhook: WebhookRow, row: DeliveryRow) -> None:
+        was_spared, had_failed = webhook.failures >= BREAKS_AT, row.failures > 0
+        row.state, row.error = DeliveryState.DELIVERED.value, ""
+        webhook.last_success_time = now
+        webhooks.set_health(webhook, Health())
+        _save(session, webhook, row)
+        if was_spared:
+            store.make_due(session, now, webhook.webhook_id)
+        elif had_failed:
+            store.make_due(session, now, webhook.webhook_id, row.subject_id)
+
+    def _fail(
+        self, session: Session, now: datetime, webhook: WebhookRow, row: DeliveryRow, report: Report
+    ) -> None:
+        health = after_failure(webhooks.health(webhook), now, report.retry_after)
+        webhooks.set_health(webhook, health)
+        # A probe may have gone out before its time; it costs the post none of its attempts.
+        if row.due_time <= now:
+            row.failures += 1
+            delay = retry_delay(row.failures, self._share(), report.retry_after)
+            if delay is None:
+                row.state = DeliveryState.FAILED.value
+            else:
+                row.due_time = now + delay
+        _save(session, webhook, row)
+        if row.state == DeliveryState.FAILED.value:
+            store.make_due(session, now, webhook.webhook_id, row.subject_id)
+        else:
+            store.put_off(session, now, row)
+        if is_gone(report.http_status):
+            self._disable(session, now, webhook, DisabledReason.GONE)
+        elif is_dead(health, now):
+            self._disable(session, now, webhook, DisabledReason.FAILING)
+
+    def _disable(self, session: Session, now: datetime, webhook: WebhookRow, reason: DisabledReason) -> None:
+        if webhook.state != WebhookState.ENABLED.value:
+            return
+        webhook.state, webhook.disabled_reason = WebhookState.DISABLED.value, reason.value
+        # Before the event, which it is not posted any more.
+        _save(session, webhook)
+        self._events.record(
+            session,
+            now,
+            NewEvent(
+                type=WebhookEventType.DISABLED.value,
+                subject_id=webhook.webhook_id,
+                application_id=webhook.application_id,
+                body=WebhookEvent(webhook_id=webhook.webhook_id, reason=reason.value),
+            ),
+        )
+
+    def _share(self) -> float:
+        return int.from_bytes(self._random(2)) / 0xFFFF
+
+
+def _is_usual(seen: store.Seen, now: datetime) -> bool:
+    """Whether a success changes nothing of its webhook: its time is noted once a minute."""
+    noted = seen.last_success_time
+    return not seen.failures and not seen.in_a_row and noted is not None and now - noted < _SUCCESS_NOTED
+
+
+def _millis(span: timedelta) -> int:
+    return span // timedelta(milliseconds=1)
+
+
+def _save(session: Session, *rows: WebhookRow | DeliveryRow) -> None:
+    session.add_all(rows)
+    session.flush()

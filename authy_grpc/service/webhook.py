@@ -1,0 +1,273 @@
+"""Owns the use cases of a site that has its events posted."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from authy_grpc.domain.delivery import Delivery, Health, delivery_id, tail
+from authy_grpc.domain.errors import BadField, ForbiddenAddress, NotFound, Quota, WrongState
+from authy_grpc.domain.event import WebhookEvent, WebhookEventType
+from authy_grpc.domain.ids import new_id
+from authy_grpc.domain.webhook import MOST_WEBHOOKS, OVERLAP, Webhook, WebhookState, new_webhook_secret
+from authy_grpc.outbound import addresses
+from authy_grpc.service.caller import Site
+from authy_grpc.store import application as applications
+from authy_grpc.store import delivery as deliveries
+from authy_grpc.store import page
+from authy_grpc.store import webhook as store
+from authy_grpc.store.columns import whole_millis
+from authy_grpc.store.database import Database, Session
+from authy_grpc.store.events import Events, NewEvent
+from authy_grpc.store.tables import WebhookRow
+from authy_grpc.store.vault import Vault
+
+_LIST = "ListDeliveries"
+
+
+@dataclass(frozen=True, slots=True)
+class NewWebhook:
+    """A webhook that was just made: the one time that its secret is told."""
+
+    webhook: Webhook
+    secret: str = field(repr=False)
+
+
+class Webhooks:
+    """What a site does with its webhooks.
+
+    Args:
+        database: keeps them.
+        vault: seals addresses, secrets and page tokens.
+        events: where tests are recorded.
+        check: raises where a URL must not be called, or leads nowhere.
+        clock: the time.
+        random: source of random bytes.
+    """
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        vault: Vault,
+        events: Events,
+        check: Callable[[str], Awaitable[None]],
+        clock: Callable[[], datetime],
+        random: Callable[[int], bytes],
+    ) -> None:
+        self._database = database
+        self._vault = vault
+        self._events = events
+        self._check = check
+        self._clock = clock
+        self._random = random
+
+    async def create(self, caller: Site, url: str, types: Sequence[str]) -> NewWebhook:
+        """Have events posted.
+
+        Args:
+            caller: the site.
+            url: where to.
+            types: whole types, or beginnings that end in `*`; none for all.
+
+        Raises:
+            ForbiddenAddress: the URL must not be called.
+            BadField: it leads nowhere.
+            Quota: the site has 20.
+        """
+        await self._check_url("url", url)
+        application_id = caller.application_id
+
+        def work(session: Session) -> NewWebhook:
+            # One at a time, so that the count is right.
+            applications.find(session, application_id, lock=True)
+            others = {tail(row.webhook_id) for row in store.of_site(session, application_id)}
+            if len(others) >= MOST_WEBHOOKS:
+                raise Quota(MOST_WEBHOOKS)
+            now = whole_millis(self._clock())
+            webhook = Webhook(
+                webhook_id=self._new_id(now, others),
+                url=url,
+                types=tuple(types),
+                state=WebhookState.ENABLED,
+                disabled_reason="",
+                create_time=now,
+                last_success_time=None,
+            )
+            secret = new_webhook_secret(self._random)
+            store.add(session, self._vault, application_id, webhook, secret)
+            return NewWebhook(webhook, secret)
+
+        return await self._database.write(work, application_id)
+
+    async def list_all(self, caller: Site) -> list[Webhook]:
+        """The site's webhooks, oldest first."""
+
+        def work(session: Session) -> list[Webhook]:
+            rows = store.of_site(session, caller.application_id)
+            return [store.to_webhook(self._vault, row) for row in rows]
+
+        return await self._database.read(work)
+
+    async def update(self, caller: Site, webhook_id: str, changes: Mapping[str, Any]) -> Webhook:
+        """Change a webhook. What waits is kept while it is disabled, and posted when it is enabled again.
+
+        Args:
+            caller: the site.
+            webhook_id: which.
+            changes: new values by field: url, types, state.
+
+        Raises:
+            ForbiddenAddress: the URL must not be called.
+            BadField: it leads nowhere.
+            NotFound: the site has no such webhook.
+        """
+        if "url" in changes:
+            await self._check_url("webhook.url", changes["url"])
+
+        def work(session: Session) -> Webhook:
+            row = store.find(session, caller.application_id, webhook_id, lock=True)
+            before = row.state, store.url(self._vault, row)
+            self._change(row, changes)
+            session.add(row)
+            if (row.state, store.url(self._vault, row)) != before:
+                # Whether its receiver was well says nothing of the one to come.
+                store.set_health(row, Health())
+                session.flush()
+                deliveries.begin_anew(session, self._clock(), webhook_id)
+            return store.to_webhook(self._vault, row)
+
+        return await self._database.write(work, webhook_id)
+
+    async def delete(self, caller: Site, webhook_id: str) -> None:
+        """End a webhook; what waits is dropped.
+
+        Raises:
+            NotFound: the site has no such webhook.
+        """
+
+        def work(session: Session) -> None:
+            store.remove(session, store.find(session, caller.application_id, webhook_id, lock=True))
+
+        await self._database.write(work, webhook_id)
+
+    async def rotate_secret(self, caller: Site, webhook_id: str, overlap: timedelta | None) -> str:
+        """Make a new secret.
+
+        Args:
+            caller: the site.
+            webhook_id: which.
+            overlap: how long posts are signed with the present one too: 24 h where None.
+
+        Raises:
+            NotFound: the site has no such webhook.
+        """
+
+        def work(session: Session) -> str:
+            row = store.find(session, caller.application_id, webhook_id, lock=True)
+            secret = new_webhook_secret(self._random)
+            span = OVERLAP if overlap is None else overlap
+            store.rotate(self._vault, row, secret, self._clock(), span)
+            session.add(row)
+            return secret
+
+        return await self._database.write(work, webhook_id)
+
+    async def test(self, caller: Site, webhook_id: str) -> str:
+        """Post a `webhook.test` event to one webhook, whatever its types; answers the event's id.
+
+        Raises:
+            NotFound: the site has no such webhook.
+            WrongState: it is disabled.
+        """
+
+        def work(session: Session) -> str:
+            row = store.find(session, caller.application_id, webhook_id, lock=True)
+            if row.state != WebhookState.ENABLED.value:
+                raise WrongState(row.state)
+            event = NewEvent(
+                type=WebhookEventType.TEST.value,
+                subject_id=webhook_id,
+                application_id=caller.application_id,
+                body=WebhookEvent(webhook_id=webhook_id),
+                webhook_id=webhook_id,
+            )
+            (event_id,) = self._events.record(session, self._clock(), event)
+            return event_id
+
+        return await self._database.write(work, webhook_id)
+
+    async def list_deliveries(
+        self, caller: Site, webhook_id: str, page_size: int, page_token: str
+    ) -> tuple[list[Delivery], str]:
+        """A page of what was posted and is to be, newest first, and the token of the next; empty on the last.
+
+        Raises:
+            NotFound: the site has no such webhook.
+            BadField: the token is not of this list.
+        """
+        owner, method = caller.application_id, f"{_LIST} {webhook_id}"
+        before = page.open_token(self._vault, owner, method, page_token)
+        size = page.size(page_size)
+
+        def work(session: Session) -> list[tuple[int, Delivery]]:
+            store.find(session, owner, webhook_id)
+            return deliveries.listed(session, webhook_id, int(before) if before else None, size + 1)
+
+        found = await self._database.read(work)
+        shown = [each for _, each in found[:size]]
+        if len(found) <= size:
+            return shown, ""
+        # Of one length, since how many posts others get is not to be seen.
+        return shown, page.seal_token(self._vault, owner, method, f"{found[size - 1][0]:020}")
+
+    async def redeliver(
+        self, caller: Site, webhook_id: str, *, event_id: str = "", failed_since: datetime | None = None
+    ) -> int:
+        """Post an event again, or all that were given up since a time; answers how many.
+
+        Args:
+            caller: the site.
+            webhook_id: which.
+            event_id: of an event that was to be posted to this webhook, whatever became of it.
+            failed_since: where there is no `event_id`.
+
+        Raises:
+            NotFound: the site has no such webhook, or it was to get no such event.
+        """
+
+        def work(session: Session) -> int:
+            store.find(session, caller.application_id, webhook_id, lock=True)
+            now = self._clock()
+            if not event_id:
+                return deliveries.post_again(session, now, webhook_id, failed_since=failed_since)
+            one = delivery_id(event_id, webhook_id)
+            if not deliveries.is_of(session, webhook_id, one, event_id):
+                raise NotFound
+            return deliveries.post_again(session, now, webhook_id, delivery_id=one)
+
+        return await self._database.write(work, webhook_id)
+
+    async def _check_url(self, name: str, url: str) -> None:
+        try:
+            await self._check(url)
+        except addresses.ForbiddenAddress as error:
+            raise ForbiddenAddress.one(name, f"must not be called: {error.why}") from error
+        except addresses.Unresolved as error:
+            raise BadField.one(name, "has a host without an address") from error
+
+    def _change(self, row: WebhookRow, changes: Mapping[str, Any]) -> None:
+        if "url" in changes:
+            store.set_url(self._vault, row, changes["url"])
+        if "types" in changes:
+            store.set_types(row, changes["types"])
+        if "state" in changes:
+            # Why it was turned off is told until it is turned on, or off by the site itself.
+            row.state, row.disabled_reason = changes["state"].value, ""
+
+    def _new_id(self, now: datetime, tails: set[str]) -> str:
+        """An id whose tail no other webhook of the site has: posts are named by it."""
+        while True:
+            made = new_id("whk", now, self._random)
+            if tail(made) not in tails:
+                return made

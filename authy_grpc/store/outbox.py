@@ -1,0 +1,84 @@
+"""Owns that posts to webhooks are written together with their events: one statement a batch.
+
+The statement is plain SQL, since to have it made would take longer than to run it. A site without webhooks
+gets no rows by it.
+"""
+
+import json
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlmodel import Session
+
+from authy_grpc.store.columns import to_millis
+
+# An event's id, type and subject, whose feed it stands in, and the one webhook it is for, empty for any.
+Post = tuple[str, str, str, str, str]
+
+# `delivery_id` is that of `domain.delivery`: the events' ids and the webhooks' differ where it cuts them.
+_INSERT = """
+INSERT INTO delivery (
+    delivery_id, webhook_id, event_id, event_type, subject_id, due_time, create_time,
+    state, attempts, failures, http_status, error, duration_millis
+)
+SELECT 'dlv_' || substr(given.event_id, 5, 22) || substr(webhook.webhook_id, 27),
+    webhook.webhook_id, given.event_id, given.type, given.subject_id, given.millis, given.millis,
+    'PENDING', 0, 0, 0, '', 0
+FROM ({given}) AS given
+JOIN webhook ON webhook.application_id = given.application_id
+WHERE CASE
+    WHEN given.webhook_id <> '' THEN webhook.webhook_id = given.webhook_id
+    ELSE webhook.state = 'ENABLED' AND (
+        webhook.types = '[]' OR EXISTS (
+            SELECT 1 FROM {wanted} WHERE wanted.value = given.type OR (
+                substr(wanted.value, length(wanted.value)) = '*'
+                AND substr(wanted.value, 1, length(wanted.value) - 1)
+                    = substr(given.type, 1, length(wanted.value) - 1)
+            )
+        )
+    )
+END
+ORDER BY given.place, webhook.webhook_id
+"""
+_ON_SQLITE = _INSERT.format(
+    given="""
+    SELECT key AS place, ? AS millis, value ->> 0 AS event_id, value ->> 1 AS type,
+        value ->> 2 AS subject_id, value ->> 3 AS application_id, value ->> 4 AS webhook_id
+    FROM json_each(?)""",
+    wanted="json_each(webhook.types) AS wanted",
+)
+_ON_POSTGRES = _INSERT.format(
+    given="""
+    SELECT place, %s::bigint AS millis, event_id, type, subject_id, application_id, webhook_id
+    FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[]) WITH ORDINALITY
+        AS rows(event_id, type, subject_id, application_id, webhook_id, place)""",
+    wanted="jsonb_array_elements_text(webhook.types::jsonb) AS wanted(value)",
+)
+
+
+class Outbox:
+    """Writes posts.
+
+    Args:
+        postgres: whether the store is PostgreSQL.
+    """
+
+    def __init__(self, postgres: bool) -> None:
+        self._postgres = postgres
+
+    def add(self, session: Session, now: datetime, posts: Sequence[Post]) -> None:
+        """Write a post to each webhook that wants it.
+
+        Args:
+            session: in which the events were written.
+            now: when they happened.
+            posts: in the order of the events.
+        """
+        if not posts:
+            return
+        millis, connection = to_millis(now), session.connection()
+        if self._postgres:
+            columns = map(list, zip(*posts, strict=True))
+            connection.exec_driver_sql(_ON_POSTGRES, (millis, *columns))
+        else:
+            connection.exec_driver_sql(_ON_SQLITE, (millis, json.dumps(posts)))
