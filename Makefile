@@ -21,8 +21,8 @@ setup: .venv/installed  ## Make .venv with all that the other targets need
 demo: .venv/installed  ## Tell the whole story in this terminal
 	$(BIN)/authy-grpc demo
 
-up: .venv/installed  ## Start the service for development, with its data in .dev/
-	AUTHY_DEV=1 AUTHY_HOME=.dev $(BIN)/authy-grpc serve
+up: .venv/installed  ## Start service and gateway for development, with their data in .dev/
+	AUTHY_DEV=1 AUTHY_HOME=.dev $(BIN)/authy-grpc up
 
 test: .venv/installed  ## Run the tests
 	$(BIN)/python -m pytest --numprocesses auto
@@ -35,7 +35,7 @@ check: .venv/installed  ## Lint, check types, layers and the contract
 	$(BIN)/python scripts/contract.py
 
 proof: .venv/installed  ## Run the tests at their full figures; takes hours
-	$(BIN)/python -m pytest --proof
+	$(BIN)/python -m pytest --proof --numprocesses auto --dist worksteal
 
 bench: .venv/installed  ## Measure the speed, and print it as a table
 	$(BIN)/python -m benchmarks

@@ -68,6 +68,15 @@ def read_secrets(settings: Settings) -> Secrets:
     return Secrets(**{name: _read(settings, name) for name in _FILES})
 
 
+def read_gateway_key(settings: Settings) -> str:
+    """Read the key of gateways alone, which is all that one may know.
+
+    Raises:
+        HomeError: it is in neither place, or others can read its file.
+    """
+    return _read(settings, "gateway_key")
+
+
 def require_file(settings: Settings) -> Path:
     """The file of the keyset, which must be what the keyset is read from.
 

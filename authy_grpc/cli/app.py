@@ -5,7 +5,19 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-from authy_grpc.cli import account, api_key, application, database, demo, doctor, phone, secret, serve
+from authy_grpc.cli import (
+    account,
+    api_key,
+    application,
+    database,
+    demo,
+    doctor,
+    gateway,
+    phone,
+    secret,
+    serve,
+    webhook,
+)
 from authy_grpc.cli.failure import explain, report
 
 
@@ -31,11 +43,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("serve")(serve.serve)
+app.command("gateway")(gateway.gateway)
+app.command("up")(gateway.up)
 app.command("demo")(demo.demo)
 app.add_typer(application.app, name="application")
 app.add_typer(api_key.app, name="api-key")
 app.add_typer(account.app, name="account")
 app.add_typer(phone.app, name="phone")
+app.add_typer(webhook.app, name="webhook")
 app.add_typer(database.app, name="db")
 app.add_typer(secret.app, name="keys")
 app.command("doctor")(doctor.doctor)

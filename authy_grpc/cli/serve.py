@@ -7,7 +7,7 @@ import signal
 import sys
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
@@ -131,39 +131,63 @@ def prepare(settings: "Settings") -> "Secrets":
 
 
 async def _serve(settings: "Settings", secrets: "Secrets") -> None:
+    from authy_grpc.cli import welcome
+
+    async with AsyncExitStack() as closing:
+        core, port = await start(settings, secrets, closing)
+        stopper = Stopper(core.server)
+        closing.push_async_callback(stopper.close, core)
+        stopper.listen()
+        welcome.welcome(settings, port)
+        await stopper.stopped()
+
+
+async def start(settings: "Settings", secrets: "Secrets", closing: AsyncExitStack) -> "tuple[Core, int]":
+    """Build the service and start it; answers it and its port.
+
+    Args:
+        settings: the operator's.
+        secrets: the installation's.
+        closing: stops what tells the metrics.
+
+    Raises:
+        Failure: an address cannot be bound.
+    """
     from authy_grpc import logs
     from authy_grpc.bootstrap import World, build
-    from authy_grpc.cli import welcome
     from authy_grpc.cli.failure import Failure
     from authy_grpc.server import serve_metrics
 
     core = await build(settings, secrets, World())
     logs.take_over(core.log)
-    stopper = Stopper(core)
-    async with AsyncExitStack() as closing:
-        closing.push_async_callback(stopper.close)
-        try:
-            port = await core.start()
-            if settings.metrics_listen:
-                _, stop_metrics = serve_metrics(settings.metrics_listen, core.registry)
-                closing.callback(stop_metrics)
-        except OSError as error:
-            mend = "Set AUTHY_LISTEN (or AUTHY_METRICS_LISTEN), or stop what is there."
-            raise Failure(str(error), mend) from error
-        stopper.listen()
-        welcome.welcome(settings, port)
-        await stopper.stopped()
+    try:
+        port = await core.start()
+        if settings.metrics_listen:
+            _, stop_metrics = serve_metrics(settings.metrics_listen, core.registry)
+            closing.callback(stop_metrics)
+    except OSError as error:
+        await core.stop(now=True)
+        mend = "Set AUTHY_LISTEN (or AUTHY_METRICS_LISTEN), or stop what is there."
+        raise Failure(str(error), mend) from error
+    return core, port
+
+
+class Stoppable(Protocol):
+    """What serves, and can be told to stop."""
+
+    async def stop(self, *, now: bool = False) -> None:
+        """Let what was accepted finish, and stop; or stop at once."""
 
 
 class Stopper:
     """Waits for SIGTERM or SIGINT: the first drains, the second stops at once.
 
     Args:
-        core: what is stopped.
+        servers: what is stopped, all at one time.
     """
 
-    def __init__(self, core: "Core") -> None:
-        self._core = core
+    def __init__(self, *servers: Stoppable) -> None:
+        self._servers = servers
         self._stopped = asyncio.Event()
         self._stopping: list[asyncio.Task[None]] = []
         self._hurried = False
@@ -175,17 +199,17 @@ class Stopper:
             loop.add_signal_handler(number, self._signal)
 
     async def stopped(self) -> None:
-        """Wait until the server has stopped."""
+        """Wait until all servers have stopped."""
         await self._stopped.wait()
 
-    async def close(self) -> None:
-        """Close everything else."""
-        await self._core.stop(now=self._hurried)
+    async def close(self, last: Stoppable) -> None:
+        """Close what the servers stood on."""
+        await last.stop(now=self._hurried)
 
     def _signal(self) -> None:
         self._hurried = bool(self._stopping)
         self._stopping.append(asyncio.get_running_loop().create_task(self._stop(self._hurried)))
 
     async def _stop(self, now: bool) -> None:
-        await self._core.server.stop(now=now)
+        await asyncio.gather(*(each.stop(now=now) for each in self._servers))
         self._stopped.set()

@@ -49,3 +49,16 @@ def _lines(settings: Settings, server: str) -> list[str]:
         lines += [f"{plain} list", f"{plain} describe authy_grpc.v1.EnrollmentService"]
     lines.append(f"{plain} grpc.health.v1.Health/Check")
     return lines
+
+
+def welcome_up(settings: Settings, port: int, http_port: int) -> None:
+    """Print where service and gateway are, and commands that work when pasted into another terminal.
+
+    Args:
+        settings: what they were started with.
+        port: what gRPC listens on.
+        http_port: what the gateway listens on.
+    """
+    http = f"http://{settings.http_listen.rpartition(':')[0]}:{http_port}"
+    show.console.print(Text.assemble(("authy-grpc", "bold"), f" serves REST at {http}"))
+    welcome(settings, port)

@@ -1,4 +1,4 @@
-"""What a relying site's backend imports: connect, call, watch with resume, check receipts."""
+"""What a relying site's backend imports: connect, call, watch with resume, check receipts and posts."""
 
 from authy_grpc.client.async_client import AsyncClient
 from authy_grpc.client.errors import (
@@ -26,6 +26,7 @@ from authy_grpc.client.errors import (
 from authy_grpc.client.receipt import ReceiptError, Verified, check_asked, verify_receipt
 from authy_grpc.client.sync_client import Client
 from authy_grpc.client.watch import EventAt
+from authy_grpc.client.webhook import Post, WebhookError, verify_webhook
 from authy_grpc.domain.receipts import Decision
 
 __all__ = [
@@ -45,6 +46,7 @@ __all__ = [
     "Internal",
     "MissingScope",
     "NotFound",
+    "Post",
     "PushFrozen",
     "Quota",
     "RateLimited",
@@ -54,7 +56,9 @@ __all__ = [
     "UserExists",
     "UserLocked",
     "Verified",
+    "WebhookError",
     "WrongState",
     "check_asked",
     "verify_receipt",
+    "verify_webhook",
 ]

@@ -1,0 +1,154 @@
+"""Owns the commands that serve HTTP: `gateway`, beside a service elsewhere, and `up`, both in one process."""
+
+import sys
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from authy_grpc.cli.options import LOCAL_SERVER, Server
+from authy_grpc.cli.serve import Stoppable, Stopper, check_listen, check_texts, prepare, start
+
+if TYPE_CHECKING:
+    from structlog.typing import FilteringBoundLogger
+
+    from authy_grpc.home import Secrets
+    from authy_grpc.settings import Settings
+    from gateway.settings import GatewaySettings
+
+Home = Annotated[Path | None, typer.Option(help="Holds data/ and secrets/ (AUTHY_HOME).")]
+HttpListen = Annotated[str | None, typer.Option(help="HOST:PORT of the REST gateway (AUTHY_HTTP_LISTEN).")]
+Insecure = Annotated[
+    bool | None, typer.Option("--insecure", help="Beyond loopback: a proxy in front does TLS.")
+]
+
+
+def gateway(
+    server: Server = LOCAL_SERVER,
+    http_listen: HttpListen = None,
+    home: Home = None,
+    insecure: Insecure = None,
+    dev: Annotated[bool, typer.Option("--dev", help="Development: webhooks may go to this machine.")] = False,
+) -> None:
+    """Run the REST gateway, and post webhooks. The gateway key is AUTHY_GATEWAY_KEY, or lies in the home."""
+    import uvloop
+
+    from authy_grpc.cli import installation
+    from authy_grpc.home import read_gateway_key
+
+    settings = installation.read_settings(
+        home=home, http_listen=http_listen, insecure=insecure, dev=dev or None
+    )
+    check_http_listen(settings)
+    uvloop.run(_gateway(settings, server, read_gateway_key(settings)))
+
+
+def up(
+    home: Home = None,
+    listen: Annotated[str | None, typer.Option(help="HOST:PORT of gRPC (AUTHY_LISTEN).")] = None,
+    http_listen: HttpListen = None,
+    insecure: Insecure = None,
+    dev: Annotated[bool | None, typer.Option("--dev", help="Development: texts go to the console.")] = None,
+) -> None:
+    """Run the service and its REST gateway in one process. All other settings come from AUTHY_…."""
+    import uvloop
+
+    from authy_grpc.cli import installation
+
+    settings = installation.read_settings(
+        home=home, listen=listen, http_listen=http_listen, insecure=insecure, dev=dev
+    )
+    check_listen(settings)
+    check_http_listen(settings)
+    check_texts(settings)
+    uvloop.run(_up(settings, prepare(settings)))
+
+
+def check_http_listen(settings: "Settings") -> None:
+    """Ask whether the gateway may listen where it is told to.
+
+    Raises:
+        Failure: others could read along.
+    """
+    from authy_grpc.cli.failure import Failure
+    from authy_grpc.client.connect import is_loopback
+
+    host, _, port = settings.http_listen.rpartition(":")
+    if not (host and port.isdigit() and int(port) < 1 << 16):
+        raise Failure(
+            f"AUTHY_HTTP_LISTEN is {settings.http_listen}.", "Write HOST:PORT, such as 127.0.0.1:8080."
+        )
+    if not (settings.insecure or is_loopback(settings.http_listen)):
+        raise Failure(
+            f"AUTHY_HTTP_LISTEN is {settings.http_listen}: without TLS others could read credentials.",
+            "Listen on 127.0.0.1 behind a proxy that does TLS, or set AUTHY_INSECURE=1.",
+        )
+
+
+async def _up(settings: "Settings", secrets: "Secrets") -> None:
+    from authy_grpc.cli import welcome
+
+    async with AsyncExitStack() as closing:
+        core, port = await start(settings, secrets, closing)
+        channel = core.server.local()
+        options = _options(settings, secrets.gateway_key)
+        try:
+            servers, http_port = await _serve_http(
+                channel, options, core.log, core.registry, dev=settings.dev
+            )
+        except BaseException:
+            await core.stop(now=True)
+            raise
+        stopper = Stopper(core.server, *servers)
+        closing.push_async_callback(stopper.close, core)
+        stopper.listen()
+        welcome.welcome_up(settings, port, http_port)
+        await stopper.stopped()
+
+
+async def _gateway(settings: "Settings", server: str, key: str) -> None:
+    from authy_grpc import logs
+    from authy_grpc.bootstrap import real_clock
+    from authy_grpc.cli import show
+    from gateway.channels import Channels
+
+    log = logs.build(sys.stderr, real_clock)
+    logs.take_over(log)
+    channel = Channels(server)
+    options = _options(settings, key)
+    servers, port = await _serve_http(channel, options, log, None, dev=settings.dev)
+    stopper = Stopper(*servers)
+    stopper.listen()
+    host = settings.http_listen.rpartition(":")[0]
+    show.console.print(f"The gateway serves http://{host}:{port}, and calls {server}.")
+    show.console.print("Ctrl-C lets answers finish and stops; twice stops at once. The log is on stderr.")
+    await stopper.stopped()
+    await channel.close()
+
+
+def _options(settings: "Settings", key: str) -> "GatewaySettings":
+    from gateway.settings import GatewaySettings
+
+    return GatewaySettings(http_listen=settings.http_listen, gateway_key=key)  # type: ignore[arg-type]
+
+
+async def _serve_http(
+    channel: Any, options: "GatewaySettings", log: "FilteringBoundLogger", registry: Any, *, dev: bool
+) -> tuple[list[Stoppable], int]:
+    from authy_grpc.bootstrap import real_clock
+    from authy_grpc.cli.failure import Failure
+    from authy_grpc.outbound.web import Addresses, Web
+    from gateway.app import build
+    from gateway.server import HttpServer
+    from gateway.webhooks import Deliverer
+
+    http = HttpServer(build(channel, options, log=log, registry=registry), options.http_listen)
+    try:
+        port = await http.start()
+    except OSError as error:
+        raise Failure(str(error), "Set AUTHY_HTTP_LISTEN, or stop what is there.") from error
+    web = Web(Addresses(dev=dev), real_clock)
+    deliverer = Deliverer(channel, options.gateway_key.get_secret_value(), web, log)
+    deliverer.start()
+    return [http, deliverer], port

@@ -1,0 +1,92 @@
+"""Owns `webhook listen`: a receiver for development, which prints and verifies what is posted to it."""
+
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Annotated
+
+import typer
+from google.protobuf.json_format import MessageToJson
+from rich.text import Text
+
+from authy_grpc.cli.failure import Failure
+from authy_grpc.cli.options import LOCAL_SERVER, Server
+
+app = typer.Typer(help="Webhooks, for development.", no_args_is_help=True)
+
+Key = Annotated[
+    str, typer.Option("--key", envvar="AUTHY_API_KEY", help="A site's API key of scope manage.", prompt=True)
+]
+_LARGEST = 1 << 20
+
+
+@app.command()
+def listen(
+    key: Key,
+    at: Annotated[str, typer.Option("--listen", help="HOST:PORT on this machine.")] = "127.0.0.1:9000",
+    types: Annotated[
+        list[str] | None, typer.Option("--type", help="Such as approval.*, several times; all where none is.")
+    ] = None,
+    server: Server = LOCAL_SERVER,
+) -> None:
+    """Make a webhook to this machine, and print what arrives until Ctrl-C. The service runs with --dev."""
+    from authy_grpc.cli import show
+    from authy_grpc.client import Client
+    from authy_grpc.v1.webhook_pb2 import CreateWebhookRequest, DeleteWebhookRequest
+
+    receiver, url = _bind(at)
+    with Client(server, key) as client:
+        made = client.webhooks.CreateWebhook(CreateWebhookRequest(url=url, types=types or ()))
+        receiver.secret = made.secret
+        name = made.webhook.webhook_id
+        show.console.print(f"Made [bold]{name}[/]: what happens is posted to {url} and verified here.")
+        show.console.print(f"Try it: POST /v1/webhooks/{name}:test. Ctrl-C removes it.\n")
+        try:
+            with suppress(KeyboardInterrupt):
+                receiver.serve_forever()
+        finally:
+            receiver.server_close()
+            client.webhooks.DeleteWebhook(DeleteWebhookRequest(webhook_id=name))
+    show.console.print(f"Removed {name}.")
+
+
+class _Receiver(ThreadingHTTPServer):
+    """Takes posts."""
+
+    secret = ""
+
+
+class _Posted(BaseHTTPRequestHandler):
+    """One post: verified, printed and answered."""
+
+    server: _Receiver
+
+    def do_POST(self) -> None:
+        """Verify and print it."""
+        from authy_grpc.cli import show
+        from authy_grpc.client import WebhookError, verify_webhook
+
+        body = self.rfile.read(min(int(self.headers.get("content-length", 0)), _LARGEST))
+        try:
+            post = verify_webhook(self.server.secret, dict(self.headers), body)
+        except WebhookError as error:
+            show.console.print(Text(f"refused: {error}", style="red"))
+            self.send_error(400, error.reason)
+            return
+        self.send_response(204)
+        self.end_headers()
+        told = MessageToJson(post.event, indent=2)
+        show.console.print(Text.assemble(("verified ", "green"), (post.type, "bold"), f"  {post.event_id}"))
+        show.console.print(Text(told))
+
+    def log_message(self, format: str, *args: object) -> None:
+        """What arrives is printed already."""
+
+
+def _bind(at: str) -> tuple[_Receiver, str]:
+    """Listen; answers the receiver and its URL."""
+    host, _, port = at.rpartition(":")
+    try:
+        receiver = _Receiver((host, int(port)), _Posted)
+    except (OSError, ValueError) as error:
+        raise Failure(f"Cannot listen on {at}: {error}.", "Give another --listen HOST:PORT.") from error
+    return receiver, f"http://{host}:{receiver.server_address[1]}/"

@@ -1,0 +1,98 @@
+"""Owns how the gateway listens: uvicorn on a socket of our own, started and stopped by who runs it."""
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any
+
+import uvicorn
+from starlette.types import ASGIApp
+
+# How long answers that were begun may take when the server stops.
+GRACE_SECONDS = 10
+_BACKLOG = 2048
+
+
+class _Server(uvicorn.Server):
+    """Says when it listens, and leaves signals to who runs it."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class HttpServer:
+    """Serves an application over HTTP/1.1.
+
+    Args:
+        app: the application.
+        listen: `HOST:PORT`, port 0 for any that is free.
+        grace: seconds that answers may take when it stops.
+    """
+
+    def __init__(self, app: ASGIApp, listen: str, *, grace: int = GRACE_SECONDS) -> None:
+        self._listen = listen
+        self._server = _Server(
+            uvicorn.Config(
+                app,
+                http="httptools",
+                ws="none",
+                lifespan="off",
+                # Of the address that a proxy tells, the application decides for itself whether to believe it.
+                proxy_headers=False,
+                # It would write addresses, which hold what sites call their users.
+                access_log=False,
+                log_config=None,
+                server_header=False,
+                date_header=False,
+                timeout_graceful_shutdown=grace,
+            )
+        )
+        self._task: asyncio.Task[Any] | None = None
+
+    async def start(self) -> int:
+        """Bind and serve; answers the port.
+
+        Raises:
+            OSError: the address cannot be bound.
+        """
+        bound = _bind(self._listen)
+        self._task = asyncio.create_task(self._server.serve([bound]), name="authy-http")
+        listening = asyncio.ensure_future(self._server.listening.wait())
+        await asyncio.wait([self._task, listening], return_when=asyncio.FIRST_COMPLETED)
+        listening.cancel()
+        port: int = bound.getsockname()[1]
+        return port
+
+    async def stop(self, *, now: bool = False) -> None:
+        """Take no more requests, let those under way end, and stop.
+
+        Args:
+            now: do not wait for them.
+        """
+        if self._task is None:
+            return
+        self._server.should_exit = True
+        self._server.force_exit = now
+        with suppress(asyncio.CancelledError):
+            await asyncio.shield(self._task)
+
+
+def _bind(listen: str) -> socket.socket:
+    host, _, port = listen.rpartition(":")
+    host = host.strip("[]")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, int(port)), family=family, backlog=_BACKLOG)
+    except OSError as error:
+        raise OSError(f"cannot listen on {listen}: {error.strerror or error}") from error
