@@ -76,6 +76,11 @@ class Deliverer:
         """Begin to take posts."""
         self._task = asyncio.create_task(self._run(), name="authy-webhooks")
 
+    @property
+    def in_flight(self) -> int:
+        """How many posts are under way."""
+        return len(self._posts)
+
     async def stop(self, *, now: bool = False) -> None:
         """Take no more posts, and finish those under way.
 
