@@ -187,6 +187,10 @@ class Errors:
         except errors.Refusal as refusal:
             call.reason = ANSWERS[type(refusal)].reason
             await self._abort(call, to_status(refusal))
+        except grpc.aio.InternalError:
+            # grpc raises it of what it could not send: the peer hung up at this very moment.
+            call.code = "CANCELLED"
+            raise asyncio.CancelledError from None
         except asyncio.CancelledError as error:
             task = asyncio.current_task()
             if task is None or task.cancelling():

@@ -157,6 +157,12 @@ def errors_in(service: Service) -> list[str]:
     return [json.dumps(line) for line in lines if line["level"] not in ("debug", "info") or "errors" in line]
 
 
+def hung_up(record: logging.LogRecord) -> bool:
+    """Whether reflection, which is grpc's own, was sending something when its peer hung up."""
+    text = record.getMessage()
+    return text.startswith("ExecuteBatchError raised") and "/grpc.reflection." in text
+
+
 async def test_no_request_is_answered_internal_or_unknown(
     service: Service, figure: Callable[[int, int], int], caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -172,7 +178,9 @@ async def test_no_request_is_answered_internal_or_unknown(
         assert not errors_in(service), f"seed {SEED}, round {number}"
         service.log.seek(0)
         service.log.truncate()
-    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+    assert not [
+        record for record in caplog.records if record.levelno >= logging.WARNING and not hung_up(record)
+    ]
     # In the contract, and not built yet; all others were good once.
     assert set(paths) - judge.ever_ok == {path(name) for name in UNBUILT}
     good = sum(count for (_, code, _), count in judge.answers.items() if code == "OK")

@@ -168,6 +168,13 @@ async def test_a_task_of_our_own_that_was_cancelled_does_not_hang_the_peer(
     assert failure(error).reason == "INTERNAL"
 
 
+async def test_a_peer_that_hangs_up_while_something_is_sent_is_no_fault(transport: Any) -> None:
+    error, world = await attempt(transport, raiser(grpc.aio.InternalError()))
+    assert error.code() is not grpc.StatusCode.INTERNAL
+    [line] = world.lines
+    assert (line["level"], line["event"], line["code"]) == ("info", "call", "CANCELLED")
+
+
 async def test_not_implemented_from_inside_is_a_fault(transport: Any, failure: Any) -> None:
     error, _ = await attempt(transport, raiser(NotImplementedError(SECRET)))
     assert failure(error).reason == "INTERNAL" and SECRET not in (error.details() or "")
