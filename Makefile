@@ -11,7 +11,7 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 # uv trusts what the system trusts, as git and pip do.
 export UV_SYSTEM_CERTS ?= 1
 
-.PHONY: help setup demo up test check proof bench protos requirements clean
+.PHONY: help setup demo up test check proof bench protos openapi requirements clean
 
 help:  ## List these targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -33,6 +33,7 @@ check: .venv/installed  ## Lint, check types, layers and the contract
 	$(BIN)/mypy $(CODE)
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/contract.py
+	$(BIN)/python -m gateway.openapi --check docs/openapi.json
 
 proof: .venv/installed  ## Run the tests at their full figures; takes hours
 	$(BIN)/python -m pytest --proof --numprocesses auto --dist worksteal
@@ -43,6 +44,9 @@ bench: .venv/installed  ## Measure the speed, and print it as a table
 protos: .venv/installed  ## Format protos/, and make the stubs in authy_grpc/v1 anew
 	$(BIN)/buf format --write protos
 	$(BIN)/python hatch_build.py
+
+openapi: .venv/installed  ## Write docs/openapi.json anew
+	$(BIN)/python -m gateway.openapi docs/openapi.json
 
 requirements: .venv/installed  ## Pin the newest dependencies that pyproject.toml allows
 	$(COMPILE) --upgrade requirements/uv.in --output-file requirements/uv.txt

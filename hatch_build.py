@@ -1,4 +1,4 @@
-"""Owns the build of `authy_grpc/v1`: typed stubs made from `protos/` and kept out of git."""
+"""Owns the build of `authy_grpc/v1`: typed stubs and descriptors, made from `protos/` and kept out of git."""
 
 import subprocess
 import sys
@@ -11,6 +11,8 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 PACKAGE = "authy_grpc/v1"
+# The contract with its comments, which the stubs do not have.
+DESCRIPTORS = "descriptors.binpb"
 
 
 def generate(root: Path) -> None:
@@ -22,8 +24,9 @@ def generate(root: Path) -> None:
     target = root / PACKAGE
     target.mkdir(parents=True, exist_ok=True)
     with TemporaryDirectory(dir=root, prefix=".protoc-") as folder:
-        _protoc(root / "protos", Path(folder))
         made = Path(folder, PACKAGE)
+        made.mkdir(parents=True)
+        _protoc(root / "protos", Path(folder))
         (made / "__init__.py").write_text('"""The contract, made by the build from `protos/`."""\n')
         names = {path.name for path in made.iterdir()}
         for name in names:
@@ -36,6 +39,7 @@ def generate(root: Path) -> None:
 def _protoc(protos: Path, output: Path) -> None:
     command = [sys.executable, "-m", "grpc_tools.protoc", f"-I{protos}", f"-I{_common_protos()}"]
     command += [f"--python_out={output}", f"--grpc_python_out={output}"]
+    command += ["--include_source_info", f"--descriptor_set_out={output / PACKAGE / DESCRIPTORS}"]
     for name in ("protoc-gen-mypy", "protoc-gen-mypy_grpc"):
         command += [
             f"--plugin={name}={_plugin(name)}",
@@ -67,7 +71,7 @@ class StubsHook(BuildHookInterface):  # type: ignore[type-arg]  # hatchling is g
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Makes the stubs, and ships them although git ignores them; a wheel gets the .proto files too."""
         generate(Path(self.root))
-        build_data["artifacts"].append(f"/{PACKAGE}/*.py*")
+        build_data["artifacts"] += [f"/{PACKAGE}/*.py*", f"/{PACKAGE}/{DESCRIPTORS}"]
         if self.target_name == "wheel" and version != "editable":
             build_data["force_include"]["protos"] = "authy_grpc/protos"
 

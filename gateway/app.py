@@ -23,6 +23,7 @@ from starlette.routing import Route as Page
 from starlette.types import Receive, Scope, Send
 from structlog.typing import FilteringBoundLogger
 
+from gateway import docs
 from gateway.body import Gone, check_size, read_body
 from gateway.errors import JSON, Failure, Header, internal, no_method, no_path
 from gateway.observe import Ended, Observe
@@ -58,7 +59,7 @@ def build(
         registry: where the metrics are registered; they stand at `/metrics`.
         routes: those of the contract, where not given.
         pace: how long streams wait.
-        pages: what else is served, such as the documentation.
+        pages: what else is served, beside the documentation.
     """
     registry = registry or CollectorRegistry()
     callers = Callers(settings.gateway_key.get_secret_value(), settings.proxies)
@@ -77,6 +78,7 @@ def build(
             Page("/healthz", _alive),
             Page("/readyz", partial(_ready, _health(channel))),
             Page("/metrics", partial(_metrics, registry)),
+            *docs.pages(),
             *pages,
         ],
         middleware=[cors] if settings.origins else [],

@@ -132,9 +132,10 @@ def run(module: str, *arguments: str, cwd: Path, python: str = sys.executable) -
 
 
 def shipped(prefix: str) -> set[str]:
-    """What must be there for every .proto file of ours: the file, and its stubs for programs and checkers."""
+    """What the build makes: stubs of every .proto file, for programs and checkers, and the descriptors."""
     stubs = ("_pb2.py", "_pb2.pyi", "_pb2_grpc.py", "_pb2_grpc.pyi")
-    return {f"{prefix}authy_grpc/v1/{proto.stem}{stub}" for proto in PROTOS.glob("*.proto") for stub in stubs}
+    made = {f"{proto.stem}{stub}" for proto in PROTOS.glob("*.proto") for stub in stubs}
+    return {f"{prefix}authy_grpc/v1/{name}" for name in made | {"descriptors.binpb"}}
 
 
 @pytest.mark.slow
@@ -149,6 +150,7 @@ def test_sdist_and_wheel_hold_stubs_and_protos(archives: tuple[Path, Path]) -> N
         names = set(archive.namelist())
     assert shipped("") | {f"authy_grpc/{name}" for name in protos} <= names
     assert {"authy_grpc/py.typed", "authy_grpc/v1/__init__.py", "gateway/py.typed", "gateway/app.py"} <= names
+    assert {f"gateway/docs/{name}" for name in ("index.html", "docs.css", "docs.js")} <= names
     assert {name.split("/")[0] for name in names} == {"authy_grpc", "authy_grpc-0.1.0.dist-info", "gateway"}
 
 

@@ -16,13 +16,13 @@ from tests.cli.conftest import TIMEOUT, Shell
 pytestmark = pytest.mark.slow
 
 
-def test_the_demo_tells_seven_steps_and_ends_well(shell: Shell) -> None:
+def test_the_demo_tells_nine_steps_and_ends_well(shell: Shell) -> None:
     done = shell.run_apart("demo")
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stderr == ""
-    assert re.findall(r"^ (\d)  ", done.stdout, re.MULTILINE) == list("1234567")
-    for word in ("PENDING", "SCANNED", "COMPLETED", "ACCEPTED", "REPLAYED", "WRONG", "APPROVED", "▀"):
+    assert re.findall(r"^ (\d)  ", done.stdout, re.MULTILINE) == list("123456789")
+    for word in ("PENDING", "SCANNED", "COMPLETED", "ACCEPTED", "REPLAYED", "WRONG", "APPROVED", "▀", "curl"):
         assert word in done.stdout
     assert "The whole story" in done.stdout
 
@@ -36,7 +36,7 @@ def test_for_machines_it_is_one_document(shell: Shell) -> None:
     assert document["ok"] is True
     assert document["failure"] == ""
     steps = document["steps"]
-    assert [step["number"] for step in steps] == [1, 2, 3, 4, 5, 6, 7]
+    assert [step["number"] for step in steps] == list(range(1, 10))
     assert all(step["ok"] and step["checks"] and step["milliseconds"] > 0 for step in steps)
     assert [each["state"] for each in steps[2]["facts"]["watched"]] == ["PENDING", "SCANNED", "COMPLETED"]
     assert min(steps[5]["facts"]["values"]) > 50

@@ -13,10 +13,10 @@ def demo(
         bool, typer.Option("--keep", help="Leave it running at the end, with commands to paste.")
     ] = False,
 ) -> None:
-    """Tell the whole story: two sites, one phone, QR code, codes, an approval, privacy, the event feed."""
+    """Tell the whole story: sites, a phone, QR code, codes, an approval, privacy, events, REST, a webhook."""
     from authy_grpc.cli.failure import extra
 
-    with extra("server,phone"):
+    with extra("server,phone,gateway"):
         from authy_grpc.cli.demo import show
     if not show.run(json=json, keep=keep):
         raise typer.Exit(1)

@@ -13,16 +13,21 @@ from pathlib import Path
 from pydantic import SecretStr
 
 from authy_grpc import logs
-from authy_grpc.bootstrap import World, build
+from authy_grpc.bootstrap import Core, World, build, real_clock
 from authy_grpc.cli.demo.tap import Tap
 from authy_grpc.cli.options import LOCAL_ORIGIN
 from authy_grpc.client import AsyncClient
 from authy_grpc.home import make_secrets, read_secrets
+from authy_grpc.outbound.web import Addresses, Web
 from authy_grpc.phone import Phone
 from authy_grpc.settings import Settings
 from authy_grpc.store import schema
 from authy_grpc.v1 import application_pb2
 from authy_grpc.v1.user_pb2 import SiteKey
+from gateway.app import build as build_gateway
+from gateway.server import HttpServer
+from gateway.settings import GatewaySettings
+from gateway.webhooks import Deliverer
 
 # Reserved for tests: it reaches nobody.
 NUMBER = "+15005550006"
@@ -62,6 +67,7 @@ class Stage:
     Attributes:
         folder: holds the database, the secrets, the texts, the phone's file and the log.
         target: where the service listens.
+        http: origin of its REST gateway.
         operator_key: of the installation.
         operator: a client with the operator key.
         phone: the simulated phone.
@@ -70,6 +76,7 @@ class Stage:
 
     folder: Path
     target: str
+    http: str
     operator_key: str = field(repr=False)
     operator: AsyncClient
     phone: Phone
@@ -77,15 +84,23 @@ class Stage:
     _closing: AsyncExitStack = field(default_factory=AsyncExitStack, repr=False)
     _texts_read: int = 0
 
-    async def add_site(self, name: str, origin: str, user: str) -> Site:
-        """Lets the operator add a site and its API key."""
+    async def add_site(self, name: str, origin: str, user: str, *, manages: bool = False) -> Site:
+        """Lets the operator add a site and its API key.
+
+        Args:
+            name: shown to users.
+            origin: of its pages.
+            user: its own reference for the user.
+            manages: whether its key may make webhooks, too.
+        """
+        scopes = application_pb2.ApiKeyScope.values()[1:] if manages else ()
         application = application_pb2.Application(name=name, origin=origin)
         made = await self.operator.applications.CreateApplication(
             application_pb2.CreateApplicationRequest(application=application)
         )
         key = await self.operator.applications.CreateApiKey(
             application_pb2.CreateApiKeyRequest(
-                application_id=made.application.application_id, name="backend"
+                application_id=made.application.application_id, name="backend", scopes=scopes
             )
         )
         tap = await self._closing.enter_async_context(Tap(self.target))
@@ -126,6 +141,8 @@ async def stage(folder: Path) -> AsyncIterator[Stage]:
         listen="127.0.0.1:0",
         public_url=LOCAL_ORIGIN,
         sms_url=SecretStr(f"file:{folder / 'texts.jsonl'}"),
+        # A webhook is posted to this machine.
+        dev=True,
     )
     make_secrets(settings, os.urandom)
     (folder / "data").mkdir(mode=0o700)
@@ -138,9 +155,25 @@ async def stage(folder: Path) -> AsyncIterator[Stage]:
         closing.callback(logging.getLogger().removeHandler, logs.take_over(core.log))
         closing.push_async_callback(core.stop)
         target = f"127.0.0.1:{await core.start()}"
+        http = await closing.enter_async_context(_gateway(core, secrets.gateway_key))
         # Closed first: clients before the service.
         inner = await closing.enter_async_context(AsyncExitStack())
         operator = await inner.enter_async_context(AsyncClient(target, secrets.operator_key))
         phone = Phone(target, origin=settings.origin, state=folder / "phone.json")
         await inner.enter_async_context(phone)
-        yield Stage(folder, target, secrets.operator_key, operator, phone, _closing=inner)
+        yield Stage(folder, target, http, secrets.operator_key, operator, phone, _closing=inner)
+
+
+@asynccontextmanager
+async def _gateway(core: Core, key: str) -> AsyncIterator[str]:
+    """The REST gateway of a service in this process; answers its origin."""
+    channel, options = core.server.local(), GatewaySettings.model_construct(gateway_key=SecretStr(key))
+    http = HttpServer(build_gateway(channel, options, log=core.log), "127.0.0.1:0")
+    deliverer = Deliverer(channel, key, Web(Addresses(dev=True), real_clock), core.log)
+    port = await http.start()
+    deliverer.start()
+    try:
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        await deliverer.stop()
+        await http.stop()

@@ -1,4 +1,4 @@
-"""Owns the demo's seven steps, in order."""
+"""Owns the demo's nine steps, in order."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -6,7 +6,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from authy_grpc.cli.demo import asking, enrolling, parting, proving
+from authy_grpc.cli.demo import asking, enrolling, parting, proving, rest
 from authy_grpc.cli.demo.report import Report
 from authy_grpc.cli.demo.stage import DEVICE_NAME, NUMBER, Site, Stage
 from authy_grpc.client import AsyncClient
@@ -41,6 +41,8 @@ class Story:
             ("An approval, and its receipt checked by the site", self._ask),
             ("Site two, same phone: what do both sites know?", self._part),
             ("The event feed: read, cut off, resumed", self._read_events),
+            ("A site that only speaks REST: the same, by curl", self._speak_rest),
+            ("Its webhook: posted, signed, verified", self._receive),
         ]
         for title, step in steps:
             with self.report.step(title):
@@ -113,6 +115,13 @@ class Story:
             f"{read} {expected}",
         )
         self.report.fact("events", {"before": len(before), "after": len(after)})
+
+    async def _speak_rest(self) -> None:
+        site = await self.stage.add_site("Orchard Post", "https://orchard.example", rest.USER, manages=True)
+        await rest.enroll(self.stage, site, self.report)
+
+    async def _receive(self) -> None:
+        await rest.receive(self.stage, self.stage.sites[-1], self.report)
 
 
 async def _read(client: AsyncClient, cursor: str, count: int) -> tuple[list[Event], str]:
