@@ -74,7 +74,7 @@ class _Stream:
 
     def forget(self, delivery_id: str, attempt: int) -> None:
         """It has been reported."""
-        if self.held.get(delivery_id, (0,))[0] == attempt:
+        if delivery_id in self.held and self.held[delivery_id][0] == attempt:
             del self.held[delivery_id]
 
 

@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
     [
         ("typer", "[server]", ["demo"]),
         ("pyotp", "[phone]", ["phone", "sites"]),
-        ("zxingcpp", "[server,phone]", ["demo"]),
+        ("zxingcpp", "[server,phone,gateway]", ["demo"]),
         ("sqlmodel", "[server]", ["serve"]),
         ("pydantic_settings", "[server]", ["application", "list"]),
         ("tink", "[server]", ["keys", "init"]),

@@ -5,6 +5,7 @@ import json
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -398,6 +399,20 @@ async def test_what_did_not_get_to_a_gateway_is_there_for_the_next(office: Offic
         others = await following(stream, 5)
     assert first.delivery_id not in {post.delivery_id for post in others}
     assert {post.attempt for post in others} == {2}
+
+
+async def test_a_word_about_what_was_never_handed_out_counts_for_nothing(office: Office) -> None:
+    site = await office.site()
+    webhook = await office.hook(site)
+    await office.happen(site, "ada")
+    async with aclosing(office.deliveries.lease(GATEWAY, 10)) as stream:
+        (post,) = await following(stream)
+        for attempt in (0, 2):
+            for delivery_id in (post.delivery_id, "dlv_unknown"):
+                await office.report(replace(post, delivery_id=delivery_id, attempt=attempt))
+        assert [each.state for each in await office.log(site, webhook)] == ["PENDING"]
+        await office.report(post)
+        assert [each.state for each in await office.log(site, webhook)] == ["DELIVERED"]
 
 
 async def test_a_dead_receiver_keeps_nobody_waiting(office: Office) -> None:
