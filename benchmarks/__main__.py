@@ -18,8 +18,10 @@ import psycopg
 from benchmarks import control, floor, startup, streams
 from benchmarks.calls import Calls
 from benchmarks.load import Case, Measured, measure
+from benchmarks.posts import Plan, posts
 from benchmarks.report import Report
-from benchmarks.weight import weight
+from benchmarks.rest import rest
+from benchmarks.weight import weights
 
 # Its name, what makes its calls ready, how many at once, and how many times so many in a slice.
 _Cases = list[tuple[str, Case, int, int]]
@@ -35,6 +37,8 @@ class Extent:
         changes: that are watched.
         streams: that are held to be weighed.
         starts: of each program.
+        events: that wait to be posted to one webhook.
+        steady: seconds for which webhooks are posted steadily.
     """
 
     seconds: float
@@ -42,10 +46,12 @@ class Extent:
     changes: int
     streams: int
     starts: int
+    events: int
+    steady: float
 
 
-QUICK = Extent(seconds=0.3, persons=512, changes=10, streams=1000, starts=2)
-FULL = Extent(seconds=5, persons=1024, changes=100, streams=5000, starts=5)
+QUICK = Extent(seconds=0.3, persons=512, changes=10, streams=1000, starts=2, events=300, steady=3)
+FULL = Extent(seconds=5, persons=1024, changes=100, streams=5000, starts=5, events=600, steady=8)
 
 
 def main() -> None:
@@ -67,7 +73,7 @@ def main() -> None:
             asyncio.run(_database(name, url, folder, extent, report))
     if not told.only:
         with _sqlite(folder) as url:
-            report.weight(asyncio.run(weight(url, folder, extent.streams)))
+            report.weights(asyncio.run(weights(url, folder, extent.streams)))
         report.starts(startup.starts(extent.starts))
     if told.json:
         print(json.dumps(report.document, indent=1))
@@ -85,6 +91,20 @@ async def _database(name: str, url: Callable[[], str], folder: Path, extent: Ext
     async with control.served(url(), folder, extent.persons) as target:
         arrived = [await streams.fan_out(target, each, extent.changes) for each in (1, 100, 1000)]
         report.arrivals(name, [*arrived, await streams.approval(target, extent.changes)])
+    async with control.served(url(), folder, extent.persons, http=True) as target:
+        report.rest(name, await rest(target, extent.seconds))
+    plans = _plans(extent)
+    report.posts(name, [await posts(url, folder, plan) for plan in plans])
+
+
+def _plans(extent: Extent) -> list[Plan]:
+    """Of one webhook an event is one post, of fifty it is fifty."""
+    many = extent.events * 4 // 50
+    return [
+        Plan(healthy=1, dead=0, events=extent.events, rate=50, seconds=extent.steady),
+        Plan(healthy=50, dead=0, events=many, rate=6, seconds=extent.steady),
+        Plan(healthy=50, dead=5, events=many, rate=6, seconds=extent.steady),
+    ]
 
 
 async def _calls(target: control.Target, extent: Extent, cases: Callable[[Calls], _Cases]) -> list[Measured]:

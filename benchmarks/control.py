@@ -4,7 +4,7 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -76,7 +76,7 @@ class Target:
         await self._bare(self._request, metadata=self.metadata)
 
     async def stand(self, **what: Any) -> Standing:
-        """Have something done: `turn` the clock by seconds, `shout` to all bare streams."""
+        """Have something done: `turn` the clock by seconds, `shout` to bare streams, `deliver` webhooks."""
         told = json.loads(await self._do(json.dumps(what).encode()))
         return Standing(**told | {"now": datetime.fromtimestamp(told["now"], UTC)})
 
@@ -94,18 +94,22 @@ class Target:
 
 
 @asynccontextmanager
-async def served(url: str, folder: Path, persons: int) -> AsyncIterator[Target]:
+async def served(
+    url: str, folder: Path, persons: int, *, http: bool = False, webhooks: Sequence[str] = ()
+) -> AsyncIterator[Target]:
     """Migrate and seed an empty database, and serve it in a process of its own.
 
     Args:
         url: of the database.
         folder: for the server's log.
         persons: how many users the site has.
+        http: whether gateways are in the process, which then has their event loop.
+        webhooks: where the site has its events posted.
     """
     made = [new_keyset(), new_secret("op", os.urandom), new_secret("gw", os.urandom)]
     secrets = Secrets(*made)
     await asyncio.to_thread(schema.upgrade, url)
-    seeded = await asyncio.to_thread(seed, url, Vault(secrets.keyset), persons)
+    seeded = await asyncio.to_thread(seed, url, Vault(secrets.keyset), persons, webhooks)
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -114,13 +118,18 @@ async def served(url: str, folder: Path, persons: int) -> AsyncIterator[Target]:
         stdout=asyncio.subprocess.PIPE,
     )
     assert process.stdin is not None and process.stdout is not None
-    told = {"url": url, "log": str(folder / "log.jsonl"), "secrets": asdict(secrets), "core": server_core()}
+    told = {
+        "url": url,
+        "log": str(folder / "log.jsonl"),
+        "secrets": asdict(secrets),
+        "core": server_core(),
+        "http": http,
+    }
     process.stdin.write(json.dumps(told).encode() + b"\n")
     line = await process.stdout.readline()
     if not line:
         raise RuntimeError("the server did not start")
-    ports = json.loads(line)
-    addresses = {"core": f"127.0.0.1:{ports['port']}", "bare": f"127.0.0.1:{ports['bare']}"}
+    addresses = {name: f"127.0.0.1:{port}" for name, port in json.loads(line).items()}
     target = Target(
         _connect(addresses["core"]), _connect(addresses["bare"]), addresses, seeded.api_key, [*seeded.persons]
     )

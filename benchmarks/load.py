@@ -102,15 +102,36 @@ async def measure(
         seconds: how long the method is called, beside the same number of empty calls.
         batch: how many calls a slice has.
     """
-    measured = Measured(name, at_once, Total(), Total(), Total())
-    await _run(await case(at_once), at_once)
-    while measured.total.seconds < seconds:
-        calls = await case(batch)
-        empty = max(len(calls), 64)
-        await _slice(target, measured.total, calls, at_once)
-        await _slice(target, measured.empty, [target.empty_call] * empty, at_once)
-        await _slice(target, measured.bare, [target.bare_call] * empty, at_once)
-    return measured
+    beside = max(batch, 64)
+
+    async def empty(count: int) -> Sequence[Call]:
+        return [target.empty_call] * count
+
+    async def bare(count: int) -> Sequence[Call]:
+        return [target.bare_call] * count
+
+    totals = await turns(target, [(case, batch), (empty, beside), (bare, beside)], at_once, seconds)
+    return Measured(name, at_once, *totals)
+
+
+async def turns(
+    target: Target, cases: Sequence[tuple[Case, int]], at_once: int, seconds: float
+) -> list[Total]:
+    """Measure several methods in turns, so that a ratio compares what ran within a moment.
+
+    Args:
+        target: the server.
+        cases: what makes the calls ready, which is not measured, and how many a slice has.
+        at_once: how many calls are under way at a time.
+        seconds: how long the first is called.
+    """
+    totals = [Total() for _ in cases]
+    for case, _ in cases:
+        await _run(await case(at_once), at_once)
+    while totals[0].seconds < seconds:
+        for total, (case, batch) in zip(totals, cases, strict=True):
+            await _slice(target, total, await case(batch), at_once)
+    return totals
 
 
 async def _slice(target: Target, total: Total, calls: Sequence[Call], at_once: int) -> None:

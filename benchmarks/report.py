@@ -9,6 +9,8 @@ from rich.table import Table
 
 from benchmarks.floor import Floor
 from benchmarks.load import Measured
+from benchmarks.posts import Posted
+from benchmarks.rest import Asked
 from benchmarks.startup import Started
 from benchmarks.streams import Arrived
 from benchmarks.weight import Weight
@@ -101,17 +103,62 @@ class Report:
             table.add_row(str(row["name"]), f"{row['micros']:,.1f}", f"{row['of_bare']:.2f}")
         self._console.print(table)
 
-    def weight(self, weight: Weight) -> None:
-        """What a held stream weighs."""
-        self.document["weight"] = row = weight.as_json()
+    def rest(self, database: str, asked: list[Asked]) -> None:
+        """VerifyCode through a gateway, and beside it."""
+        rows = [each.as_json() for each in asked]
+        self.document.setdefault("rest", {})[database] = rows
+        columns = ("at once", "calls/s", "of gRPC", "of empty", "p50 ms", "p99 ms")
+        table = self._table(f"VerifyCode, {database}", *columns, "CPU us", "of gRPC", "server", "generator")
+        for row in rows:
+            table.add_row(
+                str(row["name"]),
+                str(row["at_once"]),
+                f"{row['rate']:,.0f}",
+                f"{row['of_grpc']:.2f}",
+                f"{row['of_nothing']:.2f}",
+                f"{row['p50_ms']:.2f}",
+                f"{row['p99_ms']:.2f}",
+                f"{row['server_cpu_us']:,.0f}",
+                f"{row['server_cpu_of_grpc']:.1f}",
+                f"{row['server_busy']:.0%}",
+                f"{row['generator_busy']:.0%}",
+            )
+        self._console.print(table)
+
+    def posts(self, database: str, posted: list[Posted]) -> None:
+        """How many webhooks are posted, and how long they take."""
+        rows = [each.as_json() for each in posted]
+        self.document.setdefault("posts", {})[database] = rows
+        columns = ("posts", "posts/s", "CPU us", "server", "receiver", "steady posts/s", "p50 ms", "p99 ms")
+        table = self._table(f"Webhooks, from commit to receipt, {database}", *columns)
+        for row in rows:
+            dead = f" and {row['dead']} dead" if row["dead"] else ""
+            table.add_row(
+                f"{row['webhooks']} webhook{'s' if row['webhooks'] != 1 else ''}{dead}",
+                f"{row['posts']:,}",
+                f"{row['rate']:,.0f}",
+                f"{row['server_cpu_us']:,.0f}",
+                f"{row['server_busy']:.0%}",
+                f"{row['generator_busy']:.0%}",
+                f"{row['steady_rate']:,.0f}",
+                f"{row['p50_ms']:.1f}",
+                f"{row['p99_ms']:.1f}",
+            )
+        self._console.print(table)
+
+    def weights(self, weights: list[Weight]) -> None:
+        """What held streams weigh."""
+        rows = [each.as_json() for each in weights]
+        self.document["weights"] = rows
         table = self._table("Memory", "streams", "KiB each", "bare KiB", "of bare")
-        table.add_row(
-            "WatchEvents, held",
-            str(weight.streams),
-            f"{weight.held / 1024:.1f}",
-            f"{weight.bare / 1024:.1f}",
-            f"{row['of_bare']:.1f}",
-        )
+        for each, row in zip(weights, rows, strict=True):
+            table.add_row(
+                each.name,
+                str(each.streams),
+                f"{each.held / 1024:.1f}",
+                f"{each.bare / 1024:.1f}",
+                f"{row['of_bare']:.1f}",
+            )
         self._console.print(table)
 
     def starts(self, started: list[Started]) -> None:

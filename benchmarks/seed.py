@@ -11,8 +11,9 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from authy_grpc.domain import keys, totp
 from authy_grpc.domain.application import DEFAULT_SCOPES
 from authy_grpc.domain.ids import hash_secret, new_authy_id, new_id, new_secret
+from authy_grpc.domain.webhook import Webhook, WebhookState, new_webhook_secret
 from authy_grpc.phone.state import State
-from authy_grpc.store import account, device, keyset, link
+from authy_grpc.store import account, device, keyset, link, webhook
 from authy_grpc.store.database import Session
 from authy_grpc.store.engine import connect
 from authy_grpc.store.tables import AccountRow, ApiKeyRow, ApplicationRow, DeviceRow, LinkRow, SiteKeyRow
@@ -54,13 +55,14 @@ class Seeded:
     persons: Sequence[Person]
 
 
-def seed(url: str, vault: Vault, count: int) -> Seeded:
+def seed(url: str, vault: Vault, count: int, webhooks: Sequence[str] = ()) -> Seeded:
     """Write a site and its users into an empty database.
 
     Args:
         url: of the database, whose schema is up to date.
         vault: of the service that will run on it.
         count: how many users.
+        webhooks: where the site has the events about codes posted, be they more than a site may have.
     """
     now = datetime.now(UTC) - timedelta(hours=1)
     engine = connect(url, writes=True, connections=1)
@@ -70,6 +72,8 @@ def seed(url: str, vault: Vault, count: int) -> Seeded:
         for row in _site(application_id, api_key, now):
             session.add(row)
             session.flush()
+        for number, each in enumerate(webhooks):
+            _add_webhook(session, vault, application_id, number, each, now)
         made = [_person(vault, application_id, number, now) for number in range(count)]
         # Row by row of a kind: a foreign key asks for what it points to.
         for rows in zip(*[rows for _, rows in made], strict=True):
@@ -99,6 +103,22 @@ def _site(application_id: str, api_key: str, now: datetime) -> Iterator[Any]:
         secret_hash=hash_secret(api_key),
         create_time=now,
     )
+
+
+def _add_webhook(
+    session: Session, vault: Vault, application_id: str, number: int, url: str, now: datetime
+) -> None:
+    # Their tails tell the webhooks of a site apart.
+    made = Webhook(
+        webhook_id=f"{new_id('whk', now, os.urandom)[:26]}{number:04d}",
+        url=url,
+        types=("code.*",),
+        state=WebhookState.ENABLED,
+        disabled_reason="",
+        create_time=now,
+        last_success_time=None,
+    )
+    webhook.add(session, vault, application_id, made, new_webhook_secret(os.urandom))
 
 
 def _person(vault: Vault, application_id: str, number: int, now: datetime) -> tuple[Person, list[Any]]:

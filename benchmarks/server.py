@@ -15,6 +15,7 @@ from typing import Any, cast
 
 import grpc
 import grpc.aio
+import uvloop
 
 from authy_grpc.bootstrap import Core, World, build, real_clock
 from authy_grpc.home import Secrets
@@ -23,6 +24,7 @@ from authy_grpc.rpc import auth
 from authy_grpc.server import OPTIONS, Service
 from authy_grpc.settings import Settings
 from authy_grpc.v1.verification_pb2 import VerifyCodeRequest, VerifyCodeResponse
+from benchmarks.gateways import Gateways
 
 EMPTY, BARE, CONTROL = "benchmarks.Empty", "benchmarks.Bare", "benchmarks.Control"
 ORIGIN = "https://authy.example"
@@ -50,8 +52,9 @@ class Carrier:
 class Control:
     """What the load generator asks of the server's process."""
 
-    def __init__(self, core: Core, clock: Clock) -> None:
+    def __init__(self, core: Core, clock: Clock, gateways: Gateways | None) -> None:
         self._clock = clock
+        self._gateways = gateways
         self._shout: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._commits: float = 0
         self._wake = core.database.on_events
@@ -65,6 +68,8 @@ class Control:
         if asked.get("shout"):
             self._shout.set_result(None)
             self._shout = asyncio.get_running_loop().create_future()
+        if asked.get("deliver") and self._gateways is not None:
+            self._gateways.deliver()
         usage = resource.getrusage(resource.RUSAGE_SELF)
         resident = int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE  # noqa: ASYNC240
         told = {
@@ -127,24 +132,34 @@ async def _bare(control: Control) -> tuple[grpc.aio.Server, int]:
     return server, port
 
 
-async def main() -> None:
-    """Serve until stdin ends."""
+def main() -> None:
+    """Serve until stdin ends, on the event loop that the program which is measured has."""
     told = json.loads(sys.stdin.readline())
     if told["core"] is not None:
         os.sched_setaffinity(0, {told["core"]})
+    run = uvloop.run if told["http"] else asyncio.run
+    run(_serve(told))
+
+
+async def _serve(told: dict[str, Any]) -> None:
     clock = Clock()
     settings = Settings(database_url=told["url"], listen="127.0.0.1:0", public_url=ORIGIN, reflection=False)
     with open(told["log"], "w") as log:  # noqa: ASYNC230
         world = World(clock=clock, sender=Carrier(), log_stream=log)
-        core = await build(settings, Secrets(**told["secrets"]), world)
+        secrets = Secrets(**told["secrets"])
+        core = await build(settings, secrets, world)
         _add_empty(core)
         port = await core.start()
-        bare, bare_port = await _bare(Control(core, clock))
-        print(json.dumps({"port": port, "bare": bare_port}), flush=True)
+        gateways = Gateways(core, port, secrets.gateway_key) if told["http"] else None
+        ports = await gateways.start() if gateways is not None else {}
+        bare, bare_port = await _bare(Control(core, clock, gateways))
+        print(json.dumps({"core": port, "bare": bare_port, **ports}), flush=True)
         await asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
+        if gateways is not None:
+            await gateways.stop()
         await bare.stop(None)
         await core.stop(now=True)
 
 
 if __name__ == "__main__":
-    asyncio.run(main())
+    main()
