@@ -1,24 +1,54 @@
-"""Owns a service in a process of its own, which is killed and started again at the same address."""
+"""Owns processes that are killed, and a service in one, which is started again at the same address."""
 
 import asyncio
 import multiprocessing
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerProcess
 from pathlib import Path
+from typing import Any
 
 from authy_grpc.bootstrap import World, build
 from authy_grpc.home import Secrets
 from authy_grpc.settings import Settings
+from tests.clock import TurnedClock
 from tests.harness import ORIGIN, Carrier, Service
 
 # To import the service takes 2 s: it is done once, in the process of which all lives are forks.
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload(["tests.mortal"])
+_CONTEXT.set_forkserver_preload(["tests.mortal", "tests.gateway.halting"])
+
+
+class Life:
+    """A process that has begun, and a line to it.
+
+    Args:
+        target: what it runs, with its end of the line and what is given.
+    """
+
+    def __init__(self, target: Callable[..., None], *given: Any) -> None:
+        self._line, theirs = _CONTEXT.Pipe()
+        self._process = _CONTEXT.Process(target=target, args=(theirs, *given), daemon=True)
+        self._process.start()
+        theirs.close()
+
+    def tell(self, word: Any) -> None:
+        """Say something to it."""
+        self._line.send(word)
+
+    async def word(self) -> Any:
+        """The next thing that it says."""
+        return await asyncio.to_thread(self._line.recv)
+
+    def kill(self) -> None:
+        """End it, with SIGKILL, and wait until it is dead."""
+        self._process.kill()
+        self._process.join()
+        self._process.close()
+        self._line.close()
 
 
 @dataclass
@@ -28,14 +58,14 @@ class Mortal:
     Clients, phones and channels of that service stay good.
 
     Attributes:
-        service: its database, secrets and address. A life begins with what its clock says, and stays there.
+        service: its database, secrets and address. A life begins with what its clock says, and stays there
+            until it is told.
         log: a file that every life writes to.
     """
 
     service: Service
     log: Path
-    _process: ForkServerProcess | None = field(default=None, init=False)
-    _line: Connection | None = field(default=None, init=False)
+    _life: Life | None = field(default=None, init=False)
 
     @classmethod
     @asynccontextmanager
@@ -54,25 +84,21 @@ class Mortal:
 
     async def start(self) -> None:
         """Begin a life: it serves when this returns."""
-        line, theirs = _CONTEXT.Pipe()
         service = self.service
-        given = (theirs, self.log, service.url, service.secrets, service.target, service.clock())
-        process = _CONTEXT.Process(target=_live, args=given, daemon=True)
-        process.start()
-        theirs.close()
-        self._process, self._line = process, line
-        await asyncio.to_thread(line.recv)
+        self._life = Life(_live, self.log, service.url, service.secrets, service.target, service.clock())
+        await self._life.word()
+
+    async def tell_time(self) -> None:
+        """Let its clock be what the service's is, and its workers do what is due."""
+        assert self._life is not None
+        self._life.tell(self.service.clock())
+        await self._life.word()
 
     def kill(self) -> None:
         """End it, with SIGKILL, and wait until it is dead; where nothing lives there is nothing to do."""
-        process, line = self._process, self._line
-        if process is None or line is None:
-            return
-        process.kill()
-        process.join()
-        process.close()
-        line.close()
-        self._process = self._line = None
+        if self._life is not None:
+            self._life.kill()
+        self._life = None
 
 
 def _live(line: Connection, log: Path, url: str, secrets: Secrets, address: str, now: datetime) -> None:
@@ -90,11 +116,16 @@ async def _serve(
         reflection=False,
     )
     with log.open("a", buffering=1) as stream:
-        world = World(clock=lambda: now, sender=Carrier(), log_stream=stream)
+        clock = TurnedClock()
+        clock.now = now
+        world = World(clock=clock, sender=Carrier(), log_stream=stream)
         core = await build(settings, secrets, world)
         await core.start()
         line.send(None)
         # It does not outlive the tests.
         with suppress(EOFError):
-            await asyncio.to_thread(line.recv)
+            while True:
+                clock.now = await asyncio.to_thread(line.recv)
+                await core.workers.run_due()
+                line.send(None)
         await core.stop(now=True)

@@ -1,5 +1,6 @@
 """Owns `webhook listen`: a receiver for development, which prints and verifies what is posted to it."""
 
+import signal
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Annotated
@@ -40,6 +41,9 @@ def listen(
         name = made.webhook.webhook_id
         show.console.print(f"Made [bold]{name}[/]: what happens is posted to {url} and verified here.")
         show.console.print(f"Try it: POST /v1/webhooks/{name}:test. Ctrl-C removes it.\n")
+        # A shell has jobs in the background ignore Ctrl-C; `kill` has to remove the webhook, too.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.default_int_handler)
         try:
             with suppress(KeyboardInterrupt):
                 receiver.serve_forever()

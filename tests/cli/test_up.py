@@ -142,7 +142,7 @@ def test_a_site_that_only_speaks_rest(
         if each["type"] == "code.accepted"
     ]
     assert event["eventId"] in lines_until(shell, listening, "eventId")
-    listening.send_signal(signal.SIGINT)
+    listening.send_signal(signal.SIGTERM)
     assert listening.wait(TIMEOUT) == 0
     assert webhook_id not in json.dumps(site("GET", "/v1/webhooks"))
     assert running.stop() == 0
