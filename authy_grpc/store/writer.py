@@ -31,6 +31,8 @@ Woke = Set[str] | None
 
 MOST_WAITING = 10_000
 _GROUP = 64
+# Jobs that come so close together come from many callers, and so long a wait makes one group of them.
+_CROWD_SECONDS, _FILL_SECONDS = 0.002, 0.005
 _RUNS_ALONE = 3
 _DEADLOCK = "40P01"
 _GIVE_WAY_SECONDS = 0.05
@@ -104,6 +106,8 @@ class Writer:
         self._jobs: OrderedDict[Job, None] = OrderedDict()
         self._ready = threading.Condition()
         self._stopping = False
+        # When the last job came, and whether it came close behind another.
+        self._last, self._crowded = 0.0, False
         self._changes = 0
         self._guard = guard
         if guard:
@@ -120,6 +124,8 @@ class Writer:
         with self._ready:
             if self._stopping or len(self._jobs) >= MOST_WAITING:
                 raise BackendUnavailable
+            now = time.monotonic()
+            self._crowded, self._last = now - self._last < _CROWD_SECONDS, now
             self._jobs[job] = None
             if len(self._jobs) == 1:
                 self._ready.notify()
@@ -158,6 +164,9 @@ class Writer:
         with self._ready:
             while not self._jobs and not self._stopping:
                 self._ready.wait()
+            if self._crowded and len(self._jobs) < _GROUP and not self._stopping:
+                # More are about to come: one commit for all of them.
+                self._ready.wait(_FILL_SECONDS)
             return [self._jobs.popitem(last=False)[0] for _ in range(min(_GROUP, len(self._jobs)))]
 
     def _decide(self, group: list[Job]) -> tuple[list[Any], Woke]:
