@@ -280,17 +280,6 @@ async def test_works_of_one_lane_run_in_order(database: Database) -> None:
     assert order == list(range(200))
 
 
-async def test_lanes_do_not_wait_for_each_other_on_postgres(postgres_url: str) -> None:
-    database = Database(postgres_url, guard=True)
-    async with held(database, "a"):
-        same = asyncio.create_task(database.write(leaves("same"), "a"))
-        others = [asyncio.create_task(database.write(leaves(lane), lane)) for lane in "bcdefghi"]
-        await asyncio.wait(others, return_when=asyncio.FIRST_COMPLETED)
-        assert not same.done()
-    await asyncio.gather(same, *others)
-    await database.close()
-
-
 class Batches:
     """A batch that remembers how it was called."""
 
