@@ -162,11 +162,14 @@ class Writer:
 
     def _take(self) -> list[Job]:
         with self._ready:
-            while not self._jobs and not self._stopping:
-                self._ready.wait()
-            if self._crowded and len(self._jobs) < _GROUP and not self._stopping:
-                # More are about to come: one commit for all of them.
-                self._ready.wait(_FILL_SECONDS)
+            while True:
+                self._ready.wait_for(lambda: self._jobs or self._stopping)
+                if self._crowded and len(self._jobs) < _GROUP and not self._stopping:
+                    # More are about to come: one commit for all of them.
+                    self._ready.wait(_FILL_SECONDS)
+                # They may all have been taken back meanwhile.
+                if self._jobs or self._stopping:
+                    break
             return [self._jobs.popitem(last=False)[0] for _ in range(min(_GROUP, len(self._jobs)))]
 
     def _decide(self, group: list[Job]) -> tuple[list[Any], Woke]:

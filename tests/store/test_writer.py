@@ -280,6 +280,20 @@ async def test_works_of_one_lane_run_in_order(database: Database) -> None:
     assert order == list(range(200))
 
 
+async def test_jobs_that_are_all_taken_back_do_not_end_the_writer(database: Database) -> None:
+    for _ in range(5):
+        # Close behind each other, so that the writer waits for more; and nothing comes until it has waited.
+        gone = [asyncio.create_task(database.write(leaves("gone"))) for _ in range(2)]
+        await database.read(lambda session: None)
+        for each in gone:
+            each.cancel()
+        await asyncio.gather(*gone, return_exceptions=True)
+        for _ in range(50):
+            await database.read(lambda session: None)
+    async with asyncio.timeout(20):
+        await database.write(leaves("kept"))
+
+
 class Batches:
     """A batch that remembers how it was called."""
 
