@@ -32,10 +32,13 @@ def gateway(
     dev: Annotated[bool, typer.Option("--dev", help="Development: webhooks may go to this machine.")] = False,
 ) -> None:
     """Run the REST gateway, and post webhooks. The gateway key is AUTHY_GATEWAY_KEY, or lies in the home."""
-    import uvloop
+    from authy_grpc.cli.failure import extra
 
-    from authy_grpc.cli import installation
-    from authy_grpc.home import read_gateway_key
+    with extra("server,gateway"):
+        import uvloop
+
+        from authy_grpc.cli import installation
+        from authy_grpc.home import read_gateway_key
 
     settings = installation.read_settings(
         home=home, http_listen=http_listen, insecure=insecure, dev=dev or None
@@ -52,9 +55,12 @@ def up(
     dev: Annotated[bool | None, typer.Option("--dev", help="Development: texts go to the console.")] = None,
 ) -> None:
     """Run the service and its REST gateway in one process. All other settings come from AUTHY_…."""
-    import uvloop
+    from authy_grpc.cli.failure import extra
 
-    from authy_grpc.cli import installation
+    with extra("server,gateway"):
+        import uvloop
+
+        from authy_grpc.cli import installation
 
     settings = installation.read_settings(
         home=home, listen=listen, http_listen=http_listen, insecure=insecure, dev=dev

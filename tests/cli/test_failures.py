@@ -13,6 +13,8 @@ pytestmark = pytest.mark.slow
         ("typer", "[server]", ["demo"]),
         ("pyotp", "[phone]", ["phone", "sites"]),
         ("zxingcpp", "[server,phone,gateway]", ["demo"]),
+        ("uvloop", "[server,gateway]", ["up"]),
+        ("uvloop", "[server,gateway]", ["gateway"]),
         ("sqlmodel", "[server]", ["serve"]),
         ("pydantic_settings", "[server]", ["application", "list"]),
         ("tink", "[server]", ["keys", "init"]),
