@@ -100,13 +100,13 @@ async def _up(settings: "Settings", secrets: "Secrets") -> None:
         channel = core.server.local()
         options = _options(settings, secrets.gateway_key)
         try:
-            servers, http_port = await _serve_http(
+            http, deliverer, http_port = await _serve_http(
                 channel, options, core.log, core.registry, dev=settings.dev
             )
         except BaseException:
             await core.stop(now=True)
             raise
-        stopper = Stopper(core.server, *servers)
+        stopper = Stopper(core.server, http, first=deliverer)
         closing.push_async_callback(stopper.close, core)
         stopper.listen()
         welcome.welcome_up(settings, port, http_port)
@@ -123,8 +123,8 @@ async def _gateway(settings: "Settings", server: str, key: str) -> None:
     logs.take_over(log)
     channel = Channels(server)
     options = _options(settings, key)
-    servers, port = await _serve_http(channel, options, log, None, dev=settings.dev)
-    stopper = Stopper(*servers)
+    http, deliverer, port = await _serve_http(channel, options, log, None, dev=settings.dev)
+    stopper = Stopper(http, first=deliverer)
     stopper.listen()
     host = settings.http_listen.rpartition(":")[0]
     show.console.print(f"The gateway serves http://{host}:{port}, and calls {server}.")
@@ -141,7 +141,7 @@ def _options(settings: "Settings", key: str) -> "GatewaySettings":
 
 async def _serve_http(
     channel: Any, options: "GatewaySettings", log: "FilteringBoundLogger", registry: Any, *, dev: bool
-) -> tuple[list[Stoppable], int]:
+) -> tuple[Stoppable, Stoppable, int]:
     from authy_grpc.bootstrap import real_clock
     from authy_grpc.cli.failure import Failure
     from authy_grpc.outbound.web import Addresses, Web
@@ -157,4 +157,4 @@ async def _serve_http(
     web = Web(Addresses(dev=dev), real_clock)
     deliverer = Deliverer(channel, options.gateway_key.get_secret_value(), web, log)
     deliverer.start()
-    return [http, deliverer], port
+    return http, deliverer, port

@@ -184,10 +184,12 @@ class Stopper:
 
     Args:
         servers: what is stopped, all at one time.
+        first: what is stopped before them, since it still calls them.
     """
 
-    def __init__(self, *servers: Stoppable) -> None:
+    def __init__(self, *servers: Stoppable, first: Stoppable | None = None) -> None:
         self._servers = servers
+        self._first = first
         self._stopped = asyncio.Event()
         self._stopping: list[asyncio.Task[None]] = []
         self._hurried = False
@@ -211,5 +213,7 @@ class Stopper:
         self._stopping.append(asyncio.get_running_loop().create_task(self._stop(self._hurried)))
 
     async def _stop(self, now: bool) -> None:
+        if self._first is not None:
+            await self._first.stop(now=now)
         await asyncio.gather(*(each.stop(now=now) for each in self._servers))
         self._stopped.set()
