@@ -105,6 +105,17 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
+async def servers(database: Database) -> AsyncIterator[list[Database]]:
+    """The store as three servers have it; the first is `database`, which is woken for all."""
+    more = [Database(database.url, guard=True) for _ in range(2)]
+    for each in more:
+        each.on_events = lambda: database.on_events()
+    yield [database, *more]
+    for each in more:
+        await each.close()
+
+
+@pytest.fixture
 def vault(keyset_text: str) -> Vault:
     return Vault(keyset_text)
 

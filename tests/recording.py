@@ -22,12 +22,10 @@ def happened(
     return NewEvent(type=type, subject_id=name, application_id=application_id, body=body)
 
 
-async def record(
-    database: Database, events: Events, *names: str, application_id: str = "app_1", lane: str = ""
-) -> None:
+async def record(database: Database, events: Events, *names: str, application_id: str = "app_1") -> None:
     """Record events, in one transaction."""
     made = [happened(name, application_id) for name in names]
-    await database.write(lambda session: events.record(session, NOON, *made), lane)
+    await database.write(lambda session: events.record(session, NOON, *made))
 
 
 def names(rows: list[Recorded]) -> list[str]:

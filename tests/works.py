@@ -1,4 +1,4 @@
-"""Owns works that tests run on a store: some leave a trace, one holds a lane. Counts and delays commits."""
+"""Owns works that tests run on a store: they leave a trace, or hold the writer. Counts and delays commits."""
 
 import asyncio
 import threading
@@ -46,15 +46,15 @@ async def traces(database: Database) -> list[str]:
 
 
 @asynccontextmanager
-async def held(database: Database, lane: str = "") -> AsyncIterator[None]:
-    """A lane in which nothing else begins meanwhile."""
+async def held(database: Database) -> AsyncIterator[None]:
+    """A writer that begins nothing else meanwhile."""
     began, release = threading.Event(), threading.Event()
 
     def work(session: Session) -> None:
         began.set()
         release.wait()
 
-    holder = asyncio.create_task(database.write(work, lane))
+    holder = asyncio.create_task(database.write(work))
     await asyncio.to_thread(began.wait)
     try:
         yield

@@ -117,7 +117,7 @@ ANSWERS: dict[type[errors.Refusal], Answer] = {
         lambda refusal: {"limit": str(refusal.limit)},
     ),
     errors.CursorExpired: Answer(
-        _RANGE, "CURSOR_EXPIRED", "The cursor is older than what is kept: start from `earliest`."
+        _RANGE, "CURSOR_EXPIRED", "The cursor is not good here any more: start from `earliest`."
     ),
     errors.BackendUnavailable: Answer(
         _NOT_NOW,

@@ -106,7 +106,7 @@ class OwnAccount:
             self._accounts.changed(session, now, row.account_id, activity="account.updated")
             return store.to_account(self._vault, row)
 
-        return await self._database.write(work, caller.account_id, accounts=True)
+        return await self._database.write(work, accounts=True)
 
     async def delete(self, caller: Device, proof: Proof) -> None:
         """Erase the account.
@@ -129,7 +129,7 @@ class OwnAccount:
             self.erase(session, now, row)
             return None
 
-        await self._database.write(work, caller.account_id, accounts=True)
+        await self._database.write(work, accounts=True)
 
     def erase(self, session: Session, now: datetime, row: AccountRow) -> None:
         """Erase an account: at once for its owner and whoever has its number next, later for its sites.

@@ -58,7 +58,7 @@ class Admission:
         released = 0
         for account_id in account_ids:
             released += await self._database.write(
-                partial(self._release, account_id=account_id), account_id, accounts=True
+                partial(self._release, account_id=account_id), accounts=True
             )
         return released
 

@@ -117,7 +117,7 @@ class Applications:
             session.add(row)
             return store.to_application(row)
 
-        return await self._database.write(work, application_id)
+        return await self._database.write(work)
 
     async def delete(self, caller: Operator, application_id: str) -> None:
         """End a relying site: its keys stop at once, its users and their links go."""
@@ -132,7 +132,7 @@ class Applications:
             store.erase(session, row)
             self._events.record(session, now, *ended)
 
-        await self._database.write(work, application_id)
+        await self._database.write(work)
 
     async def create_key(
         self,
@@ -170,7 +170,7 @@ class Applications:
             session.add(row)
             return NewApiKey(store.to_api_key(row), secret)
 
-        return await self._database.write(work, application_id)
+        return await self._database.write(work)
 
     async def list_keys(self, caller: Operator, application_id: str) -> list[ApiKey]:
         """The keys of a relying site that are not revoked."""
@@ -191,7 +191,7 @@ class Applications:
             session.add(row)
             self._events.record(session, now, credential.ended(api_key_id))
 
-        await self._database.write(work, api_key_id)
+        await self._database.write(work)
 
     def _logo_id(self, now: datetime, logo: bytes) -> str:
         """A new picture gets a new id, so that authenticators may keep one for ever."""

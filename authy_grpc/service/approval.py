@@ -129,7 +129,7 @@ class Approvals:
 
         while True:
             try:
-                return await self._database.write(work, f"{caller.application_id}/{ask.authy_id}")
+                return await self._database.write(work)
             except _RunOut as found:
                 await self._expire(found.due)
 
@@ -198,7 +198,7 @@ class Approvals:
             self._endings.end(session, now, link, row, canceled)
             return Asked(canceled, asked.match_number)
 
-        return await self._database.write(work, approval_id)
+        return await self._database.write(work)
 
     async def expire_due(self) -> int:
         """End the questions whose time has run out, a hundred at most; answers how many."""
@@ -274,7 +274,7 @@ class Approvals:
                 self._endings.end(session, now, link, row, after)
             return after is not before
 
-        return await self._database.write(work, due.lane, accounts=True)
+        return await self._database.write(work, accounts=True)
 
 
 def _newest(rows: list[Recorded], present: Approval) -> Approval:

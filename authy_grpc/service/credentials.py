@@ -179,7 +179,7 @@ class Credentials:
     async def _write_use(self, name: str, now: datetime) -> None:
         # One that is not written is written a minute later.
         with contextlib.suppress(BackendUnavailable):
-            await self._database.write(lambda session: credential.note_use(session, name, now), name)
+            await self._database.write(lambda session: credential.note_use(session, name, now))
 
 
 def _look_up(session: Session, token: str, secret_hash: bytes) -> _Known | None:

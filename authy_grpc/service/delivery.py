@@ -19,7 +19,6 @@ from authy_grpc.store.events import Events, Recorded
 from authy_grpc.store.vault import Vault
 
 _LEASE = timedelta(seconds=60)
-_LANE = "deliveries"
 # Events that ask for no post wake too: so often at most is it looked for one.
 _PAUSE_SECONDS = 0.02
 
@@ -157,7 +156,7 @@ class Deliveries:
             caller: a gateway.
             report: what it says.
         """
-        await self._database.write_batched(self._outcomes.take_down, report, _LANE)
+        await self._database.write_batched(self._outcomes.take_down, report)
         for stream in self._streams:
             stream.forget(report.delivery_id, report.attempt)
         # What waited for it may be due now.
@@ -167,7 +166,7 @@ class Deliveries:
         """Lease what is due now, at most so many, and sign it."""
         if not await self._database.read(lambda session: leases.any_due(session, self._clock())):
             return []
-        until, leased = await self._database.write(lambda session: self._lease_due(session, limit), _LANE)
+        until, leased = await self._database.write(lambda session: self._lease_due(session, limit))
         return [self._post(each, until) for each in leased]
 
     async def _free(self, stream: _Stream, max_in_flight: int) -> int:
@@ -210,4 +209,4 @@ class Deliveries:
         """What did not get to the gateway need not wait for the end of its lease."""
         own = [(each.delivery_id, each.attempt) for each in posts]
         with contextlib.suppress(BackendUnavailable):
-            await self._database.write(lambda session: leases.release(session, own), _LANE)
+            await self._database.write(lambda session: leases.release(session, own))

@@ -68,9 +68,7 @@ class Devices:
         """
         found, unshown = await self._database.read(lambda session: self._listed(session, caller))
         if unshown:
-            return await self._database.write(
-                partial(self._show, caller=caller), caller.account_id, accounts=True
-            )
+            return await self._database.write(partial(self._show, caller=caller), accounts=True)
         return found
 
     async def rename(self, caller: Caller, device_id: str, name: str) -> Device:
@@ -90,7 +88,7 @@ class Devices:
             self._admission.tell(session, now, row, "device.renamed")
             return devices.to_device(self._vault, row, now, current=device_id == caller.device_id)
 
-        return await self._database.write(work, caller.account_id, accounts=True)
+        return await self._database.write(work, accounts=True)
 
     async def approve(self, caller: Caller, device_id: str, check: str, proof: Proof) -> Device:
         """Let in a device that waits. Wrong checks are counted: of one device five are looked at.
@@ -130,7 +128,7 @@ class Devices:
             self._admission.let_in(session, now, row, "device.approved")
             return devices.to_device(self._vault, row, now)
 
-        return await self._database.write(work, caller.account_id, accounts=True)
+        return await self._database.write(work, accounts=True)
 
     async def revoke(self, caller: Caller, device_id: str, proof: Proof) -> None:
         """Put a device out. Of one that waits, by another: no device is let in by time for 30 days.
@@ -168,7 +166,7 @@ class Devices:
                 self._admission.tell(session, now, row, "device.removed")
             return None
 
-        await self._database.write(work, caller.account_id, accounts=True)
+        await self._database.write(work, accounts=True)
 
     def _listed(self, session: Session, caller: Caller) -> tuple[list[Device], bool]:
         now = self._clock()

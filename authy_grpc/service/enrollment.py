@@ -30,7 +30,6 @@ from authy_grpc.store.verification import SEED
 
 _TTL = timedelta(minutes=10)
 _SEED_BYTES = 20
-_EXPIRY = "enrollment expiry"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,8 +133,7 @@ class Enrollments:
                 lambda: self._create(session, caller, draft),
             )
 
-        lane = f"{caller.application_id}/{draft.custom_user_id}"
-        created = await self._database.write(work, lane)
+        created = await self._database.write(work)
         drawn = await self._qr_codes.draw(created.uri, draft.format, draft.module_size)
         return created.enrollment, drawn
 
@@ -195,9 +193,9 @@ class Enrollments:
 
         work = partial(self._confirm, caller=caller, enrollment_id=enrollment_id, code=code)
         try:
-            return await self._database.write(work, enrollment_id)
+            return await self._database.write(work)
         except AccountBusy:
-            return await self._database.write(partial(work, waits=True), enrollment_id, accounts=True)
+            return await self._database.write(partial(work, waits=True), accounts=True)
 
     async def cancel(self, caller: Site, enrollment_id: str) -> Enrollment:
         """End an enrollment that is open; one that is CANCELED stays as it is.
@@ -215,7 +213,7 @@ class Enrollments:
                 return present
             return self._changes.move(session, now, row, EnrollmentState.CANCELED)
 
-        return await self._database.write(work, enrollment_id)
+        return await self._database.write(work)
 
     async def expire_due(self) -> int:
         """Write EXPIRED to those whose time is over, a hundred at most; answers how many."""
@@ -227,7 +225,7 @@ class Enrollments:
                 self._changes.end(session, now, row, EnrollmentState.EXPIRED)
             return len(due)
 
-        return await self._database.write(work, _EXPIRY)
+        return await self._database.write(work)
 
     def _confirm(
         self, session: Session, *, caller: Site, enrollment_id: str, code: str, waits: bool = False

@@ -106,7 +106,7 @@ class PhoneVerifications:
             retry_delay = limits.retry_delay(sent, now, limits.SEND_RULES)
             return PhoneVerification(verification_id, expire_time, retry_delay)
 
-        return await self._database.write(work, by_number[0])
+        return await self._database.write(work)
 
     def _check_all(self, session: Session, now: datetime) -> None:
         """Asks whether one more code may go out; of calls at one moment a few may go past the limit.
@@ -128,7 +128,7 @@ class PhoneVerifications:
     async def forget_answers(self) -> int:
         """Drop answers that are not given again; answers how many."""
         return await self._database.write(
-            lambda session: verifications.forget_answers(session, self._clock()), "phone_verifications"
+            lambda session: verifications.forget_answers(session, self._clock())
         )
 
 

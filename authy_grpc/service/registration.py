@@ -93,7 +93,7 @@ class Registrations:
         if thumbprints[0] == thumbprints[1]:
             raise BadSignature
         work = partial(self._register, asked=asked, thumbprints=thumbprints)
-        return await self._database.write(work, asked.verification_id, accounts=True)
+        return await self._database.write(work, accounts=True)
 
     def _register(
         self, session: Session, *, asked: NewDevice, thumbprints: tuple[str, str]

@@ -86,7 +86,7 @@ class Scans:
                 expire_time=row.expire_time,
             )
 
-        return await self._database.write(work, caller.account_id)
+        return await self._database.write(work)
 
     async def accept(self, caller: Device, scanned: str, key: NewKey) -> Site:
         """Link the caller's account to the site.
@@ -126,7 +126,7 @@ class Scans:
             application = applications.find(session, row.application_id)
             return sites.site(self._vault, link, application, has_key=True)
 
-        return await self._database.write(work, caller.account_id, accounts=True)
+        return await self._database.write(work, accounts=True)
 
     async def reject(self, caller: Device, scanned: str) -> None:
         """Refuse an enrollment, before it is accepted or while its site awaits the first code.
@@ -162,7 +162,7 @@ class Scans:
                 session, now, caller.account_id, activity="site.refused", site_name=site_name
             )
 
-        await self._database.write(work, caller.account_id, accounts=True)
+        await self._database.write(work, accounts=True)
 
     def _scannable(self, row: EnrollmentRow, caller: Device, now: datetime) -> Enrollment:
         """An enrollment that this account may open or accept."""

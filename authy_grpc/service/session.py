@@ -88,7 +88,7 @@ class Sessions:
 
         # Anybody may send garbage: it costs no transaction that others wait for.
         await self._database.read(look)
-        return await self._database.write(work, device_id)
+        return await self._database.write(work)
 
     async def delete(self, caller: Device) -> None:
         """End the session that asks, its open streams too."""
@@ -97,7 +97,7 @@ class Sessions:
             if sessions.end(session, caller.session_id):
                 self._events.record(session, self._clock(), credential.ended(caller.session_id))
 
-        await self._database.write(work, caller.device_id)
+        await self._database.write(work)
 
     def _open(self, session: Session, device_id: str, now: datetime) -> NewSession:
         for old in sessions.oldest(session, device_id, _MOST - 1):

@@ -102,7 +102,7 @@ class Sites:
             application = applications.find(session, link.application_id)
             return store.site(self._vault, link, application, has_key=True)
 
-        return await self._database.write(work, caller.account_id, accounts=True)
+        return await self._database.write(work, accounts=True)
 
     async def update(self, caller: Device, site_id: str, label: str) -> Site:
         """Give a link a name of its owner's own; an empty one for none.
@@ -120,7 +120,7 @@ class Sites:
             self._accounts.changed(session, now, caller.account_id, sites=True)
             return store.one(session, self._vault, link, caller.device_id, now)
 
-        return await self._database.write(work, caller.account_id, accounts=True)
+        return await self._database.write(work, accounts=True)
 
     async def remove(self, caller: Device, site_id: str, proof: Proof) -> None:
         """End a link; one that waits for its first code is rejected.
@@ -141,7 +141,7 @@ class Sites:
             self._links.end(session, now, link)
             return None
 
-        await self._database.write(work, caller.account_id, accounts=True)
+        await self._database.write(work, accounts=True)
 
     def _add_key(
         self,

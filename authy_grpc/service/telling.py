@@ -117,7 +117,7 @@ class Telling:
                 session.flush()
                 self._record(session, now, row, link)
 
-        await self._database.write(work, telling_id)
+        await self._database.write(work)
 
     async def _put_off(self, telling_id: str) -> None:
         def work(session: Session) -> None:
@@ -128,7 +128,7 @@ class Telling:
                 found[0].due_time = now + self._delay()
                 session.add(found[0])
 
-        await self._database.write(work, telling_id)
+        await self._database.write(work)
 
     def _record(self, session: Session, now: datetime, row: TellingRow, link: LinkRow) -> None:
         match TellingKind(row.kind):

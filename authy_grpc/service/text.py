@@ -112,14 +112,14 @@ class Texts:
     async def send_due(self) -> int:
         """Send what is due, a hundred at most; answers how many were tried."""
         due = await self._database.write(
-            lambda session: texts.take(session, self._vault, self._clock(), _LEASE), "texts"
+            lambda session: texts.take(session, self._vault, self._clock(), _LEASE)
         )
         await asyncio.gather(*[self._deliver(each) for each in due])
         return len(due)
 
     async def _deliver(self, text: texts.DueText) -> None:
         reason = await self._send(text)
-        await self._database.write(partial(self._settle, text=text, reason=reason), text.text_id)
+        await self._database.write(partial(self._settle, text=text, reason=reason))
 
     async def _send(self, text: texts.DueText) -> str:
         """Why it did not go; empty where it did."""

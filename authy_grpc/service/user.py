@@ -102,7 +102,7 @@ class Users:
             link = store.lock(session, caller.application_id, authy_id)
             self._links.end(session, self._clock(), link, waiting=EnrollmentState.CANCELED)
 
-        await self._database.write(work, f"{caller.application_id}/{authy_id}", accounts=True)
+        await self._database.write(work, accounts=True)
 
     async def unlock(self, caller: Site, authy_id: str, factors: Collection[Factor]) -> User:
         """Lift what wrong codes or refused questions brought about.
@@ -129,7 +129,7 @@ class Users:
                 self._events.record(session, self._clock(), told)
             return self._seen(session, link)
 
-        return await self._database.write(work, f"{caller.application_id}/{authy_id}")
+        return await self._database.write(work)
 
     def _seen(self, session: Session, link: LinkRow) -> User:
         return links.user(session, self._vault, link, find(session, link.application_id))

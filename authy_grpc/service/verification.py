@@ -117,11 +117,10 @@ class Verifications:
             RequestIdReused: the id was used for another request.
         """
         attempt = Attempt(caller.application_id, authy_id, code, action, request)
-        lane = _lane(caller, authy_id)
         try:
-            return await self._database.write_batched(self._check, attempt, lane)
+            return await self._database.write_batched(self._check, attempt)
         except AccountBusy:
-            return await self._database.write_batched(self._check_waiting, attempt, lane, accounts=True)
+            return await self._database.write_batched(self._check_waiting, attempt, accounts=True)
 
     async def send_code(self, caller: Site, request: Request, wish: Wish) -> Sending:
         """Have a code sent to a user's phone: the same again while it is good.
@@ -152,7 +151,7 @@ class Verifications:
                 lambda: self._send(session, caller.application_id, wish),
             )
 
-        return await self._database.write(work, _lane(caller, wish.authy_id))
+        return await self._database.write(work)
 
     async def create_backup_codes(self, caller: Site, authy_id: str) -> list[str]:
         """Make ten backup codes and void the earlier ones. This is the one time that they are told.
@@ -167,7 +166,7 @@ class Verifications:
             self._backup.replace(session, link.site_id, codes)
             return codes
 
-        return await self._database.write(work, _lane(caller, authy_id))
+        return await self._database.write(work)
 
     def _send(self, session: Session, application_id: str, wish: Wish) -> Sending:
         link = links.find(session, application_id, wish.authy_id, lock=True)
@@ -199,7 +198,3 @@ class Verifications:
             before.factor = wish.factor
             return before
         return SentCode(code=sent_code(self._random), factor=wish.factor, expire_time=now + SENT_CODE_LIFE)
-
-
-def _lane(caller: Site, authy_id: str) -> str:
-    return f"{caller.application_id}/{authy_id}"

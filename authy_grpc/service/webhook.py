@@ -98,7 +98,7 @@ class Webhooks:
             store.add(session, self._vault, application_id, webhook, secret)
             return NewWebhook(webhook, secret)
 
-        return await self._database.write(work, application_id)
+        return await self._database.write(work)
 
     async def list_all(self, caller: Site) -> list[Webhook]:
         """The site's webhooks, oldest first."""
@@ -137,7 +137,7 @@ class Webhooks:
                 deliveries.begin_anew(session, self._clock(), webhook_id)
             return store.to_webhook(self._vault, row)
 
-        return await self._database.write(work, webhook_id)
+        return await self._database.write(work)
 
     async def delete(self, caller: Site, webhook_id: str) -> None:
         """End a webhook; what waits is dropped.
@@ -149,7 +149,7 @@ class Webhooks:
         def work(session: Session) -> None:
             store.remove(session, store.find(session, caller.application_id, webhook_id, lock=True))
 
-        await self._database.write(work, webhook_id)
+        await self._database.write(work)
 
     async def rotate_secret(self, caller: Site, webhook_id: str, overlap: timedelta | None) -> str:
         """Make a new secret.
@@ -171,7 +171,7 @@ class Webhooks:
             session.add(row)
             return secret
 
-        return await self._database.write(work, webhook_id)
+        return await self._database.write(work)
 
     async def test(self, caller: Site, webhook_id: str) -> str:
         """Post a `webhook.test` event to one webhook, whatever its types; answers the event's id.
@@ -195,7 +195,7 @@ class Webhooks:
             (event_id,) = self._events.record(session, self._clock(), event)
             return event_id
 
-        return await self._database.write(work, webhook_id)
+        return await self._database.write(work)
 
     async def list_deliveries(
         self, caller: Site, webhook_id: str, page_size: int, page_token: str
@@ -246,7 +246,7 @@ class Webhooks:
                 raise NotFound
             return deliveries.post_again(session, now, webhook_id, delivery_id=one)
 
-        return await self._database.write(work, webhook_id)
+        return await self._database.write(work)
 
     async def _check_url(self, name: str, url: str) -> None:
         try:

@@ -71,8 +71,6 @@ class Due:
     approval_id: str
     site_id: str
     account_id: str | None
-    # Where the changes of its link are written.
-    lane: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,4 +324,4 @@ def due(session: Session, now: datetime) -> list[Due]:
 
 def to_due(row: Kept) -> Due:
     """What has to be locked to end a question."""
-    return Due(row.approval_id, row.site_id, row.account_id, f"{row.application_id}/{row.authy_id}")
+    return Due(row.approval_id, row.site_id, row.account_id)

@@ -4,7 +4,6 @@ import asyncio
 from collections.abc import Callable, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
-from zlib import crc32
 
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session as Session
@@ -16,8 +15,6 @@ from authy_grpc.store.writer import MOST_WAITING, Job, Writer
 T = TypeVar("T")
 Item = TypeVar("Item")
 
-# More make smaller groups: with two VerifyCode did a third less, and they waited for each other's rows.
-_POSTGRES_LANES = 1
 _READERS = 4
 # How often a commit is waited for that was under way when its caller's time was up, and how long.
 _COMMIT_WAITS = 40
@@ -46,20 +43,16 @@ class Database:
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="authy-reader")
         self._reading = 0
         self._closed = False
-        self._lanes = [
-            Writer(
-                connect(url, writes=True, connections=1),
-                self._loop,
-                postgres=self.postgres,
-                wake=self._woke,
-                guard=guard,
-            )
-            for _ in range(_POSTGRES_LANES if self.postgres else 1)
-        ]
+        # One: with two on PostgreSQL groups were smaller, and waited for each other's rows.
+        self._writer = Writer(
+            connect(url, writes=True, connections=1),
+            self._loop,
+            postgres=self.postgres,
+            wake=self._woke,
+            guard=guard,
+        )
 
-    async def write(
-        self, work: Callable[[Session], T | Exception], lane: str = "", *, accounts: bool = False
-    ) -> T:
+    async def write(self, work: Callable[[Session], T | Exception], *, accounts: bool = False) -> T:
         """Run a work in a transaction and answer after its commit.
 
         A caller that is cancelled before its work began gets none done. One whose time is up is
@@ -70,7 +63,6 @@ class Database:
             work: does no I/O but SQL and decryption, may be run again, and decides before it
                 writes. A `Refusal` that it raises has changed nothing; an exception that it returns
                 is raised after the commit.
-            lane: works with the same lane run one after another.
             accounts: whether it locks an account, before any link. Of works that share a transaction those
                 go first: one that waited for an account while another of them holds a link could wait for
                 itself by way of another server.
@@ -79,14 +71,13 @@ class Database:
             BackendUnavailable: the database is out of reach; nothing was decided. (Where it went
                 away in the midst of a commit and did not come back in seconds, nobody knows.)
         """
-        outcome: T = await self._submit(Job(self._loop.create_future(), work=work, accounts=accounts), lane)
+        outcome: T = await self._submit(Job(self._loop.create_future(), work=work, accounts=accounts))
         return outcome
 
     async def write_batched(
         self,
         batch: Callable[[Session, Sequence[Item]], Sequence[T | Exception]],
         item: Item,
-        lane: str = "",
         *,
         accounts: bool = False,
     ) -> T:
@@ -95,12 +86,10 @@ class Database:
         Args:
             batch: one bound method; answers each item, in order.
             item: what it is called with.
-            lane: as in `write`.
             accounts: as in `write`.
         """
-        outcome: T = await self._submit(
-            Job(self._loop.create_future(), batch=batch, item=item, accounts=accounts), lane
-        )
+        job = Job(self._loop.create_future(), batch=batch, item=item, accounts=accounts)
+        outcome: T = await self._submit(job)
         return outcome
 
     async def read(self, work: Callable[[Session], T]) -> T:
@@ -128,30 +117,28 @@ class Database:
     async def close(self) -> None:
         """Finish what waits, then close all connections."""
         self._closed = True
-        for lane in self._lanes:
-            await self._loop.run_in_executor(None, lane.stop)
+        await self._loop.run_in_executor(None, self._writer.stop)
         await self._loop.run_in_executor(None, self._readers.shutdown)
         self._reads.dispose()
 
-    async def _submit(self, job: Job, lane: str) -> Any:
-        writer = self._lanes[crc32(lane.encode()) % len(self._lanes)]
-        writer.put(job)
-        timer = self._loop.call_later(self._timeout, self._give_up, writer, job, _COMMIT_WAITS)
+    async def _submit(self, job: Job) -> Any:
+        self._writer.put(job)
+        timer = self._loop.call_later(self._timeout, self._give_up, job, _COMMIT_WAITS)
         try:
             return await job.future
         except asyncio.CancelledError:
-            writer.forget(job)
+            self._writer.forget(job)
             raise
         finally:
             timer.cancel()
 
-    def _give_up(self, writer: Writer, job: Job, waits: int) -> None:
+    def _give_up(self, job: Job, waits: int) -> None:
         if job.future.done():
             return
-        if writer.give_up(job) or not waits:
+        if self._writer.give_up(job) or not waits:
             job.future.set_exception(BackendUnavailable())
         else:
-            self._loop.call_later(_COMMIT_WAIT_SECONDS, self._give_up, writer, job, waits - 1)
+            self._loop.call_later(_COMMIT_WAIT_SECONDS, self._give_up, job, waits - 1)
 
     def _woke(self, credentials: Set[str]) -> None:
         if credentials:

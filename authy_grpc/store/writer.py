@@ -79,7 +79,7 @@ class Job:
 
 
 class Writer:
-    """One lane of writes.
+    """A thread that runs what is written, in groups.
 
     Args:
         engine: whose transactions take the write lock at once.

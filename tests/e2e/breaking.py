@@ -77,7 +77,7 @@ def _without_sqlite(service: Service) -> Iterator[None]:
     database = service.core.database
     file = Path(service.url.removeprefix("sqlite:///"))
     aside = file.with_suffix(".aside")
-    for engine in (database._reads, *[lane._engine for lane in database._lanes]):
+    for engine in (database._reads, database._writer._engine):
         engine.dispose()
     file.rename(aside)
     file.mkdir()

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 
 from authy_grpc.outbound.web import Addresses, Web
+from authy_grpc.store import lease as leases
 from authy_grpc.v1.webhook_pb2 import CreateWebhookRequest
 from gateway.webhooks import Deliverer
 from tests.gateway.receiving import HANGS_UP, STALLS, Receiver, receiver
@@ -25,6 +26,7 @@ class Neighbours:
     """Sites with a dead receiver each beside healthy ones, and all that has happened there.
 
     Attributes:
+        stack: closes the receivers.
         stalled: receivers that never answer.
         healthy: receivers, each with the site that it is of.
         moved: something came.
@@ -33,6 +35,7 @@ class Neighbours:
     """
 
     service: Service
+    stack: AsyncExitStack
     stalled: list[Receiver] = field(default_factory=list)
     healthy: list[tuple[Site, Receiver]] = field(default_factory=list)
     moved: asyncio.Event = field(default_factory=asyncio.Event)
@@ -43,22 +46,26 @@ class Neighbours:
     @asynccontextmanager
     async def of(cls, service: Service, healthy: int) -> AsyncIterator["Neighbours"]:
         """So many healthy ones beside five dead ones, with posts due to all of them."""
-        made = cls(service)
         async with AsyncExitStack() as stack:
+            made = cls(service, stack)
             for number in range(SITES):
                 site = await service.site(f"Site{number}")
                 # The dead one first: it has the first turn.
                 if number < STALLED:
-                    made.stalled.append(await made._receiver(stack, site, STALLS))
+                    made.stalled.append(await made._receiver(site, STALLS))
                 elif number == STALLED:
-                    await made._receiver(stack, site, HANGS_UP)
+                    await made._receiver(site, HANGS_UP)
                 else:
                     url = f"http://127.0.0.1:{stack.enter_context(nobody())}/hook"
                     await site.client.webhooks.CreateWebhook(CreateWebhookRequest(url=url))
                 for _ in range(healthy // SITES):
-                    made.healthy.append((site, await made._receiver(stack, site, 204)))
+                    await made.join(site)
                 await happen(site, EVENTS)
             yield made
+
+    async def join(self, site: Site) -> None:
+        """One more healthy one of a site."""
+        self.healthy.append((site, await self._receiver(site, 204)))
 
     @asynccontextmanager
     async def delivering(self, in_flight: int) -> AsyncIterator[Deliverer]:
@@ -89,8 +96,8 @@ class Neighbours:
         """How many posts each receiver that stalls has, and lets wait."""
         return [len(each.came) for each in self.stalled]
 
-    async def _receiver(self, stack: AsyncExitStack, site: Site, status: int) -> Receiver:
-        there = await stack.enter_async_context(receiver(self.service.clock))
+    async def _receiver(self, site: Site, status: int) -> Receiver:
+        there = await self.stack.enter_async_context(receiver(self.service.clock))
         there.mood = lambda _: self._came(status)
         await hooked(site, there)
         return there
@@ -130,8 +137,13 @@ async def test_healthy_receivers_wait_for_no_dead_one(
 
 async def test_a_gateway_without_room_for_both_is_noticed(service: Service) -> None:
     room = 5
-    async with Neighbours.of(service, SITES) as there, there.delivering(room) as deliverer:
-        # Webhooks take turns: those that stall have all the room before others have had all of theirs.
+    async with Neighbours.of(service, 0) as there, there.delivering(room) as deliverer:
         await there.until(lambda: sum(there.under_way()) == room)
+        site = await service.site()
+        await there.join(site)
+        await happen(site, EVENTS)
+        # The healthy one's posts are due, and wait for those that never end.
+        assert await service.core.database.read(lambda session: leases.any_due(session, service.clock()))
         assert deliverer.in_flight == there.most == room
         assert not there.served()
+        assert not there.healthy[0][1].came

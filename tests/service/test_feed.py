@@ -390,7 +390,7 @@ def test_the_control_notices_what_is_lost_doubled_or_swapped(read: list[str], we
 
 
 async def test_a_live_watcher_gets_each_event_once_and_in_order(
-    database: Database, events: Events, feed: Feed, figure: Callable[[int, int], int]
+    servers: Sequence[Database], events: Events, feed: Feed, figure: Callable[[int, int], int]
 ) -> None:
     each, writers = figure(100, 4_000), 5
     watcher = Watcher(feed.watch(ONE, "", []))
@@ -398,7 +398,7 @@ async def test_a_live_watcher_gets_each_event_once_and_in_order(
 
     async def write(number: int) -> None:
         for index in range(each):
-            await record(database, events, f"{number}.{index}", lane=str(number))
+            await record(servers[number % len(servers)], events, f"{number}.{index}")
 
     writing = asyncio.gather(*map(write, range(writers)))
     await watcher.until(each * writers)
@@ -410,13 +410,13 @@ async def test_a_live_watcher_gets_each_event_once_and_in_order(
 
 
 async def test_a_watcher_that_is_cut_off_again_and_again_gets_each_event_once(
-    database: Database, events: Events, feed: Feed, figure: Callable[[int, int], int]
+    servers: Sequence[Database], events: Events, feed: Feed, figure: Callable[[int, int], int]
 ) -> None:
     each, writers = figure(40, 400), 5
 
     async def write(number: int) -> None:
         for index in range(each):
-            await record(database, events, f"{number}.{index}", lane=str(number))
+            await record(servers[number % len(servers)], events, f"{number}.{index}")
 
     cursor, read = (await feed.list_page(ONE, "", [], 1)).cursor, list[str]()
     writing = asyncio.gather(*map(write, range(writers)))

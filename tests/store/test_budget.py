@@ -1,6 +1,7 @@
-"""What has a limit is counted, in every lane."""
+"""What has a limit is counted, by every server."""
 
 import asyncio
+from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
@@ -21,12 +22,12 @@ class Spender:
         self.database = database
         self.clock = clock
 
-    async def spend(self, name: str = "link:sit_1", lane: str = "") -> None:
+    async def spend(self, name: str = "link:sit_1", database: Database | None = None) -> None:
         def work(session: Session) -> None:
             times = budget.allow(session, name, self.clock(), SEND_RULES)
             budget.keep(session, name, times, SEND_RULES)
 
-        await self.database.write(work, lane)
+        await (database or self.database).write(work)
 
     async def left(self) -> BudgetRow | None:
         return await self.database.read(lambda session: session.get(BudgetRow, "link:sit_1"))
@@ -72,12 +73,15 @@ async def test_nothing_was_spent_of_what_nobody_used(spender: Spender) -> None:
 
 
 @pytest.mark.parametrize("before", [False, True])
-async def test_of_many_at_once_one_is_allowed(spender: Spender, before: bool) -> None:
+async def test_of_many_at_once_one_is_allowed(
+    spender: Spender, servers: Sequence[Database], before: bool
+) -> None:
     if before:
         await spender.spend()
         spender.clock.turn(minutes=1)
     answers = await asyncio.gather(
-        *(spender.spend(lane=str(number)) for number in range(40)), return_exceptions=True
+        *(spender.spend(database=servers[number % len(servers)]) for number in range(40)),
+        return_exceptions=True,
     )
     assert answers.count(None) == 1
     assert sum(isinstance(answer, RateLimited) for answer in answers) == 39

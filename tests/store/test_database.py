@@ -176,8 +176,8 @@ async def test_a_locked_file_is_out_of_reach_and_comes_back(sqlite_url: str) -> 
 
 async def test_connections_that_are_ended_are_made_anew(postgres_url: str) -> None:
     database = Database(postgres_url, guard=True)
-    lanes = [str(number) for number in range(8)]
-    await asyncio.gather(*(database.write(raise_times(lane), lane) for lane in lanes))
+    names = [str(number) for number in range(8)]
+    await asyncio.gather(*(database.write(raise_times(name)) for name in names))
     await asyncio.gather(*(traces(database) for _ in range(8)))
     with psycopg.connect(plain(postgres_url), autocommit=True) as connection:
         ended = connection.execute(
@@ -185,8 +185,8 @@ async def test_connections_that_are_ended_are_made_anew(postgres_url: str) -> No
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         ).fetchall()
     assert len(ended) >= 4
-    assert await traces(database) == lanes
-    answers = await asyncio.gather(*(database.write(raise_times(lane), lane) for lane in lanes))
+    assert await traces(database) == names
+    answers = await asyncio.gather(*(database.write(raise_times(name)) for name in names))
     assert answers == [2] * 8
     await database.close()
 

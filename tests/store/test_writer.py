@@ -273,10 +273,10 @@ async def test_a_fault_of_those_who_are_woken_leaves_nobody_waiting(
     assert [type(each["exception"]) for each in faults] == [ValueError]
 
 
-async def test_works_of_one_lane_run_in_order(database: Database) -> None:
+async def test_works_run_in_order(database: Database) -> None:
     order: list[int] = []
     works = [lambda session, number=number: order.append(number) for number in range(200)]
-    await asyncio.gather(*(database.write(work, "lane") for work in works))
+    await asyncio.gather(*(database.write(work) for work in works))
     assert order == list(range(200))
 
 
