@@ -11,7 +11,7 @@ from authy_grpc.store.tables import EventRow, TellingRow
 from authy_grpc.v1.application_pb2 import API_KEY_SCOPE_EVENTS, Application, CreateApiKeyRequest
 from authy_grpc.v1.enrollment_pb2 import CreateEnrollmentRequest, CreateEnrollmentResponse
 from authy_grpc.v1.event_pb2 import Event, ListEventsRequest, WatchEventsRequest
-from tests.e2e.wire import Party
+from tests.e2e.wire import Party, Speaks
 from tests.harness import ORIGIN, Service, Site
 
 _MANY = 1000
@@ -24,11 +24,13 @@ class Partner:
     Attributes:
         client: with a key of all usual scopes.
         feed: with a key that may read events, and nothing else.
+        speaks: makes a party of it, by a key.
     """
 
     client: Party
     feed: Party
     application: Application
+    speaks: Speaks
 
     @property
     def site(self) -> Site:
@@ -64,16 +66,16 @@ async def recorded(service: Service, application: Application) -> int:
     return await service.core.database.read(lambda session: session.exec(statement).one())
 
 
-async def partner(service: Service, name: str, **fields: Any) -> Partner:
-    """Add a relying site."""
+async def partner(service: Service, name: str, *, speaks: Speaks | None = None, **fields: Any) -> Partner:
+    """Add a relying site, which speaks gRPC where nothing else is given."""
+    speak = speaks or (lambda credential: Party(service.channel(), credential))
     site = await service.site(name, **fields)
     key = await service.operator.applications.CreateApiKey(
         CreateApiKeyRequest(
             application_id=site.application.application_id, name="feed", scopes=[API_KEY_SCOPE_EVENTS]
         )
     )
-    client, feed = Party(service.channel(), site.api_key), Party(service.channel(), key.secret)
-    return Partner(client, feed, site.application)
+    return Partner(speak(site.api_key), speak(key.secret), site.application, speak)
 
 
 @dataclass

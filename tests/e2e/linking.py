@@ -25,6 +25,8 @@ _LEAST = 1000
 _LEAST_ENCODED = 22
 _POINT_BYTES = 65
 _WORD = re.compile(r"[A-Za-z0-9_-]{8,}")
+# As JSON has them: their hours say nothing.
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z")
 _ID = re.compile(r"[a-z]{3}_([0-9A-Z]{26})")
 _DETAILS: dict[str, type[Message]] = {
     kind.DESCRIPTOR.full_name: kind
@@ -115,7 +117,19 @@ def _of_bytes(value: bytes) -> Iterator[str]:
 def _of_text(text: str) -> Iterator[str]:
     if not text:
         return
-    yield text
+    if _TIME.fullmatch(text):
+        time = Timestamp()
+        time.FromJsonString(text)
+        yield from values(time)
+    elif text[0] in "{[":
+        yield text
+        yield from values(json.loads(text))
+    else:
+        yield text
+        yield from _of_words(text)
+
+
+def _of_words(text: str) -> Iterator[str]:
     for word in _WORD.findall(text):
         yield word
         with suppress(ValueError):
@@ -131,8 +145,6 @@ def _of_text(text: str) -> Iterator[str]:
     if text.startswith("eyJ") and text.count(".") == 2:
         for part in text.split(".")[:2]:
             yield from _of_text(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)).decode())
-    elif text[0] in "{[":
-        yield from values(json.loads(text))
     elif text.isdigit() and int(text) > _LEAST:
         yield str(int(text))
 

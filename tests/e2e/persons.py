@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from authy_grpc.phone import Phone
 from tests.e2e.cast import new_phone, owner, partner
 from tests.e2e.users import STEP_SECONDS, User
+from tests.e2e.wire import Speaks
 from tests.harness import NUMBER, Service
 
 OTHER_NUMBER = "+4915112345679"
@@ -26,8 +27,8 @@ class Cast:
         return [self.first, self.again, self.elsewhere]
 
 
-async def people(service: Service) -> Cast:
-    one, two, three = [await partner(service, name) for name in ("One", "Two", "Three")]
+async def people(service: Service, speaks: Speaks | None = None) -> Cast:
+    one, two, three = [await partner(service, name, speaks=speaks) for name in ("One", "Two", "Three")]
     phone = (await owner(service, NUMBER, "Pocket")).phone
     service.clock.turn(seconds=STEP_SECONDS)
     other = (await owner(service, OTHER_NUMBER, "Pocket")).phone

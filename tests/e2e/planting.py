@@ -23,7 +23,7 @@ from authy_grpc.v1 import (
 )
 from tests.e2e.cast import Owner, Partner, new_phone, partner, recorded
 from tests.e2e.searching import Canary
-from tests.e2e.wire import Party
+from tests.e2e.wire import Party, Speaks
 from tests.harness import ORIGIN, Carrier, Service
 
 ONE, FEED, TWO, FEED_TWO = "site one", "feed one", "site two", "feed two"
@@ -61,9 +61,14 @@ async def refused(call: Awaitable[Any]) -> None:
 
 @dataclass
 class Opening:
-    """The scenario, its cast and what was planted."""
+    """The scenario, its cast and what was planted.
+
+    Attributes:
+        speaks: how sites speak: gRPC, where nothing else is given.
+    """
 
     service: Service
+    speaks: Speaks | None = None
     canaries: list[Canary] = field(default_factory=list)
     ids: list[str] = field(default_factory=list)
     one: Partner = field(init=False)
@@ -109,8 +114,8 @@ class Opening:
         for name, keyset in json.loads(service.secrets.keyset)["keysets"].items():
             for key in keyset["key"]:
                 self.plant(f"{name} key of the keyset", key["keyData"]["value"])
-        self.one = await partner(service, "One", code_digits=8, match_digits=8)
-        self.two = await partner(service, "Two")
+        self.one = await partner(service, "One", speaks=self.speaks, code_digits=8, match_digits=8)
+        self.two = await partner(service, "Two", speaks=self.speaks)
         for name, site in (("one", self.one), ("two", self.two)):
             self.plant(f"API key of {name}", site.client.credential, OPERATOR)
             self.plant(f"feed key of {name}", site.feed.credential, OPERATOR)

@@ -13,6 +13,7 @@ from tests.clock import TurnedClock
 from tests.e2e.planting import DATABASE, LOG, ODD, TEXTS, Moody
 from tests.e2e.searching import Canary, Place, database, of_metrics, of_parties
 from tests.e2e.story import Story
+from tests.e2e.wire import Speaks
 from tests.harness import Service
 
 METRICS, OUTPUT = "metrics", "output"
@@ -40,9 +41,9 @@ def written(capfd: pytest.CaptureFixture[str]) -> Place:
 
 
 async def test_planted_values_are_where_they_may_be_and_nowhere_else(
-    service: Service, database_url: str, capfd: pytest.CaptureFixture[str]
+    service: Service, database_url: str, capfd: pytest.CaptureFixture[str], speaks: Speaks
 ) -> None:
-    story = Story(service)
+    story = Story(service, speaks)
     await story.tell()
     kept = database(database_url)
     await story.farewell()

@@ -23,6 +23,7 @@ from tests.e2e.cast import due_times, told
 from tests.e2e.linking import Knowledge, common, values
 from tests.e2e.persons import OTHER_NUMBER, Cast, people, second_phone
 from tests.e2e.users import STEP_SECONDS, User
+from tests.e2e.wire import Speaks
 from tests.harness import NUMBER, Service
 
 
@@ -92,8 +93,8 @@ def leaks(user: User) -> dict[str, Any]:
     }
 
 
-async def test_no_value_is_known_of_two_users_that_are_one_person(service: Service) -> None:
-    cast = await people(service)
+async def test_no_value_is_known_of_two_users_that_are_one_person(service: Service, speaks: Speaks) -> None:
+    cast = await people(service, speaks)
     for user in (*cast.links, cast.stranger):
         await user.live()
     await upheaval(service, cast.phone, cast.links, NUMBER)

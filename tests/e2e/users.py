@@ -40,7 +40,7 @@ class User:
     approval_id: str = ""
 
     def __post_init__(self) -> None:
-        self.party = Party(self.service.channel(), self.partner.client.credential)
+        self.party = self.partner.speaks(self.partner.client.credential)
 
     def turn(self, seconds: float = STEP_SECONDS) -> None:
         self.service.clock.turn(seconds=seconds)

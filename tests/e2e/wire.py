@@ -22,6 +22,8 @@ from authy_grpc.v1.webhook_pb2_grpc import DeliveryServiceStub, WebhookServiceSt
 _SECONDS = 60.0
 REQUEST_ID = "x-request-id"
 Metadata = list[tuple[str, str | bytes]]
+# Makes a party by its credential.
+Speaks = Callable[[str], "Party"]
 
 
 @dataclass

@@ -11,7 +11,7 @@ from google.protobuf import json_format
 from google.protobuf.message import Message
 from google.rpc import code_pb2, status_pb2
 
-from gateway.routes import Route
+from gateway.routes import Route, contract
 from tests.e2e.rehearsing import kinds
 from tests.e2e.wire import Exchange
 from tests.gateway.asking import events
@@ -22,6 +22,10 @@ _NEW = re.compile(
 )
 _ENUM = re.compile(r"[A-Z]+(_[A-Z0-9]+)+")
 _DETAILS = "grpc-status-details-bin"
+
+ROUTES: dict[str, list[Route]] = {}
+for each in contract():
+    ROUTES.setdefault(each.path, []).append(each)
 
 
 @dataclass
@@ -58,14 +62,7 @@ def over_grpc(exchange: Exchange) -> Told:
 
 async def over_rest(client: httpx.AsyncClient, route: Route, request: Message, credential: str) -> Told:
     """What comes back over REST: of a stream, the first message."""
-    headers = {"authorization": f"Bearer {credential}"} if credential else {}
-    address, body = _address(route, request)
-    if body is not None:
-        headers["content-type"] = "application/json"
-    content = json.dumps(body).encode() if body is not None else None
-    url = httpx.URL(str(client.base_url), raw_path=address.encode())
-    asked = client.build_request(route.verb, url, content=content, headers=headers)
-    response = await client.send(asked, stream=True)
+    response = await ask(client, route, request, credential)
     try:
         if response.status_code == 200 and route.streams:
             async for event in events(response):
@@ -75,6 +72,50 @@ async def over_rest(client: httpx.AsyncClient, route: Route, request: Message, c
         return Told(response.json()["code"] if response.status_code != 200 else 0, response.json())
     finally:
         await response.aclose()
+
+
+async def ask(
+    client: httpx.AsyncClient,
+    route: Route,
+    request: Message,
+    credential: str,
+    more: dict[str, bytes] | None = None,
+) -> httpx.Response:
+    """Sends a request over REST. Its answer has not been read, and is to be closed.
+
+    Args:
+        client: to the gateway.
+        route: by which it is asked.
+        request: the message.
+        credential: whose; empty for nobody's.
+        more: what else stands in the query.
+    """
+    headers = {"authorization": f"Bearer {credential}"} if credential else {}
+    address, body = _address(route, request)
+    if more:
+        address += ("&" if "?" in address else "?") + urlencode(more)
+    if body is not None:
+        headers["content-type"] = "application/json"
+    content = json.dumps(body).encode() if body is not None else None
+    url = httpx.URL(str(client.base_url), raw_path=address.encode())
+    asked = client.build_request(route.verb, url, content=content, headers=headers)
+    return await client.send(asked, stream=True)
+
+
+def routes_of(path: str, request: Message | None = None) -> list[Route]:
+    """The routes of a method, or those by which a request can be asked: each part of the path has a value."""
+    return [
+        route
+        for route in ROUTES.get(path, [])
+        if request is None or all(value_of(request, variable.field) for variable in route.variables)
+    ]
+
+
+def value_of(message: Any, path: str) -> Any:
+    """A field within a message, such as `api_key.name`."""
+    for name in path.split("."):
+        message = getattr(message, name)
+    return message
 
 
 def _address(route: Route, request: Message) -> tuple[str, Any]:

@@ -28,9 +28,9 @@ from gateway.sse import Pace
 from tests.e2e.rehearsing import kinds
 from tests.gateway.asking import gateway, serving, settings
 from tests.gateway.everything import Chance, Everything, Patch, echo
-from tests.gateway.rest import Told
+from tests.gateway.rest import Told, routes_of
 from tests.gateway.schemas import Document, references
-from tests.gateway.test_same_answers import ENDS, Both, apart, callers, requests, routes_of, staged
+from tests.gateway.test_same_answers import ENDS, Both, apart, callers, requests, staged
 from tests.harness import Service
 
 ROOT = Path(__file__).parents[2]

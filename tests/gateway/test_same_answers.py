@@ -22,14 +22,11 @@ from tests.e2e.rehearsing import kinds
 from tests.e2e.staging import Stage
 from tests.e2e.wire import Party
 from tests.gateway.asking import serving, settings
-from tests.gateway.rest import Told, over_grpc, over_rest
+from tests.gateway.rest import ROUTES, Told, over_grpc, over_rest, routes_of, value_of
 from tests.harness import Service
 
 READS = descriptor_pb2.MethodOptions.NO_SIDE_EFFECTS
 ENDS = frozenset({"/authy_grpc.v1.AccountService/DeleteSession"})
-ROUTES: dict[str, list[Route]] = {}
-for each in contract():
-    ROUTES.setdefault(each.path, []).append(each)
 
 
 class Both:
@@ -62,21 +59,6 @@ async def both(service: Service, database_url: str) -> AsyncIterator[Both]:
 def reads(route: Route) -> bool:
     options: Any = route.rpc.GetOptions()
     return bool(options.idempotency_level == READS)
-
-
-def routes_of(path: str, request: Message) -> list[Route]:
-    """The routes by which a request can be asked: one that has nothing for the path has no address."""
-    return [
-        route
-        for route in ROUTES.get(path, [])
-        if all(_value(request, variable.field) for variable in route.variables)
-    ]
-
-
-def _value(message: Any, path: str) -> Any:
-    for name in path.split("."):
-        message = getattr(message, name)
-    return message
 
 
 async def staged(service: Service, number: int) -> Stage:
@@ -137,9 +119,9 @@ def requests(route: Route) -> list[Message]:
             setattr(senseless, field.name, "Ä /:?#%41\x07")
     for each in [*made, senseless]:
         for variable in route.variables:
-            if not _value(each, variable.field):
+            if not value_of(each, variable.field):
                 *outer, last = variable.field.split(".")
-                setattr(_value(each, ".".join(outer)) if outer else each, last, "no/such: Ä%2F?")
+                setattr(value_of(each, ".".join(outer)) if outer else each, last, "no/such: Ä%2F?")
     return [*made, senseless]
 
 

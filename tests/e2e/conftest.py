@@ -1,0 +1,19 @@
+"""Owns how the sites of a scenario speak: gRPC, and REST."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from tests.e2e.wire import Party, Speaks
+from tests.gateway.speaking import over_rest
+from tests.harness import Service
+
+
+@pytest.fixture(params=["gRPC", "REST"])
+async def speaks(request: pytest.FixtureRequest, service: Service) -> AsyncIterator[Speaks]:
+    """Makes a site's party by its key, of either kind."""
+    if request.param == "gRPC":
+        yield lambda credential: Party(service.channel(), credential)
+    else:
+        async with over_rest(service) as made:
+            yield made
