@@ -23,12 +23,13 @@ from authy_grpc.store import approval as store
 from authy_grpc.store import device as devices
 from authy_grpc.store import link as links
 from authy_grpc.store.account import AccountNews
-from authy_grpc.store.database import Database, Session
+from authy_grpc.store.database import Session
 from authy_grpc.store.events import EARLIEST, Events, Recorded
 from authy_grpc.store.once import Request
 from authy_grpc.store.tables import AccountRow, ApplicationRow, ApprovalRow, DeviceRow, LinkRow, SiteKeyRow
 from authy_grpc.store.vault import Vault, new_keyset
 from tests.clock import TurnedClock
+from tests.databases import watched
 
 
 @dataclass
@@ -51,7 +52,7 @@ class Desk:
     def __init__(self, url: str, clock: TurnedClock) -> None:
         self.clock = clock
         self.vault = Vault(new_keyset())
-        self.database = Database(url, guard=True)
+        self.database = watched(url)
         self.events = Events(self.vault, os.urandom, postgres=self.database.postgres)
         self.signals = Signals(self.database, self.events, logs.build(io.StringIO(), clock))
         self.database.on_events = self.signals.wake

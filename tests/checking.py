@@ -22,13 +22,14 @@ from authy_grpc.service.caller import Site
 from authy_grpc.service.text import Texts
 from authy_grpc.service.verification import Sending, Verifications, Wish
 from authy_grpc.store import link as links
-from authy_grpc.store.database import Database, Session
+from authy_grpc.store.database import Session
 from authy_grpc.store.events import EARLIEST, Events, Recorded
 from authy_grpc.store.once import Request
 from authy_grpc.store.tables import AccountRow, ApplicationRow, DeviceRow, LinkRow, SiteKeyRow
 from authy_grpc.store.vault import Vault, new_keyset
 from authy_grpc.store.verification import SEED
 from tests.clock import TurnedClock
+from tests.databases import watched
 
 POINT = keys.public_point(ec.generate_private_key(ec.SECP256R1()))
 NUMBER = "+4915112345678"
@@ -74,7 +75,7 @@ class Booth:
         self.url, self.clock = url, clock
         self.keyset = keyset or new_keyset()
         self.vault = Vault(self.keyset)
-        self.database = Database(url, guard=True)
+        self.database = watched(url)
         self.events = Events(self.vault, os.urandom, postgres=self.database.postgres)
         self.carrier = Carrier()
         self.texts = Texts(

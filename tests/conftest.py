@@ -17,7 +17,7 @@ from authy_grpc.store.database import Database
 from authy_grpc.store.events import Events
 from authy_grpc.store.vault import Vault, new_keyset
 from tests.clock import TurnedClock
-from tests.databases import Postgres, postgres_server
+from tests.databases import Postgres, postgres_server, watched
 
 hypothesis.settings.register_profile("authy", deadline=None, derandomize=True, max_examples=50)
 hypothesis.settings.load_profile("authy")
@@ -99,7 +99,7 @@ def database_url(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 async def database(database_url: str) -> AsyncIterator[Database]:
     """A store whose works are watched."""
-    opened = Database(database_url, guard=True)
+    opened = watched(database_url)
     yield opened
     await opened.close()
 
@@ -107,7 +107,7 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 @pytest.fixture
 async def servers(database: Database) -> AsyncIterator[list[Database]]:
     """The store as three servers have it; the first is `database`, which is woken for all."""
-    more = [Database(database.url, guard=True) for _ in range(2)]
+    more = [watched(database.url) for _ in range(2)]
     for each in more:
         each.on_events = lambda: database.on_events()
     yield [database, *more]

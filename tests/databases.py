@@ -13,8 +13,18 @@ import pytest
 from sqlmodel import SQLModel
 
 from authy_grpc.store import schema
+from authy_grpc.store.database import Database
 
 _TEMPLATE = "authy_template"
+
+
+# So long a work may wait: a slow machine is not a store that is out of reach.
+_PATIENCE = 60.0
+
+
+def watched(url: str) -> Database:
+    """A store whose works are watched: those that raise must have changed nothing."""
+    return Database(url, timeout=_PATIENCE, guard=True)
 
 
 def unavailable(reason: str) -> None:

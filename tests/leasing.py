@@ -22,6 +22,7 @@ from authy_grpc.store.events import Events, NewEvent
 from authy_grpc.store.tables import ApplicationRow, DeliveryRow, EventRow
 from authy_grpc.store.vault import Vault
 from tests.clock import TurnedClock
+from tests.databases import watched
 
 GATEWAY = Gateway()
 URL = "https://example.com/hook"
@@ -164,7 +165,7 @@ async def another_server(
     url: str, vault: Vault, clock: TurnedClock, random: Callable[[int], bytes], **options: Any
 ) -> AsyncIterator[Office]:
     """A server of its own on a database that others serve, too."""
-    database = Database(url, guard=True)
+    database = watched(url)
     events = Events(vault, random, postgres=database.postgres)
     await database.write(events.begin_epoch)
     try:

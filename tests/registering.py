@@ -34,12 +34,13 @@ from authy_grpc.store import link as links
 from authy_grpc.store import schema
 from authy_grpc.store.account import AccountNews
 from authy_grpc.store.columns import to_millis
-from authy_grpc.store.database import Database, Session
+from authy_grpc.store.database import Session
 from authy_grpc.store.enrollment import EnrollmentChanges
 from authy_grpc.store.events import EARLIEST, Events, Recorded
 from authy_grpc.store.tables import ApplicationRow, DeviceRow, LinkRow, SiteKeyRow
 from authy_grpc.store.vault import Vault, new_keyset
 from tests.clock import TurnedClock
+from tests.databases import watched
 
 NUMBER = "+4915112345678"
 _CODE = re.compile(r"\b\d{6}\b")
@@ -98,7 +99,7 @@ class People:
         self.carrier = Carrier()
         self.log = io.StringIO()
         self.vault = Vault(new_keyset())
-        self.database = database = Database(url, guard=True)
+        self.database = database = watched(url)
         self.events = events = Events(self.vault, os.urandom, postgres=database.postgres)
         accounts = AccountNews(self.vault, events, os.urandom)
         changes = EnrollmentChanges(self.vault, events, accounts)

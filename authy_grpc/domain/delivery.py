@@ -20,6 +20,8 @@ JITTER = 0.2
 LONGEST_RETRY_AFTER = timedelta(hours=1)
 # At a time, for one webhook, over all gateways.
 MOST_IN_FLIGHT = 10
+# And for one site: a few whose receivers are slow do not hold all the room that there is.
+MOST_OF_SITE = 100
 BREAKS_AT = 5
 PROBE_EVERY = timedelta(minutes=1)
 GIVES_UP_AFTER = timedelta(days=5)

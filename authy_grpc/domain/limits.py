@@ -75,6 +75,9 @@ SEND_RULES = (
     Rule(3, timedelta(minutes=10)),
     Rule(10, timedelta(days=1)),
 )
+# Changes of one webhook that have all be posted at once, and its tests: else a site could have us post to
+# somebody who does not want it as fast as it asks.
+WEBHOOK_RULES = (Rule(10, timedelta(minutes=1)), Rule(100, timedelta(days=1)))
 PEER_RULES = (Rule(30, timedelta(hours=1)),)
 # Of an IPv6 /48, which is what a house or a rented machine may get.
 NETWORK_RULES = (Rule(300, timedelta(hours=1)),)

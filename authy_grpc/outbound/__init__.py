@@ -1,1 +1,1 @@
-"""What leaves this service for others than its callers: text messages and calls."""
+"""What leaves this service for others than its callers: text messages, and posts to webhooks."""

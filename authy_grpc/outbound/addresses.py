@@ -57,6 +57,8 @@ _NAME = re.compile(rf"(?:{_LABEL}\.)+[a-z](?:[a-z0-9-]{{0,61}}[a-z0-9])?")
 _MAX_NAME, _MAX_PORT, _FIRST_FREE_PORT = 253, 65535, 1024
 _USUAL_PORT = {"https": 443, "http": 80}
 
+NO_PUBLIC_ADDRESS = "a name without addresses, or with one that is not public"
+
 
 class ForbiddenAddress(Exception):
     """The address must not be called.
@@ -174,7 +176,7 @@ class Addresses:
         literal = _literal(host)
         found = await self._lookup(host) if literal is None else [literal]
         if not all(map(self.allows, found)):
-            raise ForbiddenAddress("a name that leads to an address that is not public")
+            raise ForbiddenAddress(NO_PUBLIC_ADDRESS)
         return found
 
     async def _lookup(self, host: str) -> Sequence[IPAddress]:

@@ -13,6 +13,7 @@ from authy_grpc.domain.webhook import post_headers
 from authy_grpc.service.caller import Gateway
 from authy_grpc.service.outcome import Outcomes, Report
 from authy_grpc.store import lease as leases
+from authy_grpc.store import waiting
 from authy_grpc.store import webhook as webhooks
 from authy_grpc.store.database import Database, Session
 from authy_grpc.store.events import Events, Recorded
@@ -21,6 +22,8 @@ from authy_grpc.store.vault import Vault
 _LEASE = timedelta(seconds=60)
 # Events that ask for no post wake too: so often at most is it looked for one.
 _PAUSE_SECONDS = 0.02
+# So often it is looked for posts that wait for nobody.
+_FORGOTTEN_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,6 +112,8 @@ class Deliveries:
         self._clock = clock
         self._lease = lease
         self._streams: set[_Stream] = set()
+        self._place = waiting.START
+        self._next_search = 0.0
 
     def wake(self) -> None:
         """Say that there may be something to post. A lost wake-up costs a second, never a post."""
@@ -116,9 +121,26 @@ class Deliveries:
             stream.ready.set()
 
     async def look(self) -> int:
-        """Have gateways look for what has fallen due by time, or was left by another server."""
+        """Have gateways look for what has fallen due by time, or was left by another server.
+
+        Returns:
+            How many posts waited for nobody, and are due now.
+        """
         self.wake()
-        return 0
+        loop, found = asyncio.get_running_loop(), list[int]()
+        if loop.time() < self._next_search:
+            return 0
+        # Where the store is out of reach the next look is as good.
+        with contextlib.suppress(BackendUnavailable):
+            place = self._place
+            found, self._place = await self._database.read(lambda session: waiting.forgotten(session, place))
+            if self._place == waiting.START:
+                self._next_search = loop.time() + _FORGOTTEN_SECONDS
+            if found:
+                now = self._clock()
+                await self._database.write(lambda session: waiting.let_all_go(session, now, found))
+                self.wake()
+        return len(found)
 
     async def lease(self, caller: Gateway, max_in_flight: int) -> AsyncGenerator[Post, None]:
         """Hand out posts as they fall due, signed as they are handed out.
@@ -130,24 +152,24 @@ class Deliveries:
             caller: a gateway.
             max_in_flight: how many it works on at a time.
         """
-        stream, waiting, loop = _Stream(), deque[Post](), asyncio.get_running_loop()
+        stream, signed, loop = _Stream(), deque[Post](), asyncio.get_running_loop()
         self._streams.add(stream)
         try:
             while True:
                 stream.ready.clear()
                 looked = loop.time()
                 free = await self._free(stream, max_in_flight)
-                waiting.extend(await self.take(free) if free > 0 else [])
-                stream.hold(waiting)
-                if not waiting:
+                signed.extend(await self._take_to_hand_out(free) if free > 0 else [])
+                stream.hold(signed)
+                if not signed:
                     await stream.ready.wait()
                     await asyncio.sleep(looked + _PAUSE_SECONDS - loop.time())
-                while waiting:
-                    yield waiting.popleft()
+                while signed:
+                    yield signed.popleft()
         finally:
             self._streams.discard(stream)
-            if waiting:
-                await self._give_back(waiting)
+            if signed:
+                await self._give_back(signed)
 
     async def report(self, caller: Gateway, report: Report) -> None:
         """Take down what became of a post. Of a lease that is not the last one it counts for nothing.
@@ -169,6 +191,17 @@ class Deliveries:
         until, leased = await self._database.write(lambda session: self._lease_due(session, limit))
         return [self._post(each, until) for each in leased]
 
+    async def _take_to_hand_out(self, limit: int) -> list[Post]:
+        """As `take`; where the stream ends while they are being leased they are given back."""
+        taking = asyncio.ensure_future(self.take(limit))
+        try:
+            return await asyncio.shield(taking)
+        except asyncio.CancelledError:
+            (taken,) = await asyncio.gather(taking, return_exceptions=True)
+            if isinstance(taken, list) and taken:
+                await self._give_back(taken)
+            raise
+
     async def _free(self, stream: _Stream, max_in_flight: int) -> int:
         """How many more a gateway may work on."""
         if stream.count(self._clock()) >= max_in_flight:
@@ -183,7 +216,7 @@ class Deliveries:
         until = now + self._lease
         found = leases.lease(session, now, until, limit)
         events = self._events.find(session, [due.event_id for _, due in found])
-        leases.drop(session, [due.sequence for _, due in found if due.event_id not in events])
+        leases.drop(session, now, [each for each in found if each[1].event_id not in events])
         keys = {row.webhook_id: self._keys(row, now) for row, _ in found}
         return until, [
             _Leased(due.delivery_id, due.attempts + 1, *keys[row.webhook_id], events[due.event_id])

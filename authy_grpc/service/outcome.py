@@ -17,6 +17,7 @@ from authy_grpc.domain.delivery import (
 from authy_grpc.domain.event import WebhookEvent, WebhookEventType
 from authy_grpc.domain.webhook import DisabledReason, WebhookState
 from authy_grpc.store import delivery as store
+from authy_grpc.store import waiting
 from authy_grpc.store import webhook as webhooks
 from authy_grpc.store.database import Session
 from authy_grpc.store.events import Events, NewEvent
@@ -65,6 +66,7 @@ class Outcomes:
         now = self._clock()
         known = store.seen(session, [each.delivery_id for each in reports])
         ours = [(known[each.delivery_id], each) for each in reports if each.delivery_id in known]
+        ended: list[tuple[str, str]] = []
         # In one order, since webhooks are locked one after another.
         for seen, each in sorted(ours, key=lambda pair: pair[0].webhook_id):
             if seen.attempts != each.attempt:
@@ -73,15 +75,18 @@ class Outcomes:
                 store.deliver(
                     session, now, each.delivery_id, each.attempt, each.http_status, _millis(each.duration)
                 )
-            else:
-                self._take_down_one(session, now, seen.webhook_id, each)
+                ended.append((seen.webhook_id, seen.subject_id))
+            elif self._take_down_one(session, now, seen.webhook_id, each):
+                ended.append((seen.webhook_id, seen.subject_id))
+        waiting.let_go(session, now, ended)
         return [None] * len(reports)
 
-    def _take_down_one(self, session: Session, now: datetime, webhook_id: str, report: Report) -> None:
+    def _take_down_one(self, session: Session, now: datetime, webhook_id: str, report: Report) -> bool:
+        """Answers whether the post has ended."""
         webhook = webhooks.locked(session, webhook_id)
         row = store.locked(session, report.delivery_id, report.attempt)
         if webhook is None or row is None:
-            return
+            return False
         row.lease_until, row.last_attempt_time = None, now
         row.http_status, row.error = report.http_status, report.error
         row.duration_millis = _millis(report.duration)
@@ -89,17 +94,16 @@ class Outcomes:
             self._succeed(session, now, webhook, row)
         else:
             self._fail(session, now, webhook, row, report)
+        return row.state != DeliveryState.PENDING.value
 
     def _succeed(self, session: Session, now: datetime, webhook: WebhookRow, row: DeliveryRow) -> None:
-        was_spared, had_failed = webhook.failures >= BREAKS_AT, row.failures > 0
+        was_spared = webhook.failures >= BREAKS_AT
         row.state, row.error = DeliveryState.DELIVERED.value, ""
         webhook.last_success_time = now
         webhooks.set_health(webhook, Health())
         _save(session, webhook, row)
         if was_spared:
             store.make_due(session, now, webhook.webhook_id)
-        elif had_failed:
-            store.make_due(session, now, webhook.webhook_id, row.subject_id)
 
     def _fail(
         self, session: Session, now: datetime, webhook: WebhookRow, row: DeliveryRow, report: Report
@@ -115,10 +119,6 @@ class Outcomes:
             else:
                 row.due_time = now + delay
         _save(session, webhook, row)
-        if row.state == DeliveryState.FAILED.value:
-            store.make_due(session, now, webhook.webhook_id, row.subject_id)
-        else:
-            store.put_off(session, now, row)
         if is_gone(report.http_status):
             self._disable(session, now, webhook, DisabledReason.GONE)
         elif is_dead(health, now):

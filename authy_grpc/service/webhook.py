@@ -6,15 +6,16 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from authy_grpc.domain.delivery import Delivery, Health, delivery_id, tail
-from authy_grpc.domain.errors import BadField, ForbiddenAddress, NotFound, Quota, WrongState
+from authy_grpc.domain.errors import ForbiddenAddress, NotFound, Quota, WrongState
 from authy_grpc.domain.event import WebhookEvent, WebhookEventType
 from authy_grpc.domain.ids import new_id
+from authy_grpc.domain.limits import WEBHOOK_RULES
 from authy_grpc.domain.webhook import MOST_WEBHOOKS, OVERLAP, Webhook, WebhookState, new_webhook_secret
 from authy_grpc.outbound import addresses
 from authy_grpc.service.caller import Site
 from authy_grpc.store import application as applications
+from authy_grpc.store import budget, page
 from authy_grpc.store import delivery as deliveries
-from authy_grpc.store import page
 from authy_grpc.store import webhook as store
 from authy_grpc.store.columns import whole_millis
 from authy_grpc.store.database import Database, Session
@@ -71,8 +72,7 @@ class Webhooks:
             types: whole types, or beginnings that end in `*`; none for all.
 
         Raises:
-            ForbiddenAddress: the URL must not be called.
-            BadField: it leads nowhere.
+            ForbiddenAddress: the URL must not be called, or leads nowhere.
             Quota: the site has 20.
         """
         await self._check_url("url", url)
@@ -118,23 +118,25 @@ class Webhooks:
             changes: new values by field: url, types, state.
 
         Raises:
-            ForbiddenAddress: the URL must not be called.
-            BadField: it leads nowhere.
+            ForbiddenAddress: the URL must not be called, or leads nowhere.
             NotFound: the site has no such webhook.
+            RateLimited: it was changed too often.
         """
         if "url" in changes:
             await self._check_url("webhook.url", changes["url"])
 
         def work(session: Session) -> Webhook:
             row = store.find(session, caller.application_id, webhook_id, lock=True)
-            before = row.state, store.url(self._vault, row)
-            self._change(row, changes)
-            session.add(row)
-            if (row.state, store.url(self._vault, row)) != before:
+            begins_anew, now = self._begins_anew(row, changes), self._clock()
+            if begins_anew:
+                self._spend(session, now, f"webhook:{webhook_id}:change")
                 # Whether its receiver was well says nothing of the one to come.
                 store.set_health(row, Health())
-                session.flush()
-                deliveries.begin_anew(session, self._clock(), webhook_id)
+            self._change(row, changes)
+            session.add(row)
+            session.flush()
+            if begins_anew:
+                deliveries.begin_anew(session, now, webhook_id)
             return store.to_webhook(self._vault, row)
 
         return await self._database.write(work)
@@ -179,12 +181,15 @@ class Webhooks:
         Raises:
             NotFound: the site has no such webhook.
             WrongState: it is disabled.
+            RateLimited: it was tested too often.
         """
 
         def work(session: Session) -> str:
             row = store.find(session, caller.application_id, webhook_id, lock=True)
             if row.state != WebhookState.ENABLED.value:
                 raise WrongState(row.state)
+            now = self._clock()
+            self._spend(session, now, f"webhook:{webhook_id}:test")
             event = NewEvent(
                 type=WebhookEventType.TEST.value,
                 subject_id=webhook_id,
@@ -192,7 +197,7 @@ class Webhooks:
                 body=WebhookEvent(webhook_id=webhook_id),
                 webhook_id=webhook_id,
             )
-            (event_id,) = self._events.record(session, self._clock(), event)
+            (event_id,) = self._events.record(session, now, event)
             return event_id
 
         return await self._database.write(work)
@@ -254,7 +259,17 @@ class Webhooks:
         except addresses.ForbiddenAddress as error:
             raise ForbiddenAddress.one(name, f"must not be called: {error.why}") from error
         except addresses.Unresolved as error:
-            raise BadField.one(name, "has a host without an address") from error
+            # As one that leads inside: what names there are within is nobody's business.
+            raise ForbiddenAddress.one(name, f"must not be called: {addresses.NO_PUBLIC_ADDRESS}") from error
+
+    def _begins_anew(self, row: WebhookRow, changes: Mapping[str, Any]) -> bool:
+        """Whether something else is behind a webhook after some changes, to which all is posted at once."""
+        url, state = store.url(self._vault, row), row.state
+        after = changes.get("url", url), changes["state"].value if "state" in changes else state
+        return after[1] == WebhookState.ENABLED.value and after != (url, state)
+
+    def _spend(self, session: Session, now: datetime, name: str) -> None:
+        budget.keep(session, name, budget.allow(session, name, now, WEBHOOK_RULES), WEBHOOK_RULES)
 
     def _change(self, row: WebhookRow, changes: Mapping[str, Any]) -> None:
         if "url" in changes:

@@ -10,7 +10,6 @@ from authy_grpc.store.tables import (
     ApiKeyRow,
     ApplicationRow,
     ApprovalRow,
-    DeliveryRow,
     EnrollmentRow,
     EventRow,
     LinkRow,
@@ -127,11 +126,12 @@ def to_api_key(row: ApiKeyRow) -> ApiKey:
 
 
 def erase(session: Session, application: ApplicationRow) -> None:
-    """Remove a relying site whose links are gone, with all that is its own but its spent ids."""
+    """Remove a relying site whose links are gone, with all that is its own but its spent ids.
+
+    Posts to its webhooks are nobody's then: they go by `retention.py`, in steps.
+    """
     session.flush()
     own = application.application_id
-    webhooks = select(WebhookRow.webhook_id).where(WebhookRow.application_id == own)
-    session.connection().execute(delete(DeliveryRow).where(col(DeliveryRow.webhook_id).in_(webhooks)))
     for table in (ApiKeyRow, EnrollmentRow, ApprovalRow, AnswerRow, EventRow, WebhookRow):
         session.connection().execute(delete(table).where(col(table.application_id) == own))
     session.delete(application)

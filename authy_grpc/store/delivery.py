@@ -5,16 +5,18 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Row, bindparam, or_, select, update
+from sqlalchemy import ColumnElement, Row, Update, bindparam, false, func, literal, or_, select, update
 from sqlmodel import Session, col
 
 from authy_grpc.domain.delivery import Delivery, DeliveryState
 from authy_grpc.store.columns import Moment
 from authy_grpc.store.given import table
-from authy_grpc.store.lease import OWN_LEASE, PENDING
+from authy_grpc.store.lease import OWN_LEASE
 from authy_grpc.store.tables import DeliveryRow, WebhookRow
+from authy_grpc.store.waiting import FAILED, FOREMOST, PENDING, first_left
 
 _D, _W = table(DeliveryRow), table(WebhookRow)
+_OTHER = _D.alias("other")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,7 @@ class Seen:
     """
 
     webhook_id: str
+    subject_id: str
     attempts: int
     failures: int
     in_a_row: int
@@ -37,6 +40,7 @@ _SEEN = (
     select(
         _D.c.delivery_id,
         _D.c.webhook_id,
+        _D.c.subject_id,
         _D.c.attempts,
         _D.c.failures,
         _W.c.failures,
@@ -92,29 +96,15 @@ def locked(session: Session, delivery_id: str, attempt: int) -> DeliveryRow | No
     return session.execute(statement).scalar()
 
 
-def put_off(session: Session, now: datetime, row: DeliveryRow) -> None:
-    """Have what waits behind a post be due no sooner: nobody has to look at it until then."""
-    behind = update(_D).where(
-        _D.c.webhook_id == row.webhook_id,
-        _D.c.subject_id == row.subject_id,
-        *_waits(now),
-        _D.c.due_time < row.due_time,
-    )
-    session.connection().execute(behind.values(due_time=row.due_time))
-
-
-def make_due(session: Session, now: datetime, webhook_id: str, subject_id: str | None = None) -> None:
-    """Have all that waits be due at once, of a webhook or of one subject of it."""
-    waiting = update(_D).where(_D.c.webhook_id == webhook_id, *_waits(now), _D.c.due_time > now)
-    if subject_id is not None:
-        waiting = waiting.where(_D.c.subject_id == subject_id)
-    session.connection().execute(waiting.values(due_time=now))
+def make_due(session: Session, now: datetime, webhook_id: str) -> None:
+    """Have all that waits for its time be due at once, of a webhook."""
+    session.connection().execute(_waiting(now, webhook_id).where(_D.c.due_time > now).values(due_time=now))
 
 
 def begin_anew(session: Session, now: datetime, webhook_id: str) -> None:
     """Have all that waits be due at once, as if it had never failed: something else is behind the webhook."""
-    waiting = update(_D).where(_D.c.webhook_id == webhook_id, *_waits(now))
-    session.connection().execute(waiting.values(due_time=now, failures=0))
+    tried = _waiting(now, webhook_id).where(or_(_D.c.due_time > now, _D.c.failures > 0))
+    session.connection().execute(tried.values(due_time=now, failures=0))
 
 
 def post_again(
@@ -134,14 +124,30 @@ def post_again(
         delivery_id: the one.
         failed_since: all that were given up at this time or later.
     """
-    wanted = update(_D).where(_D.c.webhook_id == webhook_id)
+    wanted = [_D.c.webhook_id == webhook_id, or_(_D.c.state != PENDING, _unleased(now))]
     if delivery_id is not None:
-        wanted = wanted.where(_D.c.delivery_id == delivery_id)
+        wanted.append(_D.c.delivery_id == delivery_id)
     if failed_since is not None:
-        wanted = wanted.where(_D.c.state == "FAILED", _D.c.last_attempt_time >= failed_since)
+        wanted += [_D.c.state == FAILED, _D.c.last_attempt_time >= failed_since]
+    connection = session.connection()
+    place = func.row_number().over(partition_by=_D.c.subject_id, order_by=_D.c.sequence)
+    again = select(_D.c.sequence, place.label("place"), first_left().label("first")).where(*wanted)
+    found = again.subquery("again")
     values = {"state": "PENDING", "failures": 0, "due_time": now, "lease_until": None}
-    wanted = wanted.where(or_(_D.c.state != PENDING, _unleased(now)))
-    return session.connection().execute(wanted.values(values)).rowcount
+    waits = or_(found.c.place > 1, func.coalesce(found.c.first < _D.c.sequence, false()))
+    changed = update(_D).where(_D.c.sequence == found.c.sequence, *wanted)
+    count = connection.execute(changed.values(waits=waits, **values)).rowcount
+    if not count:
+        return 0
+    # What was the first of its subject may be behind one of these.
+    behind = update(_D).where(_D.c.webhook_id == webhook_id, _D.c.state == PENDING, FOREMOST)
+    if delivery_id is not None:
+        own = select(_OTHER.c.subject_id).where(_OTHER.c.delivery_id == delivery_id).scalar_subquery()
+        behind = behind.where(_D.c.sequence == first_left(literal(webhook_id), own, behind=1))
+    else:
+        behind = behind.where(_D.c.sequence > first_left())
+    connection.execute(behind.values(waits=True))
+    return count
 
 
 def is_of(session: Session, webhook_id: str, delivery_id: str, event_id: str) -> bool:
@@ -168,8 +174,9 @@ def listed(session: Session, webhook_id: str, before: int | None, limit: int) ->
     return [(row.sequence, _delivery(row)) for row in rows]
 
 
-def _waits(now: datetime) -> tuple[ColumnElement[bool], ...]:
-    return _D.c.state == PENDING, _unleased(now)
+def _waiting(now: datetime, webhook_id: str) -> Update:
+    """Of each subject of a webhook the first post alone, since those behind have no time of their own."""
+    return update(_D).where(_D.c.webhook_id == webhook_id, _D.c.state == PENDING, FOREMOST, _unleased(now))
 
 
 def _unleased(now: datetime) -> ColumnElement[bool]:
@@ -178,6 +185,8 @@ def _unleased(now: datetime) -> ColumnElement[bool]:
 
 def _delivery(row: Row[Any]) -> Delivery:
     state = DeliveryState(row.state)
+    # One that waits for another has no time of its own.
+    following = row.lease_until or (None if row.waits else row.due_time)
     return Delivery(
         delivery_id=row.delivery_id,
         event_id=row.event_id,
@@ -188,5 +197,5 @@ def _delivery(row: Row[Any]) -> Delivery:
         error=row.error,
         duration=timedelta(milliseconds=row.duration_millis),
         last_attempt_time=row.last_attempt_time,
-        next_attempt_time=(row.lease_until or row.due_time) if state is DeliveryState.PENDING else None,
+        next_attempt_time=following if state is DeliveryState.PENDING else None,
     )

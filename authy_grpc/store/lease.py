@@ -3,42 +3,41 @@
 The webhook's row is locked before its posts are leased or fail, so that two servers count right.
 """
 
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import chain, zip_longest
+from itertools import chain, islice, zip_longest
 from typing import Any
 
 from sqlalchemy import (
     ColumnElement,
     Integer,
     Row,
+    Select,
     and_,
     bindparam,
     delete,
-    exists,
     func,
-    literal_column,
     or_,
     select,
     update,
 )
 from sqlmodel import Session
 
-from authy_grpc.domain.delivery import MOST_IN_FLIGHT, PROBE_EVERY
+from authy_grpc.domain.delivery import MOST_IN_FLIGHT, MOST_OF_SITE, PROBE_EVERY
 from authy_grpc.store.columns import Moment
 from authy_grpc.store.given import table
 from authy_grpc.store.rows import Selected
 from authy_grpc.store.tables import DeliveryRow, WebhookRow
+from authy_grpc.store.waiting import FOREMOST, PENDING, first_left, let_go
 
 # So many webhooks have their turn at a time.
 _WEBHOOKS = 100
 _D, _W = table(DeliveryRow), table(WebhookRow)
-_OTHER = _D.alias("other")
+_OTHER, _OWN = _D.alias("other"), _W.alias("own")
 _NOW = bindparam("now", type_=Moment)
 _LIMIT = bindparam("limit", type_=Integer)
-# Written out, or the indexes of what is pending would not be used.
-PENDING: ColumnElement[str] = literal_column("'PENDING'")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +51,7 @@ class Due:
     sequence: int
     delivery_id: str
     event_id: str
+    subject_id: str
     attempts: int
 
 
@@ -59,18 +59,23 @@ def _free() -> ColumnElement[bool]:
     """Nobody works on it, it is the first of its subject that is left, and none behind it is on its way.
 
     Written as sub-queries of one row, which are looked up for each post: of EXISTS PostgreSQL makes joins
-    that read all that waits.
+    that read all that waits. And as `<=` and `<`, of which it expects many to be so: of `=` and IS NULL it
+    expects none, and then reads all for the first ten.
     """
-    same = select(_OTHER.c.sequence).where(
-        _OTHER.c.webhook_id == _D.c.webhook_id, _OTHER.c.subject_id == _D.c.subject_id
+    on_its_way = (
+        select(_OTHER.c.sequence)
+        .where(
+            _OTHER.c.webhook_id == _D.c.webhook_id,
+            _OTHER.c.subject_id == _D.c.subject_id,
+            _OTHER.c.lease_until > _NOW,
+        )
+        .limit(1)
     )
-    first = same.where(_OTHER.c.state == PENDING).order_by(_OTHER.c.sequence).limit(1)
-    on_its_way = same.where(_OTHER.c.lease_until > _NOW).limit(1)
     return and_(
         _D.c.state == PENDING,
         or_(_D.c.lease_until.is_(None), _D.c.lease_until <= _NOW),
-        _D.c.sequence == first.correlate(_D).scalar_subquery(),
-        on_its_way.correlate(_D).scalar_subquery().is_(None),
+        _D.c.sequence <= first_left(),
+        func.coalesce(on_its_way.correlate(_D).scalar_subquery(), 0) < 1,
     )
 
 
@@ -82,14 +87,31 @@ _IN_FLIGHT = (
     .correlate(_W)
     .scalar_subquery()
 )
-_OF_WEBHOOK = select(_D.c.sequence).where(_D.c.webhook_id == _W.c.webhook_id, _free()).correlate(_W)
+_OF_SITE_IN_FLIGHT = (
+    select(func.count())
+    .select_from(_OWN)
+    .join(_OTHER, _OTHER.c.webhook_id == _OWN.c.webhook_id)
+    .where(_OWN.c.application_id == _W.c.application_id, _OTHER.c.lease_until > _NOW)
+    .correlate(_W)
+    .scalar_subquery()
+)
+_OF_WEBHOOK = select(_D.c.sequence).where(_D.c.webhook_id == _W.c.webhook_id, FOREMOST, _free()).correlate(_W)
+
+
+def _has(posts: Select[Any]) -> ColumnElement[bool]:
+    """Whether there is one; of EXISTS under OR PostgreSQL makes a table of all that waits."""
+    return posts.order_by(_D.c.due_time, _D.c.sequence).limit(1).scalar_subquery().is_not(None)
+
+
 # While it is spared, one post a minute goes out, due or not.
 _HAS_WORK = and_(
     _W.c.state == "ENABLED",
     or_(
-        and_(_W.c.next_probe_time.is_(None), _IN_FLIGHT < MOST_IN_FLIGHT, exists(_OF_WEBHOOK.where(_DUE))),
-        and_(_W.c.next_probe_time.is_not(None), _W.c.next_probe_time <= _NOW, exists(_OF_WEBHOOK)),
+        and_(_W.c.next_probe_time.is_(None), _IN_FLIGHT < MOST_IN_FLIGHT, _has(_OF_WEBHOOK.where(_DUE))),
+        and_(_W.c.next_probe_time.is_not(None), _W.c.next_probe_time <= _NOW, _has(_OF_WEBHOOK)),
     ),
+    # Last, since few have come so far.
+    _OF_SITE_IN_FLIGHT < MOST_OF_SITE,
 )
 _ANY_WORK = select(_W.c.webhook_id).where(_HAS_WORK).limit(1)
 _WITH_WORK = (
@@ -107,18 +129,29 @@ _COUNTS = (
     )
     .group_by(_D.c.webhook_id)
 )
+_COUNTS_OF_SITES = (
+    select(_W.c.application_id, func.count())
+    .join(_D, _D.c.webhook_id == _W.c.webhook_id)
+    .where(
+        _W.c.application_id.in_(bindparam("application_ids", expanding=True)),
+        _D.c.lease_until > _NOW,
+    )
+    .group_by(_W.c.application_id)
+)
 _NEXT = (
-    select(_D.c.sequence, _D.c.delivery_id, _D.c.event_id, _D.c.attempts)
-    .where(_D.c.webhook_id == bindparam("webhook_id"), _free())
+    select(_D.c.sequence, _D.c.delivery_id, _D.c.event_id, _D.c.subject_id, _D.c.attempts)
+    .where(_D.c.webhook_id == bindparam("webhook_id"), FOREMOST, _free())
     .order_by(_D.c.due_time, _D.c.sequence)
     .limit(_LIMIT)
 )
 _NEXT_DUE, _NEXT_AT_ALL = Selected(Due, _NEXT.where(_DUE)), Selected(Due, _NEXT)
 _SEQUENCES = _D.c.sequence.in_(bindparam("sequences", expanding=True))
+# Asked again: a late report may have ended one meanwhile.
 _LEASE = (
     update(_D)
-    .where(_SEQUENCES)
+    .where(_SEQUENCES, _D.c.state == PENDING)
     .values(attempts=_D.c.attempts + 1, lease_until=bindparam("until", type_=Moment))
+    .returning(_D.c.sequence)
 )
 _DROP = delete(_D).where(_SEQUENCES)
 _TURN = update(_W).where(_W.c.webhook_id.in_(bindparam("webhook_ids", expanding=True)))
@@ -164,15 +197,30 @@ def lease(session: Session, now: datetime, until: datetime, limit: int) -> list[
         [(row, due) for due in _next(session, now, row, min(limit, MOST_IN_FLIGHT - counts.get(own, 0)))]
         for own, row in webhooks.items()
     ]
-    taken = [each for each in chain.from_iterable(zip_longest(*queues)) if each is not None][:limit]
+    in_turn = (each for each in chain.from_iterable(zip_longest(*queues)) if each is not None)
+    taken = list(islice(_within_sites(session, now, webhooks.values(), in_turn), limit))
     if not taken:
         return []
-    sequences, rows = [due.sequence for _, due in taken], [row for row, _ in taken]
-    connection.execute(_LEASE, {"sequences": sequences, "until": until})
+    given = {"sequences": [due.sequence for _, due in taken], "until": until}
+    leased = {row.sequence for row in connection.execute(_LEASE, given)}
+    taken = [(row, due) for row, due in taken if due.sequence in leased]
+    rows = [row for row, _ in taken]
     connection.execute(_HAD_TURN, {"webhook_ids": list({row.webhook_id for row in rows}), "now": now})
     if spared := list({row.webhook_id for row in rows if row.next_probe_time is not None}):
         connection.execute(_PROBED, {"webhook_ids": spared, "next_probe": now + PROBE_EVERY})
     return taken
+
+
+def _within_sites(
+    session: Session, now: datetime, webhooks: Iterable[Row[Any]], posts: Iterable[tuple[Row[Any], Due]]
+) -> Iterator[tuple[Row[Any], Due]]:
+    """Those of some posts for which there is room: each site has its own."""
+    given = {"now": now, "application_ids": list({row.application_id for row in webhooks})}
+    in_flight = Counter(_pairs(session.connection().execute(_COUNTS_OF_SITES, given)))
+    for row, due in posts:
+        if in_flight[row.application_id] < MOST_OF_SITE:
+            in_flight[row.application_id] += 1
+            yield row, due
 
 
 def _next(session: Session, now: datetime, webhook: Row[Any], limit: int) -> list[Due]:
@@ -182,10 +230,11 @@ def _next(session: Session, now: datetime, webhook: Row[Any], limit: int) -> lis
     return _NEXT_DUE.all(session, webhook_id=own, now=now, limit=limit) if limit > 0 else []
 
 
-def drop(session: Session, sequences: Sequence[int]) -> None:
+def drop(session: Session, now: datetime, leased: Sequence[tuple[Row[Any], Due]]) -> None:
     """Remove posts whose events are kept no longer."""
-    if sequences:
-        session.connection().execute(_DROP, {"sequences": list(sequences)})
+    if leased:
+        session.connection().execute(_DROP, {"sequences": [due.sequence for _, due in leased]})
+        let_go(session, now, [(row.webhook_id, due.subject_id) for row, due in leased])
 
 
 def held(session: Session, now: datetime, delivery_ids: Sequence[str]) -> dict[str, int]:

@@ -15,15 +15,22 @@ from authy_grpc.store.columns import to_millis
 # An event's id, type and subject, whose feed it stands in, and the one webhook it is for, empty for any.
 Post = tuple[str, str, str, str, str]
 
+# What comes second of its subject waits: see `waiting.py`, and there for the form of the question.
 # `delivery_id` is that of `domain.delivery`: the events' ids and the webhooks' differ where it cuts them.
 _INSERT = """
 INSERT INTO delivery (
     delivery_id, webhook_id, event_id, event_type, subject_id, due_time, create_time,
-    state, attempts, failures, http_status, error, duration_millis
+    state, attempts, failures, http_status, error, duration_millis, waits
 )
 SELECT 'dlv_' || substr(given.event_id, 5, 22) || substr(webhook.webhook_id, 27),
     webhook.webhook_id, given.event_id, given.type, given.subject_id, given.millis, given.millis,
-    'PENDING', 0, 0, 0, '', 0
+    'PENDING', 0, 0, 0, '', 0,
+    row_number() OVER (PARTITION BY webhook.webhook_id, given.subject_id ORDER BY given.place) > 1 OR (
+        SELECT CASE WHEN before.subject_id = given.subject_id THEN 1 END FROM delivery AS before
+        WHERE before.webhook_id = webhook.webhook_id AND before.state = 'PENDING'
+            AND (before.subject_id, before.sequence) >= (given.subject_id, 0)
+        ORDER BY before.subject_id, before.sequence LIMIT 1
+    ) IS NOT NULL
 FROM ({given}) AS given
 JOIN webhook ON webhook.application_id = given.application_id
 WHERE CASE

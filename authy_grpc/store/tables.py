@@ -8,7 +8,7 @@ Adding a sealed column or a digest means adding it to `reencrypt.py`.
 
 from datetime import datetime
 
-from sqlalchemy import Index, UniqueConstraint, text
+from sqlalchemy import Index, UniqueConstraint, false, text
 from sqlmodel import Field, SQLModel
 
 from authy_grpc.store.columns import Sequence, big, moment, moment_or_none
@@ -414,8 +414,8 @@ class DeliveryRow(SQLModel, table=True):
             "webhook_id",
             "due_time",
             "sequence",
-            sqlite_where=text("state = 'PENDING'"),
-            postgresql_where=text("state = 'PENDING'"),
+            sqlite_where=text("state = 'PENDING' AND NOT waits"),
+            postgresql_where=text("state = 'PENDING' AND NOT waits"),
         ),
         Index(
             "delivery_subject",
@@ -431,6 +431,13 @@ class DeliveryRow(SQLModel, table=True):
             "subject_id",
             sqlite_where=text("lease_until IS NOT NULL"),
             postgresql_where=text("lease_until IS NOT NULL"),
+        ),
+        Index(
+            "delivery_failed",
+            "webhook_id",
+            "last_attempt_time",
+            sqlite_where=text("state = 'FAILED'"),
+            postgresql_where=text("state = 'FAILED'"),
         ),
     )
 
@@ -448,6 +455,8 @@ class DeliveryRow(SQLModel, table=True):
     due_time: datetime = moment()
     # Set from the lease until it is reported.
     lease_until: datetime | None = moment_or_none()
+    # It was behind another of its subject when it was last looked at: a hint, see `waiting.py`.
+    waits: bool = Field(default=False, sa_column_kwargs={"server_default": false()})
     http_status: int = 0
     error: str = ""
     duration_millis: int = big(default=0)

@@ -4,13 +4,12 @@ import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete
 from sqlmodel import Session, col, select
 
 from authy_grpc.domain.delivery import Health
 from authy_grpc.domain.errors import NotFound
 from authy_grpc.domain.webhook import Webhook, WebhookState
-from authy_grpc.store.tables import DeliveryRow, WebhookRow
+from authy_grpc.store.tables import WebhookRow
 from authy_grpc.store.vault import Vault
 
 _URL = "webhook.url"
@@ -118,6 +117,5 @@ def set_health(row: WebhookRow, value: Health) -> None:
 
 
 def remove(session: Session, row: WebhookRow) -> None:
-    """Remove a webhook, and what was to be posted to it."""
-    session.connection().execute(delete(DeliveryRow).where(col(DeliveryRow.webhook_id) == row.webhook_id))
+    """Remove a webhook. What was to be posted to it is nobody's then: it goes by `retention.py`, in steps."""
     session.delete(row)

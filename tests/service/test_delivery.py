@@ -21,7 +21,7 @@ from authy_grpc.store.events import Events
 from authy_grpc.store.vault import Vault
 from tests.clock import TurnedClock
 from tests.leasing import GATEWAY, URL, Office, events_of
-from tests.works import does
+from tests.works import does, slow_commit
 
 PATIENCE = 20
 
@@ -110,6 +110,22 @@ async def test_ten_are_in_flight_for_a_webhook_and_webhooks_take_turns(office: O
     await office.report(posts[0])
     assert len(await office.deliveries.take(1000)) == 1
     assert len(webhooks) * 10 == sum(row.lease_until is not None for row in await office.rows())
+
+
+async def test_a_site_has_a_hundred_in_flight_at_most(office: Office) -> None:
+    slow, other = await office.site("app_1"), await office.site("app_2")
+    for _ in range(12):
+        await office.hook(slow)
+    await office.happen(slow, *(f"user-{each}" for each in range(10)))
+    first = await office.deliveries.take(1000)
+    assert len(first) == 100 and await office.deliveries.take(1000) == []
+    # What it holds is in nobody's way.
+    await office.hook(other)
+    await office.happen(other, "ada")
+    assert len(await office.deliveries.take(1000)) == 1
+    for post in first[:3]:
+        await office.report(post)
+    assert len(await office.deliveries.take(1000)) == 3
 
 
 async def test_whoever_was_longest_without_is_next(office: Office) -> None:
@@ -338,6 +354,8 @@ async def test_posts_go_when_their_events_do(office: Office, database: Database)
     office.clock.turn(days=2)
     await database.write(lambda session: retention.prune(session, office.clock()))
     assert [each.event_id for each in await office.log(site, webhook)] == kept
+    # The next look lets go what waited for one that went by its age.
+    assert await office.deliveries.look() == 1
     assert events_of(await office.deliver_all()) == kept
 
 
@@ -399,6 +417,23 @@ async def test_what_did_not_get_to_a_gateway_is_there_for_the_next(office: Offic
         others = await following(stream, 5)
     assert first.delivery_id not in {post.delivery_id for post in others}
     assert {post.attempt for post in others} == {2}
+
+
+async def test_a_stream_that_ends_while_posts_are_leased_gives_them_back(office: Office) -> None:
+    site = await office.site()
+    await office.hook(site)
+    happened = await office.happen(site, "ada")
+    async with aclosing(office.deliveries.lease(GATEWAY, 10)) as stream:
+        with slow_commit() as (begun, go_on):
+            waiting = asyncio.ensure_future(anext(stream))
+            assert await asyncio.to_thread(begun.wait, PATIENCE)
+            waiting.cancel()
+            await asyncio.sleep(0)
+            go_on.set()
+            with pytest.raises(asyncio.CancelledError):
+                await waiting
+    (post,) = await office.deliveries.take(10)
+    assert (events_of([post]), post.attempt) == (happened, 2)
 
 
 async def test_a_word_about_what_was_never_handed_out_counts_for_nothing(office: Office) -> None:

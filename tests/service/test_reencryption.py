@@ -38,6 +38,7 @@ from authy_grpc.v1.user_pb2 import GetUserRequest, ListUsersRequest
 from authy_grpc.v1.verification_pb2 import CreateBackupCodesRequest, SendCodeRequest
 from authy_grpc.v1.webhook_pb2 import CreateWebhookRequest, ListWebhooksRequest, RotateWebhookSecretRequest
 from tests.clock import TurnedClock
+from tests.databases import watched
 from tests.harness import NUMBER, ORIGIN, Service
 from tests.registering import Handset, People
 from tests.rotating import keysets, servers
@@ -52,7 +53,7 @@ def nothing(table: str, seen: int, made: int) -> None:
 
 
 async def reencrypt(url: str, text: str, progress: Callable[[str, int, int], None] = nothing) -> Reencrypted:
-    database = Database(url, guard=True)
+    database = watched(url)
     try:
         return await Reencryption(database=database, vault=Vault(text), progress=progress).run()
     finally:
@@ -292,7 +293,7 @@ _TOGETHER = [("old", "added", "promoted"), ("added", "promoted", "settled")]
 async def test_a_number_opens_one_account_at_servers_with_other_keysets(
     database_url: str, clock: TurnedClock, random: Random, figure: Figure, together: tuple[str, ...]
 ) -> None:
-    databases = [Database(database_url, guard=True) for _ in together]
+    databases = [watched(database_url) for _ in together]
     try:
         opened = 0
         rounds = figure(15, 300)

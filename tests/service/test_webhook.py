@@ -9,10 +9,11 @@ import pytest
 from standardwebhooks import Webhook as Verifier
 
 from authy_grpc.domain.delivery import tail
-from authy_grpc.domain.errors import BadField, ForbiddenAddress, NotFound, Quota, WrongState
+from authy_grpc.domain.errors import BadField, ForbiddenAddress, NotFound, Quota, RateLimited, WrongState
 from authy_grpc.domain.webhook import WebhookState
 from authy_grpc.outbound.addresses import Unresolved
 from authy_grpc.service.delivery import Post
+from authy_grpc.store import retention
 from authy_grpc.store.database import Database
 from authy_grpc.store.events import Events
 from authy_grpc.store.vault import Vault
@@ -62,8 +63,9 @@ async def test_an_address_is_checked_when_it_is_given(office: Office) -> None:
         raise Unresolved
 
     office.webhooks._check = nowhere
-    with pytest.raises(BadField):
+    with pytest.raises(ForbiddenAddress) as refused:
         await office.webhooks.create(site, URL, [])
+    assert [each.field for each in refused.value.violations] == ["url"]
     # Without a new address none is looked at.
     await office.webhooks.update(site, webhook.webhook_id, {"types": ["user.*"]})
     assert [each.url for each in await office.webhooks.list_all(site)] == [URL]
@@ -84,6 +86,38 @@ async def test_what_is_named_changes_and_nothing_else(office: Office) -> None:
         assert {name: getattr(changed, name) for name in changes} == changes
         for name in {"url", "types", "state", "create_time", "last_success_time"} - set(changes):
             assert getattr(changed, name) == getattr(before, name)
+
+
+@pytest.mark.parametrize("what", ["address", "state", "test"])
+async def test_what_has_all_posted_at_once_may_be_done_so_often(office: Office, what: str) -> None:
+    site = await office.site()
+    own, calls = (await office.hook(site)).webhook_id, office.webhooks
+
+    async def do(number: int) -> None:
+        if what == "address":
+            await calls.update(site, own, {"url": f"{URL}/{number}"})
+        elif what == "state":
+            for state in (WebhookState.DISABLED, WebhookState.ENABLED):
+                await calls.update(site, own, {"state": state})
+        else:
+            await calls.test(site, own)
+
+    for number in range(10):
+        await do(number)
+    before = await calls.list_all(site)
+    with pytest.raises(RateLimited) as refused:
+        await do(10)
+    assert refused.value.retry_after == timedelta(minutes=1)
+    if what == "state":
+        # It can be turned off at any time.
+        assert [each.state for each in await calls.list_all(site)] == [WebhookState.DISABLED]
+    else:
+        assert await calls.list_all(site) == before
+    # What has nothing posted, and another webhook, are free.
+    await calls.update(site, own, {"types": ["user.*"]})
+    await calls.test(site, (await office.hook(site)).webhook_id)
+    office.clock.turn(minutes=1)
+    await do(11)
 
 
 async def test_another_sites_webhook_is_not_there(office: Office) -> None:
@@ -166,9 +200,19 @@ async def test_what_waits_is_kept_while_disabled_and_dropped_with_the_webhook(of
     await office.webhooks.update(site, webhook.webhook_id, {"state": WebhookState.ENABLED})
     assert events_of(await office.deliver_all()) == before
     await office.happen(site, "d")
+    (leased, _) = await office.deliveries.take(10)
     await office.webhooks.delete(site, webhook.webhook_id)
+    # Its posts are nobody's, though they go later, in steps.
+    assert {each.webhook_id for each in await office.rows()} > {other.webhook_id}
+    for status in (500, 200):
+        await office.report(leased, status)
+    office.clock.turn(minutes=1)
+    assert {post.delivery_id[-4:] for post in await office.deliver_all()} <= {tail(other.webhook_id)}
+    with pytest.raises(NotFound):
+        await office.webhooks.redeliver(site, webhook.webhook_id, event_id=before[0])
+    await office.database.write(lambda session: retention.prune(session, office.clock()))
     assert {each.webhook_id for each in await office.rows()} == {other.webhook_id}
-    assert len(await office.deliver_all()) == 1
+    assert {each.state for each in await office.rows()} == {"DELIVERED"}
 
 
 async def test_deliveries_are_listed_in_pages_newest_first(office: Office) -> None:
