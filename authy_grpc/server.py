@@ -142,6 +142,10 @@ class Server:
         except RuntimeError as error:
             raise OSError(f"cannot listen on {self._listen}: is another server there?") from error
 
+    def quit(self) -> None:
+        """Say NOT_SERVING from now on, and answer as before: for who stops what calls it first."""
+        self._health.stop()
+
     async def stop(self, *, now: bool = False) -> None:
         """Drain and stop: say NOT_SERVING, end the streams, let calls that were accepted finish.
 
@@ -150,7 +154,7 @@ class Server:
         """
         if self._server is None:
             return
-        self._health.stop()
+        self.quit()
         self._chain.close()
         await self._streams.drain()
         # A server that is told to stop cancels calls on their way in, which no client takes for a reason to
@@ -174,11 +178,6 @@ class Server:
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._chain.idle()
-
-    async def wait(self) -> None:
-        """Wait until the server has stopped."""
-        if self._server is not None:
-            await self._server.wait_for_termination()
 
 
 def _credentials(tls: Tls) -> grpc.ServerCredentials:

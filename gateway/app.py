@@ -11,7 +11,7 @@ from urllib.parse import quote
 import grpc
 import structlog
 from grpc_health.v1 import health_pb2
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.datastructures import Headers
 from starlette.middleware import Middleware
@@ -56,10 +56,13 @@ def build(
         channel: to the core: `grpc.aio.Channel`, or another with its `unary_unary` and `unary_stream`.
         settings: of this gateway.
         log: one line a request at `info`: its route, never its address.
-        registry: where the metrics are registered; they stand at `/metrics`.
+        registry: where the metrics are registered.
         routes: those of the contract, where not given.
         pace: how long streams wait.
         pages: what else is served, beside the documentation.
+
+    Returns:
+        the application, whose `state.drain` has all streams end: for when its server stops.
     """
     registry = registry or CollectorRegistry()
     callers = Callers(settings.gateway_key.get_secret_value(), settings.proxies)
@@ -76,8 +79,7 @@ def build(
         routes=[
             rest,
             Page("/healthz", _alive),
-            Page("/readyz", partial(_ready, _health(channel))),
-            Page("/metrics", partial(_metrics, registry)),
+            Page("/readyz", partial(_ready, rest, _health(channel))),
             *docs.pages(),
             *pages,
         ],
@@ -87,6 +89,7 @@ def build(
     # What is elsewhere is not here: a redirect would have the credential sent twice.
     app.router.redirect_slashes = False
     app.router.default = rest.nowhere
+    app.state.drain = rest.drain
     return app
 
 
@@ -119,6 +122,14 @@ class _Rest(BaseRoute):
         self._callers = callers
         self._observe = observe
         self._pace = pace
+        self._streams: set[Stream] = set()
+        self.draining = False
+
+    def drain(self) -> None:
+        """End all streams, and each one that begins from now on."""
+        self.draining = True
+        for stream in self._streams:
+            stream.end()
 
     def matches(self, scope: Scope) -> tuple[Match, Scope]:
         if scope["type"] != "http":
@@ -182,7 +193,13 @@ class _Rest(BaseRoute):
             call = endpoint.streaming(request, metadata, seconds)
             stream = Stream(transcoder, call, exchange.receive, exchange.emit, [*SAFE], self._pace)
             ended.begin_stream()
-            ended.failed(await stream.run(head=scope["method"] == "HEAD"))
+            self._streams.add(stream)
+            if self.draining:
+                stream.end()
+            try:
+                ended.failed(await stream.run(head=scope["method"] == "HEAD"))
+            finally:
+                self._streams.discard(stream)
             ended.status = 200
 
 
@@ -258,8 +275,10 @@ def _health(channel: Any) -> Any:
     )
 
 
-async def _ready(check: Any, _: Request) -> Response:
-    """Whether the core says that it serves."""
+async def _ready(rest: _Rest, check: Any, _: Request) -> Response:
+    """Whether the core says that it serves, and this gateway goes on."""
+    if rest.draining:
+        return _plain(b'{"status":"NOT_SERVING"}', 503)
     try:
         answer = await check(health_pb2.HealthCheckRequest(), timeout=_READY_SECONDS)
     except grpc.RpcError:
@@ -269,10 +288,6 @@ async def _ready(check: Any, _: Request) -> Response:
         return _plain(b'{"status":"UNREACHABLE"}', 503)
     serves = answer.status == health_pb2.HealthCheckResponse.SERVING
     return _plain(b'{"status":"SERVING"}') if serves else _plain(b'{"status":"NOT_SERVING"}', 503)
-
-
-async def _metrics(registry: CollectorRegistry, _: Request) -> Response:
-    return _plain(generate_latest(registry), media_type=CONTENT_TYPE_LATEST)
 
 
 async def _refused(_: Request, error: Any) -> Response:

@@ -3,12 +3,14 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
+
+from gateway.protocol import Protocol
 
 # How long answers that were begun may take when the server stops.
 GRACE_SECONDS = 10
@@ -37,15 +39,24 @@ class HttpServer:
     Args:
         app: the application.
         listen: `HOST:PORT`, port 0 for any that is free.
+        drain: ends what would go on for ever, when it stops.
         grace: seconds that answers may take when it stops.
     """
 
-    def __init__(self, app: ASGIApp, listen: str, *, grace: int = GRACE_SECONDS) -> None:
+    def __init__(
+        self,
+        app: ASGIApp,
+        listen: str,
+        *,
+        drain: Callable[[], None] = lambda: None,
+        grace: int = GRACE_SECONDS,
+    ) -> None:
         self._listen = listen
+        self._drain = drain
         self._server = _Server(
             uvicorn.Config(
                 app,
-                http="httptools",
+                http=Protocol,
                 ws="none",
                 lifespan="off",
                 # Of the address that a proxy tells, the application decides for itself whether to believe it.
@@ -71,6 +82,9 @@ class HttpServer:
         listening = asyncio.ensure_future(self._server.listening.wait())
         await asyncio.wait([self._task, listening], return_when=asyncio.FIRST_COMPLETED)
         listening.cancel()
+        if self._task.done():
+            # It raises what went wrong.
+            self._task.result()
         port: int = bound.getsockname()[1]
         return port
 
@@ -78,12 +92,13 @@ class HttpServer:
         """Take no more requests, let those under way end, and stop.
 
         Args:
-            now: do not wait for them.
+            now: do not wait for them. Cuts short a stop that is waiting, too.
         """
         if self._task is None:
             return
+        self._drain()
         self._server.should_exit = True
-        self._server.force_exit = now
+        self._server.force_exit = self._server.force_exit or now
         with suppress(asyncio.CancelledError):
             await asyncio.shield(self._task)
 

@@ -1,9 +1,7 @@
 """Owns the gateway's settings: environment `AUTHY_*` or a flag of the same name, default and meaning."""
 
-import os
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from pydantic import SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -12,12 +10,10 @@ Network = IPv4Network | IPv6Network
 
 
 class GatewaySettings(BaseSettings):
-    """The settings of one gateway. A secret `X` may also be given as a file, `X_FILE`."""
+    """The settings of one gateway."""
 
     model_config = SettingsConfigDict(env_prefix="AUTHY_", frozen=True, extra="ignore")
 
-    # Where the core is found, and where the gateway listens.
-    server: str = "127.0.0.1:50051"
     http_listen: str = "127.0.0.1:8080"
     # The core believes what this gateway says of a caller's address only with it.
     gateway_key: SecretStr = SecretStr("")
@@ -25,14 +21,6 @@ class GatewaySettings(BaseSettings):
     trusted_proxies: str = ""
     # Origins whose pages may call, comma-separated; `*`: any. Empty: none.
     cors_origins: str = ""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _read_files(cls, values: dict[str, Any]) -> dict[str, Any]:
-        path = os.environ.get("AUTHY_GATEWAY_KEY_FILE")
-        if path and not values.get("gateway_key"):
-            values["gateway_key"] = Path(path).read_text().strip()
-        return values
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -81,8 +81,14 @@ class Stream:
         self._send = send
         self._headers = headers
         self._pace = pace
+        self._ending = False
         # One is always under way: to be cancelled while it reads would cancel the call.
         self._reading: asyncio.Future[Any] = asyncio.ensure_future(call.read())
+
+    def end(self) -> None:
+        """Have it end soon, with an error that says to try again."""
+        self._ending = True
+        self._reading.cancel()
 
     async def run(self, *, head: bool) -> Failure | None:
         """Relay the stream to its end.
@@ -144,6 +150,8 @@ class Stream:
                 return None
             await self._body(self._write(message))
             self._reading = asyncio.ensure_future(self._call.read())
+            if self._ending:
+                self._reading.cancel()
 
     async def _hung_up(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":

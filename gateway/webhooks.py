@@ -6,7 +6,6 @@ leased anew, to this gateway or to another.
 
 import asyncio
 from collections.abc import Callable
-from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
@@ -15,7 +14,7 @@ import grpc.aio
 from google.protobuf.duration_pb2 import Duration
 from structlog.typing import FilteringBoundLogger
 
-from authy_grpc.outbound.web import Answer, Web
+from authy_grpc.outbound.web import Answer, Failure, Web
 from authy_grpc.v1.webhook_pb2 import (
     LeaseDeliveriesRequest,
     LeaseDeliveriesResponse,
@@ -28,6 +27,8 @@ _PACKAGE = "/authy_grpc.v1.DeliveryService"
 _REPORT_SECONDS = 5.0
 _REPORT_TRIES = 5
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.2, 10.0
+# What a stream ends with now and then.
+_PASSES = frozenset({grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED})
 
 
 class Deliverer:
@@ -101,7 +102,12 @@ class Deliverer:
     async def _run(self) -> None:
         seconds = _FIRST_PAUSE
         while not self._stopping:
-            if await self._take():
+            try:
+                came = await self._take()
+            except Exception as error:
+                self._log.error("webhooks failed", exc_info=error)
+                came = False
+            if came:
                 seconds = _FIRST_PAUSE
             await self._pause(seconds)
             seconds = min(seconds * 2, _LONGEST_PAUSE)
@@ -119,8 +125,10 @@ class Deliverer:
                 self._posts.add(post)
                 post.add_done_callback(self._posts.discard)
         except grpc.RpcError as error:
-            # A stream ends when it is old enough, or its server stops; another one goes on.
-            self._log.debug("call", method=f"{_PACKAGE}/LeaseDeliveries", code=_code(error))
+            # A stream ends when it is old enough, or its server stops; another one goes on. What else ends it
+            # is for the operator to mend: a key that is refused most of all.
+            tell = self._log.debug if error.code() in _PASSES else self._log.warning
+            tell("call", method=f"{_PACKAGE}/LeaseDeliveries", code=_code(error))
         except asyncio.CancelledError:
             task = asyncio.current_task()
             if task is None or task.cancelling():
@@ -130,7 +138,12 @@ class Deliverer:
         return came
 
     async def _deliver(self, leased: LeaseDeliveriesResponse) -> None:
-        answer = await self._web.post(leased.url, dict(leased.headers), leased.body)
+        try:
+            answer = await self._web.post(leased.url, dict(leased.headers), leased.body)
+        except Exception as error:
+            # The core counts it, so that it is not posted for ever.
+            self._log.error("post failed", delivery=leased.delivery_id, exc_info=error)
+            answer = Answer(0, Failure.CONNECTION, None, timedelta())
         report = ReportDeliveryRequest(
             delivery_id=leased.delivery_id,
             http_status=answer.status,
@@ -139,15 +152,17 @@ class Deliverer:
             retry_after=_pause_of(answer),
             attempt=leased.attempt,
         )
-        seconds = _FIRST_PAUSE
+        seconds, code = _FIRST_PAUSE, ""
         for _ in range(_REPORT_TRIES):
-            with suppress(grpc.RpcError):
+            try:
                 await self._report(report, metadata=self._metadata, timeout=_REPORT_SECONDS)
                 return
+            except grpc.RpcError as error:
+                code = _code(error)
             await self._pause(seconds)
             seconds *= 2
         # Its lease ends, and it is posted again: the receiver knows it by its id.
-        self._log.warning("call", method=f"{_PACKAGE}/ReportDelivery", code="UNAVAILABLE")
+        self._log.warning("call", method=f"{_PACKAGE}/ReportDelivery", code=code)
 
 
 def _pause_of(answer: Answer) -> Duration | None:

@@ -1,11 +1,14 @@
 """Owns listeners on loopback that answer as a test likes, and count who came."""
 
 import asyncio
+import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 
 Behaviour = Callable[["Stranger", asyncio.StreamWriter], Awaitable[None]]
+# What the kernel takes of a listener that nobody reads: else it is the host's to say, and may be megabytes.
+_SEND_BUFFER = 64 * 1024
 
 
 class Stranger:
@@ -66,14 +69,25 @@ async def stranger(
 ) -> AsyncIterator[Stranger]:
     """A listener that is there for a while."""
     made = Stranger(behaviour)
-    server = await asyncio.start_server(made.serve, host, 0, ssl=tls)
-    made.port = server.sockets[0].getsockname()[1]
+    place = socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    # Each connection has it from here.
+    place.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+    server = await asyncio.start_server(made.serve, sock=place, ssl=tls)
+    made.port = place.getsockname()[1]
     try:
         yield made
     finally:
         server.close()
         await made.stop()
         await server.wait_closed()
+
+
+@contextmanager
+def nobody() -> Iterator[int]:
+    """A port of loopback that refuses connections, and that nobody else gets."""
+    with socket.socket() as place:
+        place.bind(("127.0.0.1", 0))
+        yield int(place.getsockname()[1])
 
 
 def says(answer: bytes, *, close: bool = False) -> Behaviour:

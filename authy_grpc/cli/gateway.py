@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from authy_grpc.cli.options import LOCAL_SERVER, Server
-from authy_grpc.cli.serve import Stoppable, Stopper, check_listen, check_texts, prepare, start
+from authy_grpc.cli.serve import (
+    Stoppable,
+    Stopper,
+    check_addresses,
+    check_listen,
+    check_texts,
+    prepare,
+    start,
+    tell_metrics,
+)
 
 if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
@@ -19,6 +28,7 @@ if TYPE_CHECKING:
 
 Home = Annotated[Path | None, typer.Option(help="Holds data/ and secrets/ (AUTHY_HOME).")]
 HttpListen = Annotated[str | None, typer.Option(help="HOST:PORT of the REST gateway (AUTHY_HTTP_LISTEN).")]
+MetricsListen = Annotated[str | None, typer.Option(help="HOST:PORT for Prometheus (AUTHY_METRICS_LISTEN).")]
 Insecure = Annotated[
     bool | None, typer.Option("--insecure", help="Beyond loopback: a proxy in front does TLS.")
 ]
@@ -27,6 +37,7 @@ Insecure = Annotated[
 def gateway(
     server: Server = LOCAL_SERVER,
     http_listen: HttpListen = None,
+    metrics_listen: MetricsListen = None,
     home: Home = None,
     insecure: Insecure = None,
     dev: Annotated[bool, typer.Option("--dev", help="Development: webhooks may go to this machine.")] = False,
@@ -41,8 +52,13 @@ def gateway(
         from authy_grpc.home import read_gateway_key
 
     settings = installation.read_settings(
-        home=home, http_listen=http_listen, insecure=insecure, dev=dev or None
+        home=home,
+        http_listen=http_listen,
+        metrics_listen=metrics_listen,
+        insecure=insecure,
+        dev=dev or None,
     )
+    check_addresses(settings)
     check_http_listen(settings)
     uvloop.run(_gateway(settings, server, read_gateway_key(settings)))
 
@@ -51,6 +67,7 @@ def up(
     home: Home = None,
     listen: Annotated[str | None, typer.Option(help="HOST:PORT of gRPC (AUTHY_LISTEN).")] = None,
     http_listen: HttpListen = None,
+    metrics_listen: MetricsListen = None,
     insecure: Insecure = None,
     dev: Annotated[bool | None, typer.Option("--dev", help="Development: texts go to the console.")] = None,
 ) -> None:
@@ -63,7 +80,12 @@ def up(
         from authy_grpc.cli import installation
 
     settings = installation.read_settings(
-        home=home, listen=listen, http_listen=http_listen, insecure=insecure, dev=dev
+        home=home,
+        listen=listen,
+        http_listen=http_listen,
+        metrics_listen=metrics_listen,
+        insecure=insecure,
+        dev=dev,
     )
     check_listen(settings)
     check_http_listen(settings)
@@ -75,7 +97,7 @@ def check_http_listen(settings: "Settings") -> None:
     """Ask whether the gateway may listen where it is told to.
 
     Raises:
-        Failure: others could read along.
+        Failure: others could read along, or use what is for development.
     """
     from authy_grpc.cli.failure import Failure
     from authy_grpc.client.connect import is_loopback
@@ -85,7 +107,14 @@ def check_http_listen(settings: "Settings") -> None:
         raise Failure(
             f"AUTHY_HTTP_LISTEN is {settings.http_listen}.", "Write HOST:PORT, such as 127.0.0.1:8080."
         )
-    if not (settings.insecure or is_loopback(settings.http_listen)):
+    if is_loopback(settings.http_listen):
+        return
+    if settings.dev:
+        raise Failure(
+            f"AUTHY_DEV is for this machine alone, and AUTHY_HTTP_LISTEN is {settings.http_listen}.",
+            "Listen on 127.0.0.1, or unset AUTHY_DEV.",
+        )
+    if not settings.insecure:
         raise Failure(
             f"AUTHY_HTTP_LISTEN is {settings.http_listen}: without TLS others could read credentials.",
             "Listen on 127.0.0.1 behind a proxy that does TLS, or set AUTHY_INSECURE=1.",
@@ -106,7 +135,7 @@ async def _up(settings: "Settings", secrets: "Secrets") -> None:
         except BaseException:
             await core.stop(now=True)
             raise
-        stopper = Stopper(core.server, http, first=deliverer)
+        stopper = Stopper(http, deliverer, core=core.server)
         closing.push_async_callback(stopper.close, core)
         stopper.listen()
         welcome.welcome_up(settings, port, http_port)
@@ -114,23 +143,31 @@ async def _up(settings: "Settings", secrets: "Secrets") -> None:
 
 
 async def _gateway(settings: "Settings", server: str, key: str) -> None:
+    from prometheus_client import CollectorRegistry
+
     from authy_grpc import logs
     from authy_grpc.bootstrap import real_clock
     from authy_grpc.cli import show
+    from authy_grpc.cli.failure import Failure
     from gateway.channels import Channels
 
-    log = logs.build(sys.stderr, real_clock)
+    log, registry = logs.build(sys.stderr, real_clock), CollectorRegistry()
     logs.take_over(log)
-    channel = Channels(server)
     options = _options(settings, key)
-    http, deliverer, port = await _serve_http(channel, options, log, None, dev=settings.dev)
-    stopper = Stopper(http, first=deliverer)
-    stopper.listen()
-    host = settings.http_listen.rpartition(":")[0]
-    show.console.print(f"The gateway serves http://{host}:{port}, and calls {server}.")
-    show.console.print("Ctrl-C lets answers finish and stops; twice stops at once. The log is on stderr.")
-    await stopper.stopped()
-    await channel.close()
+    async with AsyncExitStack() as closing:
+        channel = Channels(server)
+        closing.push_async_callback(channel.close)
+        try:
+            tell_metrics(settings, registry, closing)
+        except OSError as error:
+            raise Failure(str(error), "Set AUTHY_METRICS_LISTEN, or stop what is there.") from error
+        http, deliverer, port = await _serve_http(channel, options, log, registry, dev=settings.dev)
+        stopper = Stopper(http, deliverer)
+        stopper.listen()
+        host = settings.http_listen.rpartition(":")[0]
+        show.console.print(f"The gateway serves http://{host}:{port}, and calls {server}.")
+        show.console.print("Ctrl-C lets answers finish and stops; twice stops at once. The log is on stderr.")
+        await stopper.stopped()
 
 
 def _options(settings: "Settings", key: str) -> "GatewaySettings":
@@ -149,7 +186,8 @@ async def _serve_http(
     from gateway.server import HttpServer
     from gateway.webhooks import Deliverer
 
-    http = HttpServer(build(channel, options, log=log, registry=registry), options.http_listen)
+    app = build(channel, options, log=log, registry=registry)
+    http = HttpServer(app, options.http_listen, drain=app.state.drain)
     try:
         port = await http.start()
     except OSError as error:

@@ -12,8 +12,11 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 import typer
 
 if TYPE_CHECKING:
+    from prometheus_client import CollectorRegistry
+
     from authy_grpc.bootstrap import Core
     from authy_grpc.home import Secrets
+    from authy_grpc.server import Server
     from authy_grpc.settings import Settings
 
 
@@ -67,9 +70,7 @@ def check_listen(settings: "Settings") -> None:
     from authy_grpc.cli.failure import Failure
     from authy_grpc.client.connect import is_loopback
 
-    for name, address in (("LISTEN", settings.listen), ("METRICS_LISTEN", settings.metrics_listen)):
-        if address and not _ADDRESS.fullmatch(address):
-            raise Failure(f"AUTHY_{name} is {address}.", "Write HOST:PORT, such as 127.0.0.1:50051.")
+    check_addresses(settings)
     if is_loopback(settings.listen):
         return
     if settings.dev:
@@ -82,6 +83,19 @@ def check_listen(settings: "Settings") -> None:
             f"AUTHY_LISTEN is {settings.listen}: without TLS others could read API keys.",
             "Set AUTHY_TLS_CERT and AUTHY_TLS_KEY, or AUTHY_INSECURE=1 behind a proxy that does TLS.",
         )
+
+
+def check_addresses(settings: "Settings") -> None:
+    """Ask whether the addresses of gRPC and of the metrics can be read.
+
+    Raises:
+        Failure: one cannot.
+    """
+    from authy_grpc.cli.failure import Failure
+
+    for name, address in (("LISTEN", settings.listen), ("METRICS_LISTEN", settings.metrics_listen)):
+        if address and not _ADDRESS.fullmatch(address):
+            raise Failure(f"AUTHY_{name} is {address}.", "Write HOST:PORT, such as 127.0.0.1:50051.")
 
 
 def check_texts(settings: "Settings") -> None:
@@ -135,7 +149,7 @@ async def _serve(settings: "Settings", secrets: "Secrets") -> None:
 
     async with AsyncExitStack() as closing:
         core, port = await start(settings, secrets, closing)
-        stopper = Stopper(core.server)
+        stopper = Stopper(core=core.server)
         closing.push_async_callback(stopper.close, core)
         stopper.listen()
         welcome.welcome(settings, port)
@@ -156,20 +170,35 @@ async def start(settings: "Settings", secrets: "Secrets", closing: AsyncExitStac
     from authy_grpc import logs
     from authy_grpc.bootstrap import World, build
     from authy_grpc.cli.failure import Failure
-    from authy_grpc.server import serve_metrics
 
     core = await build(settings, secrets, World())
     logs.take_over(core.log)
     try:
         port = await core.start()
-        if settings.metrics_listen:
-            _, stop_metrics = serve_metrics(settings.metrics_listen, core.registry)
-            closing.callback(stop_metrics)
+        tell_metrics(settings, core.registry, closing)
     except OSError as error:
         await core.stop(now=True)
         mend = "Set AUTHY_LISTEN (or AUTHY_METRICS_LISTEN), or stop what is there."
         raise Failure(str(error), mend) from error
     return core, port
+
+
+def tell_metrics(settings: "Settings", registry: "CollectorRegistry", closing: AsyncExitStack) -> None:
+    """Serve metrics where the operator wants them, and nowhere else: they tell what phones do, and when.
+
+    Args:
+        settings: the operator's.
+        registry: of the metrics.
+        closing: stops it.
+
+    Raises:
+        OSError: the address cannot be bound.
+    """
+    from authy_grpc.server import serve_metrics
+
+    if settings.metrics_listen:
+        _, stop = serve_metrics(settings.metrics_listen, registry)
+        closing.callback(stop)
 
 
 class Stoppable(Protocol):
@@ -183,13 +212,13 @@ class Stopper:
     """Waits for SIGTERM or SIGINT: the first drains, the second stops at once.
 
     Args:
-        servers: what is stopped, all at one time.
-        first: what is stopped before them, since it still calls them.
+        before: what is stopped first, all at one time: they still call the core.
+        core: says at once that it stops, and is stopped last; None where it is elsewhere.
     """
 
-    def __init__(self, *servers: Stoppable, first: Stoppable | None = None) -> None:
-        self._servers = servers
-        self._first = first
+    def __init__(self, *before: Stoppable, core: "Server | None" = None) -> None:
+        self._before = before
+        self._core = core
         self._stopped = asyncio.Event()
         self._stopping: list[asyncio.Task[None]] = []
         self._hurried = False
@@ -201,19 +230,24 @@ class Stopper:
             loop.add_signal_handler(number, self._signal)
 
     async def stopped(self) -> None:
-        """Wait until all servers have stopped."""
+        """Wait until all has stopped, or could not; raises why."""
         await self._stopped.wait()
+        await self._stopping[-1]
 
     async def close(self, last: Stoppable) -> None:
-        """Close what the servers stood on."""
+        """Close what they stood on."""
         await last.stop(now=self._hurried)
 
     def _signal(self) -> None:
         self._hurried = bool(self._stopping)
-        self._stopping.append(asyncio.get_running_loop().create_task(self._stop(self._hurried)))
+        self._stopping.append(asyncio.get_running_loop().create_task(self._stop()))
 
-    async def _stop(self, now: bool) -> None:
-        if self._first is not None:
-            await self._first.stop(now=now)
-        await asyncio.gather(*(each.stop(now=now) for each in self._servers))
-        self._stopped.set()
+    async def _stop(self) -> None:
+        try:
+            if self._core is not None:
+                self._core.quit()
+            await asyncio.gather(*(each.stop(now=self._hurried) for each in self._before))
+            if self._core is not None:
+                await self._core.stop(now=self._hurried)
+        finally:
+            self._stopped.set()

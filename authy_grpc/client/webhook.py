@@ -82,7 +82,10 @@ def verify_webhook(
     except KeyError:
         raise WebhookError("header") from None
     _check_time(told, now or datetime.now(UTC), tolerance)
-    content = b".".join((event_id.encode(), told.encode(), body))
+    try:
+        content = b".".join((event_id.encode(), told.encode(), body))
+    except UnicodeEncodeError:
+        raise WebhookError("header") from None
     found = [_signature(each) for each in signatures.split(" ")[:_MOST_SIGNATURES]]
     expected = [hmac.digest(key, content, hashlib.sha256) for key in keys]
     if not any(hmac.compare_digest(one, other) for one in expected for other in found):
@@ -121,5 +124,5 @@ def _read(event_id: str, body: bytes) -> Post:
         told = json.loads(body)
         event = json_format.ParseDict(told["data"], Event(), ignore_unknown_fields=True)
         return Post(event_id, str(told["type"]), datetime.fromisoformat(told["timestamp"]), event)
-    except (ValueError, KeyError, TypeError, json_format.ParseError):
+    except (ValueError, KeyError, TypeError, RecursionError, json_format.ParseError):
         raise WebhookError("body") from None

@@ -165,6 +165,8 @@ class StreamCall:
         except _Aborted:
             self._error = self._context.error()
         except TimeoutError:
+            if not limit.expired():
+                raise
             self._error = self._context.error(StatusCode.DEADLINE_EXCEEDED)
 
     def _end(self, task: "asyncio.Task[None]") -> None:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from threading import Timer
 from typing import Any
 
 import pytest
@@ -42,13 +43,18 @@ def start(shell: Shell) -> Iterator[Start]:
 
 
 def lines_until(shell: Shell, process: "subprocess.Popen[str]", mark: str) -> str:
-    """What a command prints, up to the line with a mark."""
+    """What a command prints, up to the line with a mark; one that does not print it in time is killed."""
     assert process.stdout is not None
     said: list[str] = []
-    for line in process.stdout:
-        said.append(line)
-        if mark in line:
-            return "".join(said)
+    timer = Timer(TIMEOUT, process.kill)
+    timer.start()
+    try:
+        for line in process.stdout:
+            said.append(line)
+            if mark in line:
+                return "".join(said)
+    finally:
+        timer.cancel()
     raise AssertionError("".join(said) + (shell.home / "log").read_text())
 
 

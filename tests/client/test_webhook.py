@@ -96,6 +96,12 @@ def test_each_header_must_be_there(name: str) -> None:
     assert reason(secret, headers, body) == "header"
 
 
+def test_an_id_that_is_no_text_is_refused() -> None:
+    secret, body = new_secret(), body_of()
+    # As a server hands bytes over that are no UTF-8.
+    assert reason(secret, signed(body, secret) | {"Webhook-Id": "evt_\udcff"}, body) == "header"
+
+
 @pytest.mark.parametrize("stamp", ["", "now", "1.5", "-1", "١٢", "9" * 40])
 def test_a_time_is_a_number(stamp: str) -> None:
     secret, body = new_secret(), body_of()
@@ -110,7 +116,10 @@ def test_what_is_no_signature_verifies_nothing(text: str) -> None:
     assert reason(secret, signed(body, secret) | {"WEBHOOK-SIGNATURE": text}, body) == "signature"
 
 
-@pytest.mark.parametrize("text", ["", "null", "[]", '{"type":"x"}', '{"type":"x","timestamp":7,"data":{}}'])
+@pytest.mark.parametrize(
+    "text",
+    ["", "null", "[]", '{"type":"x"}', '{"type":"x","timestamp":7,"data":{}}', "[" * 100_000],
+)
 def test_a_body_that_is_no_event_is_told(text: str) -> None:
     secret, body = new_secret(), text.encode()
     assert reason(secret, signed(body, secret), body) == "body"

@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 import uvicorn
+from prometheus_client import CollectorRegistry, generate_latest
 from starlette.types import ASGIApp
 
 from authy_grpc import logs
@@ -31,6 +32,7 @@ class Gateway:
 
     app: ASGIApp
     log: io.StringIO
+    registry: CollectorRegistry
     client: httpx.AsyncClient
 
     @property
@@ -38,15 +40,21 @@ class Gateway:
         """The lines of its log."""
         return [json.loads(line) for line in self.log.getvalue().splitlines()]
 
+    @property
+    def metrics(self) -> str:
+        """What Prometheus would read."""
+        return generate_latest(self.registry).decode()
+
 
 @asynccontextmanager
 async def gateway(channel: Any, given: GatewaySettings | None = None, **more: Any) -> AsyncIterator[Gateway]:
     """A gateway over a channel, asked without a socket."""
-    log = io.StringIO()
-    app = build(channel, given or settings(), log=logs.build(log, TurnedClock()), **more)
+    log, registry = io.StringIO(), CollectorRegistry()
+    told = logs.build(log, TurnedClock())
+    app = build(channel, given or settings(), log=told, registry=registry, **more)
     transport = httpx.ASGITransport(app, client=("203.0.113.7", 50000))
     async with httpx.AsyncClient(transport=transport, base_url="http://gateway") as client:
-        yield Gateway(app, log, client)
+        yield Gateway(app, log, registry, client)
 
 
 @asynccontextmanager

@@ -2,8 +2,8 @@
 
 import asyncio
 from collections import Counter, defaultdict
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 
 from google.protobuf.message import Message
@@ -15,6 +15,12 @@ from tests.strangers import Stranger, stranger
 # The status to answer; 0 hangs up, and -1 never answers.
 Mood = Callable[[Post], int]
 HANGS_UP, STALLS = 0, -1
+
+
+def _begun() -> asyncio.Event:
+    event = asyncio.Event()
+    event.set()
+    return event
 
 
 @dataclass
@@ -30,6 +36,7 @@ class Receiver:
     clock: TurnedClock
     mood: Mood = lambda _: 204
     secrets: list[str] = field(default_factory=list)
+    _answers: asyncio.Event = field(default_factory=_begun)
     port: int = 0
     came: Counter[str] = field(default_factory=Counter)
     taken: list[Post] = field(default_factory=list)
@@ -46,6 +53,15 @@ class Receiver:
             found[subject(post.event)].append(post.event_id)
         return found
 
+    @contextmanager
+    def pausing(self) -> Iterator[None]:
+        """Posts are read, and have their answers at the end."""
+        self._answers.clear()
+        try:
+            yield
+        finally:
+            self._answers.set()
+
     async def answer(self, there: Stranger, writer: asyncio.StreamWriter) -> None:
         """Verify the newest post and answer it."""
         head, _, body = there.requests[-1].partition(b"\r\n\r\n")
@@ -54,6 +70,7 @@ class Receiver:
         post = verify_webhook(self.secrets, headers, body, now=self.clock())
         self.came[post.event_id] += 1
         status = self.mood(post)
+        await self._answers.wait()
         if status == HANGS_UP:
             writer.transport.abort()
         elif status == STALLS:

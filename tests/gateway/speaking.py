@@ -22,6 +22,7 @@ from tests.e2e.wire import Exchange, Party, Speaks
 from tests.gateway.asking import Event, events, serving, settings
 from tests.gateway.rest import ask, routes_of
 from tests.harness import Service
+from tests.rushing import PATIENCE
 
 # Of the real clock, and of what is received anyhow: two that are equal say nothing.
 _SAYS_NOTHING = frozenset({"date", "content-length"})
@@ -141,5 +142,8 @@ async def over_rest(service: Service) -> AsyncIterator[Speaks]:
     channel: Any = service.core.server.local() if local else service.channel()
     log, registry = logs.build(service.log, service.clock), service.core.registry
     app = build(channel, settings(), log=log, registry=registry, pace=Pace(settle=0.3))
-    async with serving(app) as port, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+    async with (
+        serving(app) as port,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE) as client,
+    ):
         yield lambda credential: RestParty(client, credential)

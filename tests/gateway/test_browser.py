@@ -25,12 +25,12 @@ from tests.databases import unavailable
 from tests.gateway.asking import Event, settings
 from tests.gateway.test_sse import QUICK, begin, many, until_open
 from tests.harness import Service
+from tests.rushing import PATIENCE
 
 if TYPE_CHECKING:
     from playwright.async_api import BrowserContext, Page
 
 FEED = "/v1/events:watch"
-SECONDS = 20
 OPEN = Event("open")
 
 # `tell` is the test's. It is awaited, so that all comes in the order of the stream.
@@ -80,7 +80,7 @@ class Tab:
 
     async def event(self) -> Event:
         """The next event."""
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(PATIENCE):
             return await self.told.get()
 
 

@@ -13,6 +13,7 @@ from grpc_status import rpc_status
 from gateway.errors import HTTP, make
 from tests.gateway.asking import gateway, reason
 from tests.gateway.everything import ROUTES, echo
+from tests.strangers import nobody
 
 INFO = "type.googleapis.com/google.rpc.ErrorInfo"
 
@@ -78,11 +79,13 @@ async def test_what_grpc_says_by_itself_is_told_in_our_words() -> None:
 
 
 async def test_a_core_that_is_gone_is_unavailable() -> None:
-    async with grpc.aio.insecure_channel("127.0.0.1:1") as channel, gateway(channel) as running:
-        response = await running.client.get("/v1/users")
-        assert (response.status_code, reason(response)) == (503, "")
-        assert (await running.client.get("/readyz")).status_code == 503
-        assert (await running.client.get("/healthz")).status_code == 200
+    with nobody() as port:
+        channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
+        async with channel, gateway(channel) as running:
+            response = await running.client.get("/v1/users")
+            assert (response.status_code, reason(response)) == (503, "")
+            assert (await running.client.get("/readyz")).status_code == 503
+            assert (await running.client.get("/healthz")).status_code == 200
     async with gateway(channel) as closed:
         # A closed channel breaks in its own way: that is a fault, and told as one.
         response = await closed.client.get("/v1/users")

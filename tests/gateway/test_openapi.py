@@ -32,6 +32,7 @@ from tests.gateway.rest import Told, routes_of
 from tests.gateway.schemas import Document, references
 from tests.gateway.test_same_answers import ENDS, Both, apart, callers, requests, staged
 from tests.harness import Service
+from tests.rushing import PATIENCE
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT: Any = openapi()
@@ -195,7 +196,10 @@ async def judged(service: Service) -> AsyncIterator[Judged]:
         log=logs.build(io.StringIO(), service.clock),
         pace=Pace(settle=0.3),
     )
-    async with serving(app) as port, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+    async with (
+        serving(app) as port,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE) as client,
+    ):
         yield Judged(client)
 
 

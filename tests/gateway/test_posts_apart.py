@@ -1,24 +1,44 @@
 """Receivers that stall, hang up or are gone keep no other receiver waiting."""
 
 import asyncio
-import socket
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 
-from authy_grpc.outbound.web import Addresses, Web
+from authy_grpc.outbound.web import Addresses, Answer, Web
 from authy_grpc.store import lease as leases
 from authy_grpc.v1.webhook_pb2 import CreateWebhookRequest
-from gateway.webhooks import Deliverer
 from tests.gateway.receiving import HANGS_UP, STALLS, Receiver, receiver
-from tests.gateway.test_webhooks import fed, happen, hooked
+from tests.gateway.test_webhooks import LONG_PATIENCE, delivering, fed, happen, hooked
 from tests.harness import Service, Site
-from tests.rushing import PATIENCE
+from tests.strangers import nobody
 
 # More than are in flight for one webhook at a time.
 EVENTS, MOST_FOR_ONE = 15, 10
 SITES, STALLED = 5, 3
+
+
+class Counting(Web):
+    """Counts the posts that are under way: those whose outcome the core may know are none.
+
+    Attributes:
+        now: how many there are.
+        most: how many there were at a time.
+    """
+
+    def __init__(self, clock: Callable[[], datetime]) -> None:
+        # No post ends because its time is over.
+        super().__init__(Addresses(dev=True), clock, limit=timedelta(seconds=LONG_PATIENCE))
+        self.now = self.most = 0
+
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        try:
+            return await super().post(url, headers, body)
+        finally:
+            self.now -= 1
 
 
 @dataclass
@@ -30,8 +50,6 @@ class Neighbours:
         stalled: receivers that never answer.
         healthy: receivers, each with the site that it is of.
         moved: something came.
-        deliverer: the gateway's, once it has begun.
-        most: posts that were under way at a time.
     """
 
     service: Service
@@ -39,8 +57,6 @@ class Neighbours:
     stalled: list[Receiver] = field(default_factory=list)
     healthy: list[tuple[Site, Receiver]] = field(default_factory=list)
     moved: asyncio.Event = field(default_factory=asyncio.Event)
-    deliverer: Deliverer | None = None
-    most: int = 0
 
     @classmethod
     @asynccontextmanager
@@ -48,9 +64,8 @@ class Neighbours:
         """So many healthy ones beside five dead ones, with posts due to all of them."""
         async with AsyncExitStack() as stack:
             made = cls(service, stack)
-            for number in range(SITES):
-                site = await service.site(f"Site{number}")
-                # The dead one first: it has the first turn.
+            sites = [await service.site(f"Site{number}") for number in range(SITES)]
+            for number, site in enumerate(sites):
                 if number < STALLED:
                     made.stalled.append(await made._receiver(site, STALLS))
                 elif number == STALLED:
@@ -58,8 +73,11 @@ class Neighbours:
                 else:
                     url = f"http://127.0.0.1:{stack.enter_context(nobody())}/hook"
                     await site.client.webhooks.CreateWebhook(CreateWebhookRequest(url=url))
-                for _ in range(healthy // SITES):
-                    await made.join(site)
+            # The dead ones have the first turn.
+            service.clock.turn(seconds=1)
+            for number in range(healthy):
+                await made.join(sites[number % SITES])
+            for site in sites:
                 await happen(site, EVENTS)
             yield made
 
@@ -68,22 +86,18 @@ class Neighbours:
         self.healthy.append((site, await self._receiver(site, 204)))
 
     @asynccontextmanager
-    async def delivering(self, in_flight: int) -> AsyncIterator[Deliverer]:
+    async def delivering(self, in_flight: int) -> AsyncIterator[Counting]:
         """A gateway that works on so many posts at a time."""
-        # No post ends because its time is over.
-        web = Web(Addresses(dev=True), self.service.clock, limit=timedelta(seconds=10 * PATIENCE))
-        service = self.service
-        key = service.secrets.gateway_key
-        self.deliverer = Deliverer(service.channel(), key, web, service.core.log, in_flight=in_flight)
-        self.deliverer.start()
-        try:
-            yield self.deliverer
-        finally:
-            await self.deliverer.stop(now=True)
+        web = Counting(self.service.clock)
+        async with delivering(self.service, web=web, in_flight=in_flight) as deliverer:
+            try:
+                yield web
+            finally:
+                await deliverer.stop(now=True)
 
     async def until(self, ready: Callable[[], bool]) -> None:
         """Wait until something is so."""
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(LONG_PATIENCE):
             while not ready():
                 self.moved.clear()
                 await self.moved.wait()
@@ -103,47 +117,35 @@ class Neighbours:
         return there
 
     def _came(self, status: int) -> int:
-        assert self.deliverer is not None
-        self.most = max(self.most, self.deliverer.in_flight)
         self.moved.set()
         return status
-
-
-@contextmanager
-def nobody() -> Iterator[int]:
-    """A port that refuses connections, and that nobody else gets."""
-    with socket.socket() as place:
-        place.bind(("127.0.0.1", 0))
-        yield int(place.getsockname()[1])
 
 
 async def test_healthy_receivers_wait_for_no_dead_one(
     service: Service, figure: Callable[[int, int], int]
 ) -> None:
-    begin, dead = service.clock(), MOST_FOR_ONE * STALLED
+    dead = MOST_FOR_ONE * STALLED
     async with Neighbours.of(service, figure(10, 50)) as there:
         # Room for those that stall, and for one healthy receiver more.
-        async with there.delivering(dead + MOST_FOR_ONE) as deliverer:
+        async with there.delivering(dead + MOST_FOR_ONE) as web:
+            # The clock is not turned: no post that failed is tried again, and no lease ends.
             await there.until(lambda: there.served() and sum(there.under_way()) >= dead)
-            # Without a turn of the clock no post that failed is tried again, and no lease ends.
-            assert service.clock() == begin
-            assert deliverer.in_flight >= dead
             assert there.under_way() == [MOST_FOR_ONE] * STALLED
-            assert there.most <= dead + MOST_FOR_ONE
-            assert not any(each.taken for each in there.stalled)
+            # They are under way to this moment.
+            assert dead <= web.now <= web.most <= dead + MOST_FOR_ONE
         for site, each in there.healthy:
             assert sorted(post.event_id for post in each.taken) == sorted(await fed(site))
 
 
 async def test_a_gateway_without_room_for_both_is_noticed(service: Service) -> None:
     room = 5
-    async with Neighbours.of(service, 0) as there, there.delivering(room) as deliverer:
+    async with Neighbours.of(service, 0) as there, there.delivering(room) as web:
         await there.until(lambda: sum(there.under_way()) == room)
         site = await service.site()
         await there.join(site)
         await happen(site, EVENTS)
         # The healthy one's posts are due, and wait for those that never end.
         assert await service.core.database.read(lambda session: leases.any_due(session, service.clock()))
-        assert deliverer.in_flight == there.most == room
+        assert web.now == web.most == room
         assert not there.served()
         assert not there.healthy[0][1].came

@@ -24,6 +24,7 @@ from tests.e2e.wire import Party
 from tests.gateway.asking import serving, settings
 from tests.gateway.rest import ROUTES, Told, over_grpc, over_rest, routes_of, value_of
 from tests.harness import Service
+from tests.rushing import PATIENCE
 
 READS = descriptor_pb2.MethodOptions.NO_SIDE_EFFECTS
 ENDS = frozenset({"/authy_grpc.v1.AccountService/DeleteSession"})
@@ -52,7 +53,10 @@ async def both(service: Service, database_url: str) -> AsyncIterator[Both]:
     local = database_url.startswith("sqlite")
     channel: Any = service.core.server.local() if local else service.channel()
     app = build(channel, settings(), log=logs.build(io.StringIO(), service.clock), pace=Pace(settle=0.3))
-    async with serving(app) as port, httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}") as client:
+    async with (
+        serving(app) as port,
+        httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=PATIENCE) as client,
+    ):
         yield Both(service.channel(), client)
 
 

@@ -224,7 +224,6 @@ async def test_a_stop_lets_an_accepted_call_finish_and_takes_no_other(transport:
         servicer.released.set()
         assert await call == application_pb2.ListApplicationsResponse()
         await stop
-        await world.server.wait()
 
 
 async def test_under_load_a_stop_answers_everybody_ok_or_draining(transport: Any, failure: Any) -> None:

@@ -1,0 +1,117 @@
+"""Owns what a connection may cost before the application sees a request, and where nobody reads its answer.
+
+Within these bounds the application answers with an error that says what was wrong. Beyond them the connection
+is broken off: whoever sends such things learns nothing by an answer.
+"""
+
+import asyncio
+import resource
+import sys
+from typing import Any
+
+import httptools
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+# Far beyond what the application refuses: what it does not see costs memory all the same.
+MOST_HEAD = 64 * 1024
+MOST_PIPELINED = 8
+HEAD_SECONDS = 10.0
+# With more than the transport's buffer unread.
+READ_SECONDS = 60.0
+
+
+class Protocol(HttpToolsProtocol):
+    """HTTP/1.1 as uvicorn has it, with bounds on heads, on requests ahead of their answers, on silence."""
+
+    def __init__(self, *args: Any, **more: Any) -> None:
+        super().__init__(*args, **more)
+        self._most = _most_connections()
+        # Bytes of a head that has not come to its end.
+        self._head = 0
+        self._in_head = True
+        self._awaited: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # so in uvicorn
+        """A connection has come: one too many is broken off."""
+        super().connection_made(transport)
+        if len(self.connections) > self._most:
+            transport.abort()
+        else:
+            self._await_head()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """It has ended: nothing is waited for."""
+        self._head_is_here()
+        self.resume_writing()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Something has come: what is no request after a while, or after much, breaks it off."""
+        if not self._answering:
+            self._await_head()
+        self._head += len(data)
+        super().data_received(data)
+        if self._in_head and self._head > MOST_HEAD:
+            self.transport.abort()
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self._in_head = True
+        super().on_message_begin()
+
+    def on_headers_complete(self) -> None:
+        """Its head is here: it is answered, or waits for those before it."""
+        self._in_head, self._head = False, 0
+        self._head_is_here()
+        super().on_headers_complete()
+        if len(self.pipeline) > MOST_PIPELINED:
+            self.transport.abort()
+            raise httptools.HttpParserError("too many requests ahead of their answers")
+
+    def on_message_complete(self) -> None:
+        """Its body is here, too: another request may follow."""
+        super().on_message_complete()
+        self._in_head, self._head = True, 0
+
+    def send_400_response(self, msg: str) -> None:
+        """Called where a request cannot be read, or was broken off."""
+        if not self.transport.is_closing():
+            super().send_400_response(msg)
+
+    def pause_writing(self) -> None:
+        """The peer leaves much unread."""
+        super().pause_writing()
+        if self._unread is None:
+            self._unread = self.loop.call_later(READ_SECONDS, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """It has read."""
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+        super().resume_writing()
+
+    @property
+    def _answering(self) -> bool:
+        cycle: Any = self.cycle
+        return cycle is not None and not cycle.response_complete
+
+    def _await_head(self) -> None:
+        if self._awaited is None:
+            self._awaited = self.loop.call_later(HEAD_SECONDS, self._break_off)
+
+    def _head_is_here(self) -> None:
+        if self._awaited is not None:
+            self._awaited.cancel()
+            self._awaited = None
+
+    def _break_off(self) -> None:
+        self._awaited = None
+        self.transport.abort()
+
+
+def _most_connections() -> int:
+    """A quarter of the descriptors is for the database, for posts and for names."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if soft == resource.RLIM_INFINITY else soft * 3 // 4
