@@ -7,25 +7,49 @@ is broken off: whoever sends such things learns nothing by an answer.
 import asyncio
 import resource
 import sys
+from dataclasses import dataclass, field
 from typing import Any
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-# Far beyond what the application refuses: what it does not see costs memory all the same.
-MOST_HEAD = 64 * 1024
-MOST_PIPELINED = 8
-HEAD_SECONDS = 10.0
-# With more than the transport's buffer unread.
-READ_SECONDS = 60.0
+
+def _most_connections() -> int:
+    """A quarter of the descriptors is for the database, for posts and for names."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return sys.maxsize if soft == resource.RLIM_INFINITY else soft * 3 // 4
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """What breaks a connection off.
+
+    Attributes:
+        connections: more at a time.
+        head: bytes of a head without its end: far beyond what the application refuses.
+        head_seconds: without a whole head, from the first byte or from the beginning.
+        pipelined: more requests ahead of their answers.
+        read_seconds: with more unread than the transport keeps.
+    """
+
+    connections: int = field(default_factory=_most_connections)
+    head: int = 64 * 1024
+    head_seconds: float = 10.0
+    pipelined: int = 8
+    read_seconds: float = 60.0
 
 
 class Protocol(HttpToolsProtocol):
-    """HTTP/1.1 as uvicorn has it, with bounds on heads, on requests ahead of their answers, on silence."""
+    """HTTP/1.1 as uvicorn has it, with bounds on heads, on requests ahead of their answers, on silence.
 
-    def __init__(self, *args: Any, **more: Any) -> None:
-        super().__init__(*args, **more)
-        self._most = _most_connections()
+    Args:
+        bounds: these.
+        **given: by uvicorn.
+    """
+
+    def __init__(self, bounds: Bounds, **given: Any) -> None:
+        super().__init__(**given)
+        self._bounds = bounds
         # Bytes of a head that has not come to its end.
         self._head = 0
         self._in_head = True
@@ -35,7 +59,7 @@ class Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # so in uvicorn
         """A connection has come: one too many is broken off."""
         super().connection_made(transport)
-        if len(self.connections) > self._most:
+        if len(self.connections) > self._bounds.connections:
             transport.abort()
         else:
             self._await_head()
@@ -52,7 +76,7 @@ class Protocol(HttpToolsProtocol):
             self._await_head()
         self._head += len(data)
         super().data_received(data)
-        if self._in_head and self._head > MOST_HEAD:
+        if self._in_head and self._head > self._bounds.head:
             self.transport.abort()
 
     def on_message_begin(self) -> None:
@@ -65,7 +89,7 @@ class Protocol(HttpToolsProtocol):
         self._in_head, self._head = False, 0
         self._head_is_here()
         super().on_headers_complete()
-        if len(self.pipeline) > MOST_PIPELINED:
+        if len(self.pipeline) > self._bounds.pipelined:
             self.transport.abort()
             raise httptools.HttpParserError("too many requests ahead of their answers")
 
@@ -83,7 +107,7 @@ class Protocol(HttpToolsProtocol):
         """The peer leaves much unread."""
         super().pause_writing()
         if self._unread is None:
-            self._unread = self.loop.call_later(READ_SECONDS, self.transport.abort)
+            self._unread = self.loop.call_later(self._bounds.read_seconds, self.transport.abort)
 
     def resume_writing(self) -> None:
         """It has read."""
@@ -99,7 +123,7 @@ class Protocol(HttpToolsProtocol):
 
     def _await_head(self) -> None:
         if self._awaited is None:
-            self._awaited = self.loop.call_later(HEAD_SECONDS, self._break_off)
+            self._awaited = self.loop.call_later(self._bounds.head_seconds, self._break_off)
 
     def _head_is_here(self) -> None:
         if self._awaited is not None:
@@ -109,9 +133,3 @@ class Protocol(HttpToolsProtocol):
     def _break_off(self) -> None:
         self._awaited = None
         self.transport.abort()
-
-
-def _most_connections() -> int:
-    """A quarter of the descriptors is for the database, for posts and for names."""
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return sys.maxsize if soft == resource.RLIM_INFINITY else soft * 3 // 4

@@ -5,12 +5,13 @@ import contextlib
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
 import uvicorn
 from starlette.types import ASGIApp
 
-from gateway.protocol import Protocol
+from gateway.protocol import Bounds, Protocol
 
 # How long answers that were begun may take when the server stops.
 GRACE_SECONDS = 10
@@ -40,6 +41,7 @@ class HttpServer:
         app: the application.
         listen: `HOST:PORT`, port 0 for any that is free.
         drain: ends what would go on for ever, when it stops.
+        bounds: what a connection may cost.
         grace: seconds that answers may take when it stops.
     """
 
@@ -49,6 +51,7 @@ class HttpServer:
         listen: str,
         *,
         drain: Callable[[], None] = lambda: None,
+        bounds: Bounds | None = None,
         grace: int = GRACE_SECONDS,
     ) -> None:
         self._listen = listen
@@ -56,7 +59,7 @@ class HttpServer:
         self._server = _Server(
             uvicorn.Config(
                 app,
-                http=Protocol,
+                http=cast(Any, partial(Protocol, bounds or Bounds())),
                 ws="none",
                 lifespan="off",
                 # Of the address that a proxy tells, the application decides for itself whether to believe it.

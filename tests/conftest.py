@@ -90,6 +90,17 @@ def postgres_url(postgres: Postgres) -> Iterator[str]:
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
+def blank_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A database without tables, of each kind."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / '100% new.db'}"
+    else:
+        server: Postgres = request.getfixturevalue("postgres")
+        with server.blank() as url:
+            yield url
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
 def database_url(request: pytest.FixtureRequest) -> str:
     """An empty database of the present schema, of each kind."""
     url: str = request.getfixturevalue(f"{request.param}_url")

@@ -177,6 +177,10 @@ def test_a_gateway_beside_a_service(
         (["up", "--http-listen", "8080"], "HOST:PORT"),
         (["gateway", "--http-listen", "0.0.0.0:8080"], "AUTHY_INSECURE"),
         (["gateway"], "gateway.key"),
+        (["gateway", "--metrics-listen", "9100"], "AUTHY_METRICS_LISTEN"),
+        # Not with a proxy in front either.
+        (["up", "--http-listen", "0.0.0.0:8080", "--dev", "--insecure"], "unset AUTHY_DEV"),
+        (["gateway", "--http-listen", "0.0.0.0:8080", "--dev", "--insecure"], "unset AUTHY_DEV"),
     ],
 )
 def test_what_cannot_be_right_is_refused_with_what_to_do(shell: Shell, flags: list[str], said: str) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import resource
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,13 +13,14 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from gateway import protocol
 from gateway.app import build
+from gateway.protocol import Bounds
 from gateway.server import HttpServer
 from tests.gateway.asking import settings
 from tests.harness import Service
 from tests.rushing import PATIENCE
 
+BOUNDS = Bounds()
 ASK = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n"
 MUCH = b"x" * 16 * 1024 * 1024
 
@@ -65,8 +67,8 @@ class Peer:
 
 
 @asynccontextmanager
-async def served(app: Any) -> AsyncIterator[tuple[HttpServer, int]]:
-    server = HttpServer(app, "127.0.0.1:0", grace=60)
+async def served(app: Any, **bounds: Any) -> AsyncIterator[tuple[HttpServer, int]]:
+    server = HttpServer(app, "127.0.0.1:0", bounds=Bounds(**bounds), grace=60)
     port = await server.start()
     try:
         yield server, port
@@ -96,9 +98,9 @@ async def test_a_request_in_pieces_is_answered() -> None:
 @pytest.mark.parametrize(
     "head",
     [
-        b"GET /" + b"a" * protocol.MOST_HEAD,
-        b"GET / HTTP/1.1\r\nx: " + b"a" * protocol.MOST_HEAD,
-        b"GET / HTTP/1.1\r\n" + b"x: a\r\n" * (protocol.MOST_HEAD // 6),
+        b"GET /" + b"a" * BOUNDS.head,
+        b"GET / HTTP/1.1\r\nx: " + b"a" * BOUNDS.head,
+        b"GET / HTTP/1.1\r\n" + b"x: a\r\n" * (BOUNDS.head // 6),
     ],
     ids=["address", "one header", "headers"],
 )
@@ -118,7 +120,7 @@ async def test_a_head_without_end_is_broken_off(head: bytes) -> None:
 
 async def test_a_body_is_no_head(service: Service) -> None:
     app = build(service.channel(), settings())
-    body = json.dumps({"customUserId": "a", "metadata": "x" * 2 * protocol.MOST_HEAD}).encode()
+    body = json.dumps({"customUserId": "a", "metadata": "x" * 2 * BOUNDS.head}).encode()
     head = b"POST /v1/enrollments HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\n"
     async with served(app) as (_, port), peer(port) as one:
         for _ in range(3):
@@ -134,22 +136,26 @@ async def test_requests_far_ahead_of_their_answers_are_broken_off() -> None:
     held = ASK.replace(b"/", b"/held", 1)
     async with served(busy.app) as (_, port):
         async with peer(port) as one:
-            await one.send(held + ASK * protocol.MOST_PIPELINED)
+            await one.send(held + ASK * BOUNDS.pipelined)
             busy.free.set()
-            for _ in range(protocol.MOST_PIPELINED):
+            for _ in range(BOUNDS.pipelined):
                 await one.reader.readuntil(b"ok")
         busy.free.clear()
         before = busy.asked
         async with peer(port) as one:
-            await one.send(held + ASK * (protocol.MOST_PIPELINED + 1))
+            await one.send(held + ASK * (BOUNDS.pipelined + 1))
             assert await one.broken_off()
         assert busy.asked == before + 1
 
 
-async def test_whoever_says_nothing_is_sent_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "HEAD_SECONDS", 0.2)
+async def test_whoever_says_nothing_is_sent_away() -> None:
     busy = Busy()
-    async with served(busy.app) as (_, port), peer(port) as silent, peer(port) as half, peer(port) as held:
+    async with (
+        served(busy.app, head_seconds=0.2) as (_, port),
+        peer(port) as silent,
+        peer(port) as half,
+        peer(port) as held,
+    ):
         await held.send(ASK.replace(b"/", b"/held", 1))
         await half.send(ASK[:-2])
         assert await silent.broken_off() and await half.broken_off()
@@ -164,11 +170,10 @@ async def test_whoever_says_nothing_is_sent_away(monkeypatch: pytest.MonkeyPatch
         assert (await held.reader.readuntil(b"at last")).startswith(b"HTTP/1.1 200")
 
 
-async def test_whoever_reads_nothing_is_sent_away(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "READ_SECONDS", 0.2)
+async def test_whoever_reads_nothing_is_sent_away() -> None:
     busy = Busy()
     busy.body = MUCH
-    async with served(busy.app) as (server, port), peer(port) as one:
+    async with served(busy.app, read_seconds=0.2) as (server, port), peer(port) as one:
         await one.send(ASK)
         connections = server._server.server_state.connections
         async with asyncio.timeout(PATIENCE):
@@ -176,10 +181,11 @@ async def test_whoever_reads_nothing_is_sent_away(monkeypatch: pytest.MonkeyPatc
                 await asyncio.wait([asyncio.ensure_future(_turn())])
 
 
-async def test_connections_beyond_the_descriptors_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(protocol, "_most_connections", lambda: 2)
+async def test_connections_beyond_the_descriptors_are_not_kept() -> None:
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert BOUNDS.connections == soft * 3 // 4 or soft == resource.RLIM_INFINITY
     busy = Busy()
-    async with served(busy.app) as (_, port), peer(port) as one, peer(port) as two:
+    async with served(busy.app, connections=2) as (_, port), peer(port) as one, peer(port) as two:
         for each in (one, two):
             await each.send(ASK)
             await each.reader.readuntil(b"ok")

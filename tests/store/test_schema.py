@@ -1,9 +1,7 @@
 """A database is brought up to date, or said not to be."""
 
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
 import pytest
 from alembic.autogenerate import compare_metadata
@@ -14,18 +12,6 @@ from sqlmodel import SQLModel
 from authy_grpc.store import schema, tables
 from authy_grpc.store.engine import connect
 from authy_grpc.store.schema import SchemaError
-from tests.databases import Postgres
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def blank_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """A database without tables, of each kind."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / '100% new.db'}"
-    else:
-        server: Postgres = request.getfixturevalue("postgres")
-        with server.blank() as url:
-            yield url
 
 
 def run(url: str, *statements: str) -> None:

@@ -1,9 +1,5 @@
 """A database from before posts waited has them marked, and those of webhooks that are no more go in steps."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 from alembic import command
 from sqlalchemy import Connection, text
 
@@ -11,7 +7,6 @@ from authy_grpc.store import retention, schema
 from authy_grpc.store.database import Database, Session
 from authy_grpc.store.engine import connect
 from tests.clock import TurnedClock
-from tests.databases import Postgres
 
 NOW = TurnedClock().now
 INSERT = """
@@ -20,17 +15,6 @@ INSERT INTO delivery (
     state, attempts, failures, http_status, error, duration_millis
 ) VALUES (:name, :webhook, :name, 'user.locked', :subject, 1, 1, :state, 0, 0, 0, '', 0)
 """
-
-
-@pytest.fixture(params=["sqlite", "postgres"])
-def blank_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """A database without tables, of each kind."""
-    if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'old.db'}"
-    else:
-        server: Postgres = request.getfixturevalue("postgres")
-        with server.blank() as url:
-            yield url
 
 
 def add(connection: Connection, *posts: str, webhook: str = "whk_1") -> None:
