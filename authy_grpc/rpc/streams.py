@@ -1,8 +1,9 @@
 """Owns how long a stream lives: what ends it, and how its messages get to the peer."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -15,6 +16,8 @@ Ended = Callable[[Caller], AbstractAsyncContextManager[asyncio.Event]]
 _Item = TypeVar("_Item")
 _JITTER = 0.1
 _AT_ONCE = 100
+# A stream takes some 40 KiB. A site has one for each user who waits, a phone one for its inbox.
+_MOST_OF_SITE, _MOST_OF_DEVICE = 10_000, 10
 
 
 class _Life:
@@ -69,6 +72,8 @@ class Streams:
         ended: an event that is set when the caller's credential is revoked.
         max_age: how long a stream lives at most, give or take a tenth.
         write_timeout: how long one message may wait for a peer that does not read.
+        most_of_site: how many a site may hold: its oldest gives way to one more.
+        most_of_device: how many a device may.
     """
 
     def __init__(
@@ -79,13 +84,19 @@ class Streams:
         ended: Ended,
         max_age: timedelta = timedelta(minutes=30),
         write_timeout: timedelta = timedelta(seconds=30),
+        most_of_site: int = _MOST_OF_SITE,
+        most_of_device: int = _MOST_OF_DEVICE,
     ) -> None:
         self._clock = clock
         self._random = random
         self._ended = ended
         self._max_age = max_age.total_seconds()
         self._write_timeout = write_timeout.total_seconds()
+        self._most_of_site = most_of_site
+        self._most_of_device = most_of_device
         self._open: set[_Life] = set()
+        # Those of each site and device, the oldest first.
+        self._held: defaultdict[str, dict[_Life, None]] = defaultdict(dict)
         self._draining = False
 
     async def relay(
@@ -99,7 +110,8 @@ class Streams:
                 since closing a generator does not close the one that it reads.
 
         Raises:
-            Draining: the server stops, the stream is old enough, or the peer does not read.
+            Draining: the server stops, the stream is old enough, its caller holds too many, or the peer does
+                not read.
             BadCredential: the caller's credential has ended.
         """
         try:
@@ -125,10 +137,36 @@ class Streams:
         life = self._new()
         self._open.add(life)
         try:
-            async with self._revocable(life):
-                yield life
+            with self._placed(life):
+                async with self._revocable(life):
+                    yield life
         finally:
             self._open.discard(life)
+
+    @contextmanager
+    def _placed(self, life: _Life) -> Iterator[None]:
+        """A place among the caller's own streams."""
+        who = caller()
+        if isinstance(who, Site):
+            holder, most = who.application_id, self._most_of_site
+        elif isinstance(who, Device):
+            holder, most = who.device_id, self._most_of_device
+        else:
+            yield
+            return
+        held = self._held[holder]
+        if len(held) >= most:
+            oldest = next(iter(held))
+            del held[oldest]
+            oldest.end(Draining())
+        held[life] = None
+        try:
+            yield
+        finally:
+            left = self._held[holder]
+            left.pop(life, None)
+            if not left:
+                del self._held[holder]
 
     def _new(self) -> _Life:
         share = int.from_bytes(self._random(4)) / 0xFFFFFFFF

@@ -116,7 +116,7 @@ Open = Callable[..., AbstractAsyncContextManager[Transport]]
 
 @contextlib.asynccontextmanager
 async def _open(
-    *services: Service, stream_limits: Mapping[str, timedelta] | None = None, **server: Any
+    *services: Service, stream_limits: Mapping[str, Any] | None = None, **server: Any
 ) -> AsyncIterator[Transport]:
     world = Transport()
     log = logs.build(world.output, lambda: world.now)

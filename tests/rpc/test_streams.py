@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -12,7 +13,12 @@ from google.protobuf.message import Message
 
 from authy_grpc.domain.errors import CursorExpired
 from authy_grpc.server import Service
-from authy_grpc.v1 import event_pb2, event_pb2_grpc
+from authy_grpc.v1 import authenticator_pb2, event_pb2, event_pb2_grpc
+from authy_grpc.v1.authenticator_pb2_grpc import (
+    AuthenticatorServiceServicer,
+    AuthenticatorServiceStub,
+    add_AuthenticatorServiceServicer_to_server,
+)
 
 BEARER = (("authorization", "Bearer ak_events"),)
 
@@ -70,7 +76,7 @@ class Watch:
 def watch(transport: Any) -> Callable[..., AbstractAsyncContextManager[Watch]]:
 
     @asynccontextmanager
-    async def opened(**limits: timedelta) -> AsyncIterator[Watch]:
+    async def opened(**limits: timedelta | int) -> AsyncIterator[Watch]:
         servicer = partly(Events)
         added = Service(
             "authy_grpc.v1.EventService", servicer, event_pb2_grpc.add_EventServiceServicer_to_server
@@ -173,6 +179,83 @@ async def test_a_peer_that_does_not_read_is_let_go(watch: Any, failure: Any) -> 
             await one.world.chain.idle()  # the server has done with it, though nothing was read
         assert one.world.lines[-1]["reason"] == "DRAINING"
         assert failure(await one.end()).reason == "DRAINING"
+
+
+class Held:
+    """Two services with a stream each, which says that it is open, and then what `say` is set for."""
+
+    def __init__(self) -> None:
+        self.relay: Any = None
+        self.say = asyncio.Event()
+        self.left: asyncio.Queue[None] = asyncio.Queue()
+
+    @property
+    def services(self) -> list[Service]:
+        """Both."""
+        feed = partly(event_pb2_grpc.EventServiceServicer)
+        feed.WatchEvents = self._watching(event_pb2.WatchEventsResponse())
+        inbox = partly(AuthenticatorServiceServicer)
+        inbox.WatchInbox = self._watching(authenticator_pb2.WatchInboxResponse())
+        return [
+            Service("authy_grpc.v1.EventService", feed, event_pb2_grpc.add_EventServiceServicer_to_server),
+            Service("authy_grpc.v1.AuthenticatorService", inbox, add_AuthenticatorServiceServicer_to_server),
+        ]
+
+    def _watching(self, message: Message) -> Callable[[Message, Any], Any]:
+        async def messages() -> AsyncIterator[Message]:
+            try:
+                yield message
+                await self.say.wait()
+                yield message
+            finally:
+                self.left.put_nowait(None)
+
+        async def watch(request: Message, context: Any) -> None:
+            await self.relay(context, messages())
+
+        return watch
+
+
+async def test_the_oldest_stream_of_a_caller_gives_way(transport: Any, failure: Any) -> None:
+    """Other callers' streams do not count, nor do those that have ended."""
+    held = Held()
+    async with (
+        transport(*held.services, stream_limits={"most_of_site": 2, "most_of_device": 1}) as world,
+        asyncio.timeout(10),
+    ):
+        held.relay = world.streams.relay
+        world.credentials["ak_other"] = replace(world.credentials["ak_events"], application_id="app_2")
+        feed: Any = event_pb2_grpc.EventServiceStub(world.channel)
+        inbox: Any = AuthenticatorServiceStub(world.channel)
+
+        async def opened(token: str) -> Any:
+            bearer = (("authorization", f"Bearer {token}"),)
+            if token.startswith("ak"):
+                call = feed.WatchEvents(event_pb2.WatchEventsRequest(), metadata=bearer)
+            else:
+                call = inbox.WatchInbox(authenticator_pb2.WatchInboxRequest(), metadata=bearer)
+            assert await call.read() is not grpc.aio.EOF
+            return call
+
+        async def ended(call: Any) -> None:
+            with pytest.raises(grpc.aio.AioRpcError) as caught:
+                await call.read()
+            assert failure(caught.value).reason == "DRAINING"
+
+        first, second, others, phone = [
+            await opened(token) for token in ("ak_events", "ak_events", "ak_other", "dt_active")
+        ]
+        third = await opened("ak_events")
+        await ended(first)
+        second.cancel()
+        for _ in (first, second):
+            await held.left.get()
+        fourth = await opened("ak_events")
+        phones_next = await opened("dt_active")
+        await ended(phone)
+        held.say.set()
+        for call in (third, fourth, others, phones_next):
+            assert await call.read() is not grpc.aio.EOF
 
 
 async def test_a_timeout_of_the_messages_own_is_a_fault(watch: Any, failure: Any) -> None:
