@@ -18,7 +18,9 @@ def main() -> None:
         if error.name not in ("typer", "rich"):
             raise
         # A plain install is the contract and the client alone.
-        sys.exit("authy-grpc: the commands are not installed: pip install 'authy-grpc[server]' (or [phone])")
+        sys.exit(
+            "authy-grpc: the commands are not installed: in a clone, pip install '.[server]' (or [phone])"
+        )
     app()
 
 

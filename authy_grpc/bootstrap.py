@@ -184,8 +184,7 @@ async def build(settings: Settings, secrets: Secrets, world: World) -> Core:
 
 
 def _sender(settings: Settings, clock: Clock) -> Sender:
-    url = settings.sms_url.get_secret_value() or ("console:" if settings.dev else "")
-    return from_url(url, stream=sys.stdout, clock=clock)
+    return from_url(settings.texts, stream=sys.stdout, clock=clock)
 
 
 def _tls(settings: Settings) -> Tls | None:

@@ -67,6 +67,11 @@ class Settings(BaseSettings):
         return self.database_url.get_secret_value() or f"sqlite:///{self.home / 'data' / 'authy.db'}"
 
     @property
+    def texts(self) -> str:
+        """Where text messages go; empty for nowhere. It may hold a password."""
+        return self.sms_url.get_secret_value() or ("console:" if self.dev else "")
+
+    @property
     def origin(self) -> str:
         """The origin of QR links, without a slash at its end."""
         return (self.public_url or f"http://{self.http_listen}").rstrip("/")

@@ -130,7 +130,8 @@ def make(code: int, message: str, reason: str = "", *details: Message, **metadat
 
 def no_path() -> Failure:
     """What an address is told that leads nowhere."""
-    return Failure(make(code_pb2.NOT_FOUND, "Nothing is at this address: see /openapi.json.", "NOT_FOUND"))
+    message = "Nothing is at this address: see /docs, or /openapi.json."
+    return Failure(make(code_pb2.NOT_FOUND, message, "NOT_FOUND"))
 
 
 def no_method(allowed: Sequence[str]) -> Failure:

@@ -53,7 +53,7 @@ class _Document:
         self._comments = comments()
         self._schemas = Schemas(self._comments)
         self._refusals = Refusals(self._comments)
-        self._names: set[str] = set()
+        self._first: dict[str, Route] = {}
         paths: dict[str, dict[str, Any]] = {}
         for route in contract():
             paths.setdefault(_template(route), {})[route.verb.lower()] = self._operation(route)
@@ -80,16 +80,18 @@ class _Document:
 
     def _operation(self, route: Route) -> dict[str, Any]:
         name = route.rpc.name
-        if name in self._names:
+        summary = _HUMP.sub(" ", name).capitalize().replace(" api ", " API ")
+        first = self._first.setdefault(name, route)
+        if first is not route:
             name += route.suffix[:1].upper() + route.suffix[1:]
-        self._names.add(name)
+            summary += f", by {_apart(route, first)}"
         made: dict[str, Any] = {
             "operationId": name,
             "tags": [route.rpc.containing_service.name],
-            "summary": _HUMP.sub(" ", route.rpc.name).capitalize().replace(" api ", " API "),
+            "summary": summary,
             "security": security(route),
             "parameters": list(self._parameters(route)),
-            "responses": {"200": self._answer(route), **self._errors(route), **REFUSED},
+            "responses": {"200": self._answer(route), **REFUSED, **self._errors(route)},
             "x-grpc-method": route.path[1:],
         }
         if told := self._comments.get(route.rpc.full_name):
@@ -150,7 +152,7 @@ class _Document:
                 headers["Retry-After"] = {"$ref": "#/components/headers/RetryAfter"}
             told = ", ".join(f"`{reason}`" for reason in reasons)
             found[str(http)] = {
-                "description": f"Refused: {told}.",
+                "description": f"Refused: {told}." if reasons else "The service does not have this call yet.",
                 "headers": headers,
                 "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Status"}}},
                 "x-reasons": reasons,
@@ -195,6 +197,15 @@ class _Document:
 def _template(route: Route) -> str:
     """The path as OpenAPI has it. What looks alike is one: a variable has the name of its last field."""
     return re.sub(r"\{([^}=]+)\}", lambda found: f"{{{_leaf(found[1])}}}", route.template)
+
+
+def _apart(route: Route, first: Route) -> str:
+    """What tells one more way to a call from the first: the fields that name what is asked for."""
+    known = {each.field for each in first.variables}
+    own = [each.field for each in route.variables]
+    asked = own or [path for _, path, _ in _queried(route.rpc.input_type)]
+    told = [re.sub("[._]", " ", path) for path in asked if path not in known]
+    return " or ".join(told) or route.template
 
 
 def _leaf(path: str) -> str:

@@ -14,6 +14,11 @@ INFO: Mapping[str, Any] = {
     "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
     "summary": "A second factor without personal data.",
     "description": "The contract of `authy_grpc.v1` as JSON.\n\n"
+    "A credential goes into the header `Authorization: Bearer …`: the API key of a relying site (`ak_…`), the"
+    " device token of an authenticator (`dt_…`) or the operator's key (`op_…`). An error is a"
+    " `google.rpc.Status` as JSON: switch on the `reason` in its `details`.\n\n"
+    "A stream, each GET that ends in `:watch`, is server-sent events. Read it by `fetch`, since EventSource"
+    " sends no credential. Send the last `id` back as `Last-Event-ID`, and it goes on after that event.\n\n"
     "JSON is proto3 JSON: 64-bit integers are strings, times RFC 3339, bytes base64. Fields without presence"
     " are always there. In requests `null` is the same as nothing, a field may be spelled as in the contract"
     " (`custom_user_id`), and numbers may be strings; an unknown name is refused.\n\n"

@@ -59,12 +59,17 @@ class Refusals:
         }
 
     def of(self, route: Route) -> dict[int, list[str]]:
-        """The reasons for which the contract's own rules refuse a call, by HTTP code."""
+        """The reasons for which the contract's own rules refuse a call, by HTTP code.
+
+        501 is there, without a reason, for a call that the service does not have yet.
+        """
         found = {"BAD_FIELD", *_by_caller(caller(route)), *_by_fields(route)}
+        sorted_by_http: dict[int, list[str]] = {}
         for text in self._told(route.rpc):
             found |= set(_REASON.findall(text))
             found |= {"NOT_FOUND"} if "NOT_FOUND" in text else set()
-        sorted_by_http: dict[int, list[str]] = {}
+            if "UNIMPLEMENTED" in text:
+                sorted_by_http[HTTP[code_pb2.UNIMPLEMENTED]] = []
         for reason in self.meanings:
             if reason in found:
                 sorted_by_http.setdefault(self._http[reason], []).append(reason)

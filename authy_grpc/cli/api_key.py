@@ -26,7 +26,7 @@ def create(
     site: Name,
     name: Annotated[str, typer.Argument(help="What you call the key.")] = "backend",
     scope: Annotated[
-        list[Scope] | None, typer.Option(help="May be given several times; all but manage where it is not.")
+        list[Scope] | None, typer.Option(help="Repeat for several. Without it: all but manage.")
     ] = None,
     days: Annotated[int | None, typer.Option(min=1, help="Days after which the key ends by itself.")] = None,
     server: Server = LOCAL_SERVER,

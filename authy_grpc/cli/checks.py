@@ -77,8 +77,9 @@ def all_of(server: str) -> list[Finding]:
 def _settings(settings: Settings) -> Iterator[Finding]:
     # Those of commands and of the make targets are no settings of the service.
     known = {f"AUTHY_{name.upper()}" for name in Settings.model_fields} | {
-        "AUTHY_SERVER",
+        "AUTHY_API_KEY",
         "AUTHY_PHONE_STATE",
+        "AUTHY_SERVER",
     }
     given = {name for name in os.environ if name.startswith("AUTHY_") and not name.startswith("AUTHY_TEST_")}
     unknown = sorted(name for name in given if name.removesuffix("_FILE") not in known)
@@ -121,15 +122,19 @@ def _listens(settings: Settings) -> Iterator[Finding]:
 
 
 def _texts(settings: Settings) -> Iterator[Finding]:
-    url = settings.sms_url.get_secret_value() or ("console:" if settings.dev else "")
-    scheme, _, rest = url.partition(":")
+    scheme, _, rest = settings.texts.partition(":")
     try:
         check_texts(settings)
     except Failure as failure:
         yield Finding("texts", "fail", failure.text, failure.mend)
         return
     if not scheme:
-        yield Finding("texts", "fail", "No text message can go out.", "Set AUTHY_SMS_URL.")
+        yield Finding(
+            "texts",
+            "fail",
+            "No text message can go out.",
+            "Set AUTHY_SMS_URL, or for development AUTHY_DEV=1, as for the server.",
+        )
     elif scheme == "file" and not os.access(Path(rest).resolve().parent, os.W_OK):
         yield Finding("texts", "fail", f"{rest} cannot be written.", "Name a file in a folder of yours.")
     elif not settings.dev:

@@ -89,7 +89,7 @@ def report(failure: Failure) -> None:
 
 
 def _missing(error: ModuleNotFoundError, name: str) -> Failure:
-    return Failure(f"This command needs {error.name}.", f"pip install 'authy-grpc[{name}]'")
+    return Failure(f"This command needs {error.name}.", f"pip install '.[{name}]' in a clone of authy-grpc.")
 
 
 def _bad_settings(error: Any) -> Failure:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 from authy_grpc.cli.failure import Failure, extra
 
 if TYPE_CHECKING:
-    from authy_grpc.phone import Pending, Phone, Question
+    from authy_grpc.phone import Offer, Pending, Phone, Question
     from authy_grpc.v1.authenticator_pb2 import Site
 
 T = TypeVar("T")
@@ -49,6 +49,27 @@ def run(
     return asyncio.run(within())
 
 
+async def open_offer(phone: "Phone", scanned: str | bytes) -> "Offer":
+    """What a site's QR code offers.
+
+    Args:
+        phone: that has scanned it.
+        scanned: an image, or the code's text.
+
+    Raises:
+        Failure: nobody waits for it any more.
+        PhoneError: it is no such code, or the service refuses otherwise.
+    """
+    from authy_grpc.phone import PhoneError
+
+    try:
+        return await phone.open(scanned)
+    except PhoneError as error:
+        if error.reason != "NOT_FOUND":
+            raise
+        raise Failure("This code was used, or has run out.", "Ask the site for a new one.") from error
+
+
 async def find_site(phone: "Phone", name: str) -> "Site":
     """A site of the phone.
 
@@ -64,7 +85,9 @@ async def find_site(phone: "Phone", name: str) -> "Site":
     if not found:
         raise Failure(f"This phone has no site {name!r}.", "`authy-grpc phone sites` shows them.")
     if len(found) > 1:
-        ids = ", ".join(site.site_id for site in found)
+        ids = ", ".join(
+            f"{site.site_id} (of {site.create_time.ToDatetime():%Y-%m-%d %H:%M})" for site in found
+        )
         raise Failure(f"{len(found)} sites are named {name!r}: use an id.", f"One of: {ids}")
     return found[0]
 

@@ -66,11 +66,10 @@ def find(client: Client, name: str) -> str:
     """
     if name.startswith("app_"):
         return name
-    found = [each.application_id for each in applications(client) if each.name == name]
+    found = [each for each in applications(client) if each.name == name]
     if not found:
         raise Failure(f"No relying site is named {name!r}.", "`authy-grpc application list` shows them.")
     if len(found) > 1:
-        raise Failure(
-            f"{len(found)} relying sites are named {name!r}: use an id.", "One of: " + ", ".join(found)
-        )
-    return found[0]
+        ids = ", ".join(f"{each.application_id} ({each.origin})" for each in found)
+        raise Failure(f"{len(found)} relying sites are named {name!r}: use an id.", f"One of: {ids}")
+    return found[0].application_id

@@ -68,12 +68,12 @@ def scan(
         scanned = Path(code).read_bytes()
 
     async def use(phone: "Phone") -> "Site | None":
-        offer = await phone.open(scanned)
+        offer = await handset.open_offer(phone, scanned)
         if reject:
             await phone.reject(offer)
             return None
-        if not yes:
-            typer.confirm(f"Link {offer.site_name} ({offer.origin})?", abort=True, err=json)
+        if not yes and not typer.confirm(f"Link {offer.site_name} ({offer.origin})?", err=json):
+            raise Failure("Not linked.", "Scan it again and answer y, or refuse it with --reject.")
         return await phone.accept(offer)
 
     site = handset.run(use, server, origin, state)

@@ -32,9 +32,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> None:
     for row in rows:
         # As text: what people have named must not be read as markup.
         shown.add_row(*(Text(each) if isinstance(each, str) else each for each in row))
-    # As wide as it needs: an id that is cut off cannot be copied.
-    width = Measurement.get(console, console.options.update(max_width=_WIDEST), shown).maximum
-    console.print(shown, width=max(width, console.width), crop=False)
+    _print_whole(shown)
 
 
 def facts(pairs: Iterable[tuple[str, str | Text]]) -> None:
@@ -42,7 +40,7 @@ def facts(pairs: Iterable[tuple[str, str | Text]]) -> None:
     shown = Table.grid(padding=(0, 2))
     for name, value in pairs:
         shown.add_row(Text(name, style="bold"), Text(value) if isinstance(value, str) else value)
-    console.print(shown)
+    _print_whole(shown)
 
 
 def following(*commands: str) -> None:
@@ -75,6 +73,14 @@ def program(name: str = "authy-grpc", *, elsewhere: bool = False) -> str:
         return name
     near = not elsewhere and beside.is_relative_to(Path.cwd())
     return str(beside.relative_to(Path.cwd()) if near else beside)
+
+
+def _print_whole(shown: Table) -> None:
+    # As wide as it needs, since an id that is cut off cannot be copied; a console goes no wider than it is.
+    wide = Console(highlight=False, width=_WIDEST)
+    needed = Measurement.get(wide, wide.options, shown).maximum
+    wide.width = max(needed, console.width)
+    wide.print(shown)
 
 
 def _plain(found: Any) -> Any:

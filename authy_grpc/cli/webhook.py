@@ -1,21 +1,27 @@
 """Owns `webhook listen`: a receiver for development, which prints and verifies what is posted to it."""
 
+import json
 import signal
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Annotated
 
 import typer
-from google.protobuf.json_format import MessageToJson
 from rich.text import Text
 
 from authy_grpc.cli.failure import Failure
-from authy_grpc.cli.options import LOCAL_SERVER, Server
+from authy_grpc.cli.options import LOCAL_ORIGIN, LOCAL_SERVER, Origin, Server
 
 app = typer.Typer(help="Webhooks, for development.", no_args_is_help=True)
 
 Key = Annotated[
-    str, typer.Option("--key", envvar="AUTHY_API_KEY", help="A site's API key of scope manage.", prompt=True)
+    str,
+    typer.Option(
+        "--key",
+        envvar="AUTHY_API_KEY",
+        help="A site's API key of scope manage.",
+        prompt="API key of scope manage (AUTHY_API_KEY)",
+    ),
 ]
 _LARGEST = 1 << 20
 
@@ -28,6 +34,7 @@ def listen(
         list[str] | None, typer.Option("--type", help="Such as approval.*, several times; all where none is.")
     ] = None,
     server: Server = LOCAL_SERVER,
+    origin: Origin = LOCAL_ORIGIN,
 ) -> None:
     """Make a webhook to this machine, and print what arrives until Ctrl-C. The service runs with --dev."""
     from authy_grpc.cli import show
@@ -40,7 +47,14 @@ def listen(
         receiver.secret = made.secret
         name = made.webhook.webhook_id
         show.console.print(f"Made [bold]{name}[/]: what happens is posted to {url} and verified here.")
-        show.console.print(f"Try it: POST /v1/webhooks/{name}:test. Ctrl-C removes it.\n")
+        show.console.print("A test post, over REST (or WebhookService/TestWebhook over gRPC):")
+        show.console.print(
+            Text(
+                f'  curl -X POST -H "Authorization: Bearer $AUTHY_API_KEY" {origin}/v1/webhooks/{name}:test',
+                style="cyan",
+            )
+        )
+        show.console.print("Ctrl-C, or `kill` where it is in the background, removes it.\n")
         # A shell has jobs in the background ignore Ctrl-C; `kill` has to remove the webhook, too.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.default_int_handler)
@@ -78,9 +92,8 @@ class _Posted(BaseHTTPRequestHandler):
             return
         self.send_response(204)
         self.end_headers()
-        told = MessageToJson(post.event, indent=2)
         show.console.print(Text.assemble(("verified ", "green"), (post.type, "bold"), f"  {post.event_id}"))
-        show.console.print(Text(told))
+        show.as_json(json.loads(body))
 
     def log_message(self, format: str, *args: object) -> None:
         """What arrives is printed already."""

@@ -1,5 +1,7 @@
 """Owns what `serve` prints once it serves: where, and what to try next."""
 
+from importlib.util import find_spec
+
 from rich.text import Text
 
 from authy_grpc.cli import show
@@ -25,7 +27,14 @@ def welcome(settings: Settings, port: int) -> None:
         )
     )
     say(Text(f"QR links begin with {settings.origin}/app/ : there is no page there yet. Scan them with the"))
-    say(Text("simulated phone, as below.\n"))
+    say(Text("simulated phone.\n"))
+    if not settings.texts:
+        say(
+            Text(
+                "No text message can go out, so no phone can register: set AUTHY_SMS_URL, or AUTHY_DEV=1.\n",
+                "red",
+            )
+        )
     say(Text("Try next, in another terminal:", style="bold"))
     for line in _lines(settings, server):
         say(Text(f"  {line}", style="cyan"))
@@ -43,8 +52,9 @@ def _lines(settings: Settings, server: str) -> list[str]:
     lines += [
         f"{authy} application create Shop https://shop.example",
         f"{authy} api-key create Shop",
-        f"{authy} phone register +15005550006",
     ]
+    if settings.texts and find_spec("pyotp"):
+        lines.append(f"{authy} phone register +15005550006")
     if settings.reflection:
         lines += [f"{plain} list", f"{plain} describe authy_grpc.v1.EnrollmentService"]
     lines.append(f"{plain} grpc.health.v1.Health/Check")

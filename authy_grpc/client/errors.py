@@ -47,7 +47,8 @@ class AuthyError(Exception):
 
     def __str__(self) -> str:
         faults = "".join(f"; {field}: {description}" for field, description in self.fields)
-        return f"{self.reason or self.code.name}: {self.message}{faults}"
+        message = self.message.removesuffix(".") if faults else self.message
+        return f"{self.reason or self.code.name}: {message}{faults}"
 
 
 class BadField(AuthyError):

@@ -11,7 +11,7 @@ from authy_grpc.domain import receipts
 from authy_grpc.domain.errors import BadSignature
 from authy_grpc.domain.receipts import Decision, Question, Receipt
 from authy_grpc.v1 import approval_pb2
-from authy_grpc.v1.approval_pb2 import Approval, CreateApprovalRequest
+from authy_grpc.v1.approval_pb2 import Approval, ApprovalState, CreateApprovalRequest
 from authy_grpc.v1.user_pb2 import SiteKey
 
 _SKEW = 60
@@ -98,7 +98,9 @@ def verify_receipt(approval: Approval, asked: Approval, origin: str, keys: Itera
     """
     decision = _DECISIONS.get((approval.state, approval.deny_reason))
     if decision is None:
-        raise ReceiptError("state: not one that a user's receipt leads to")
+        names = dict(zip(ApprovalState.values(), ApprovalState.keys(), strict=True))
+        found = names.get(approval.state, str(approval.state))
+        raise ReceiptError(f"state: {found}, and no receipt of a user leads there")
     _compare(
         approval_id=approval.approval_id == asked.approval_id != "",
         authy_id=approval.authy_id == asked.authy_id,

@@ -74,7 +74,7 @@ ANSWERS: dict[type[errors.Refusal], Answer] = {
     errors.MissingScope: Answer(
         _DENIED,
         "MISSING_SCOPE",
-        "The credential is not for this call: use one that has `scope`.",
+        "The credential is not for this call: use one that has the `scope` named in the metadata.",
         lambda refusal: {"scope": refusal.scope},
     ),
     errors.NotFound: Answer(_GONE, "NOT_FOUND", "There is no such thing for this caller: check the id."),

@@ -4,7 +4,7 @@ from functools import cache, partial
 from importlib.resources import files
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import RedirectResponse, Response
 from starlette.routing import Route
 
 from gateway.encode import dump
@@ -31,7 +31,12 @@ _FILES = {
 def pages() -> list[Route]:
     """The routes of the documentation."""
     static = [Route(path, partial(_file, *file)) for path, file in _FILES.items()]
-    return [Route("/openapi.json", _document), *static]
+    return [Route("/", _home), Route("/openapi.json", _document), *static]
+
+
+async def _home(_: Request) -> Response:
+    # Relative, as the page's own links: a proxy may serve all of it under a path.
+    return RedirectResponse("docs", headers=_HEADERS)
 
 
 async def _document(_: Request) -> Response:

@@ -150,7 +150,7 @@ const words = (path, verb, operation) => {
 };
 
 const show = () => {
-  const nav = document.getElementById("nav"), main = document.getElementById("main");
+  const calls = document.getElementById("calls"), main = document.getElementById("main");
   const listed = [], sections = [];
   document.title = api.info.title;
   document.querySelector("h1").textContent = api.info.title;
@@ -175,15 +175,22 @@ const show = () => {
     listed.push(...entries);
     sections.push({ parts: [section, group], entries });
     main.append(section);
-    nav.append(group);
+    calls.append(group);
   }
-  const search = document.getElementById("search");
+  // Beside the page where there is room, else above it and folded.
+  const narrow = matchMedia("(max-width: 60rem)");
+  const fold = () => { calls.open = !narrow.matches; };
+  narrow.addEventListener("change", fold);
+  calls.addEventListener("click", (event) => event.target.closest("a") && fold());
+  fold();
+  const search = document.getElementById("search"), nothing = document.getElementById("nothing");
   search.addEventListener("input", () => {
     const asked = search.value.toLowerCase().split(/\s+/).filter(Boolean);
     for (const entry of listed)
       entry.details.hidden = entry.link.hidden = !asked.every((word) => entry.words.includes(word));
     for (const { parts, entries } of sections)
       for (const each of parts) each.hidden = entries.every((entry) => entry.details.hidden);
+    nothing.textContent = listed.every((entry) => entry.details.hidden) ? "Nothing found." : "";
   });
   document.addEventListener("keydown", (event) => {
     if (event.key === "/" && document.activeElement !== search) { event.preventDefault(); search.focus(); }

@@ -129,8 +129,11 @@ def _scan(shell: Shell, site: Client) -> str:
     made = site.enrollments.CreateEnrollment(request)
     picture = shell.home / "code.png"
     picture.write_bytes(made.qr.image)
-    assert "Link Shop (https://shop.example)?" in shell.run("phone", "scan", str(picture), stdin="n\n").stdout
+    declined = shell.run("phone", "scan", str(picture), stdin="n\n")
+    assert "Link Shop (https://shop.example)?" in declined.stdout
+    assert "Not linked." in declined.stderr
     linked = shell.out("phone", "scan", str(picture), "--yes")
+    assert "Ask the site for a new one" in shell.run("phone", "scan", str(picture), "--yes").stderr
     assert re.search("sit_[0-9A-Z]{26}", linked)
     *_, last = site.watch_enrollment(made.enrollment.enrollment_id)
     return last.authy_id

@@ -42,7 +42,8 @@ def test_a_service_that_runs_is_well(shell: Shell, serve: Callable[[], Running])
 def test_what_is_wrong_is_found(shell: Shell) -> None:
     shell.install()
     (shell.home / "authy-home" / "data" / "authy.db").chmod(0o644)
-    shell.exported |= {"AUTHY_LISTN": "x", "AUTHY_SMS_URL": "", "AUTHY_LISTEN": "0.0.0.0:1"}
+    wrong = {"AUTHY_LISTN": "x", "AUTHY_SMS_URL": "", "AUTHY_LISTEN": "0.0.0.0:1"}
+    shell.exported |= {**wrong, "AUTHY_API_KEY": "ak_of_a_site"}
 
     found = findings(shell)
 
@@ -54,6 +55,7 @@ def test_what_is_wrong_is_found(shell: Shell) -> None:
         "server",
     }
     assert "AUTHY_LISTN" in found["settings"][1]
+    assert "AUTHY_API_KEY" not in found["settings"][1]
     assert shell.run("doctor").returncode == 1
 
 

@@ -26,7 +26,7 @@ def test_a_missing_extra_is_named(shell: Shell, missing: str, extra: str, comman
     done = shell.run_apart(*command, without=missing)
 
     assert done.returncode == 1
-    assert f"pip install 'authy-grpc{extra}'" in done.stderr
+    assert f"pip install '.{extra}'" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -35,7 +35,7 @@ def test_postgresql_without_its_driver_names_its_extra(shell: Shell) -> None:
 
     done = shell.run_apart("db", "upgrade", without="psycopg")
 
-    assert "pip install 'authy-grpc[postgres]'" in done.stderr
+    assert "pip install '.[postgres]'" in done.stderr
 
 
 def test_the_phone_needs_nothing_of_the_server(shell: Shell) -> None:

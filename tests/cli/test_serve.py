@@ -26,6 +26,8 @@ def test_a_new_home_is_made_for_its_owner_alone_and_served_once(
     assert str(home / "secrets") in told
     assert "no page" in told
     assert "authy-grpc application create" in told
+    assert "authy-grpc phone register" in told
+    assert "AUTHY_SMS_URL" not in told
     made = [path for path in home.rglob("*") if path.is_file()]
     assert {"authy.db", "keyset.json", "operator.key", "gateway.key"} <= {path.name for path in made}
     assert all(stat.S_IMODE(path.stat().st_mode) == 0o600 for path in made)
@@ -37,6 +39,19 @@ def test_a_new_home_is_made_for_its_owner_alone_and_served_once(
     assert "is another server there?" in other.stderr
     assert "Traceback" not in other.stderr
     assert running.stop() == 0
+
+
+def test_that_no_text_can_go_out_is_said(shell: Shell) -> None:
+    with shell.start("serve", "--listen", "127.0.0.1:0") as process:
+        assert process.stdout is not None
+        told = ""
+        while "Ctrl-C" not in told:
+            told += process.stdout.readline()
+            assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(TIMEOUT) == 0
+    assert "set AUTHY_SMS_URL" in told
+    assert "phone register" not in told
 
 
 def test_it_stops_at_the_first_signal_and_starts_again(shell: Shell, serve: Callable[[], Running]) -> None:

@@ -104,6 +104,13 @@ def _refused(approval: Approval, asked: Approval = ASKED, keys: Any = None, orig
     return str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("state", "name"), [(4, "APPROVAL_STATE_EXPIRED"), (1, "APPROVAL_STATE_PENDING"), (99, "99")]
+)
+def test_a_state_without_a_receipt_is_named(state: Any, name: str) -> None:
+    assert f"state: {name}" in _refused(_ended(state=state))
+
+
 @pytest.mark.parametrize("decision", Decision)
 def test_a_genuine_receipt_is_taken(decision: Decision) -> None:
     verified = verify_receipt(_ended(decision), ASKED, ORIGIN, [_key(OTHER), _key()])

@@ -27,8 +27,10 @@ async def test_addresses_that_lead_nowhere_and_methods_that_are_not_there() -> N
         wrong = await running.client.delete("/v1/everything/SECRET987")
         assert (wrong.status_code, reason(wrong), fields(wrong)) == (405, "BAD_FIELD", ["method"])
         assert wrong.headers["allow"] == "GET, HEAD, OPTIONS, PUT"
-        for address in ("/healthz/", "/readyz/x", "/", "/v1/everything/"):
-            assert (await running.client.get(address)).status_code == 404
+        for address in ("/healthz/", "/readyz/x", "/app/", "/v1/everything/"):
+            nothing = await running.client.get(address)
+            assert nothing.status_code == 404
+            assert "/docs" in nothing.json()["message"] and "/openapi.json" in nothing.json()["message"]
         assert (await running.client.post("/healthz")).status_code == 405
         assert is_safe(missing) and is_safe(wrong)
         assert "SECRET987" not in running.log.getvalue() + missing.text + wrong.text

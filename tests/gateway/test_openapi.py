@@ -10,6 +10,7 @@ import httpx
 import pytest
 from google.protobuf import json_format
 from google.protobuf.descriptor import FieldDescriptor
+from google.rpc import code_pb2
 from openapi_spec_validator import OpenAPIV31SpecValidator
 
 from authy_grpc import logs
@@ -110,8 +111,30 @@ def test_the_reasons_of_an_operation_are_those_that_the_contract_names() -> None
     assert "NOT_FOUND" in Document().operation(accept)["responses"]["404"]["x-reasons"]
 
 
+def test_two_ways_to_a_call_are_told_apart() -> None:
+    operations = [each for item in DOCUMENT["paths"].values() for each in item.values()]
+    summaries = [each["summary"] for each in operations]
+    assert len(set(summaries)) == len(summaries)
+    assert {"Get user", "Get user, by custom user id"} <= set(summaries)
+
+
+def test_the_introduction_says_how_to_call() -> None:
+    told = DOCUMENT["info"]["description"]
+    for each in ("Authorization: Bearer", "ak_", "dt_", "op_", "Last-Event-ID", "google.rpc.Status"):
+        assert each in told
+
+
+def test_the_calls_without_a_credential_are_named_as_such() -> None:
+    told = comments()["authy_grpc.v1.AccountService"]
+    [named] = re.findall(r"authenticator\. (.+?) take no credentials", told)
+    open_calls = [path.rpartition("/")[2] for path, need in NEEDS.items() if need.kind is Nobody]
+    assert re.split(", | and ", named) == open_calls
+
+
 def test_streams_tell_of_their_events() -> None:
     for route in contract():
+        # The introduction says so.
+        assert route.streams == (route.verb == "GET" and route.suffix == "watch")
         operation = Document().operation(route)
         headers = [each.get("$ref", "") for each in operation["parameters"]]
         assert any("LastEventId" in each for each in headers) == bool(route.resume)
@@ -217,6 +240,10 @@ async def test_every_answer_is_as_documented(service: Service, judged: Judged) -
     assert judged.wrong(Document()) == set()
     assert {route for route, _ in judged.answers} == set(contract())
     assert len({route.path for route, told in judged.answers if told.code == 0}) > 40
+    missing = {route for route, told in judged.answers if told.code == code_pb2.UNIMPLEMENTED}
+    assert missing == {
+        route for route in contract() if "x-reasons" in Document().operation(route)["responses"]["501"]
+    }
 
     broken: Any = Document()
     broken.made["components"]["schemas"]["User"]["properties"]["authyId"]["type"] = "integer"
@@ -258,5 +285,7 @@ async def test_the_document_and_the_page_are_served() -> None:
             )
         # The policy would stop what stands in the page itself.
         assert not re.search(r"<script(?! src)|<style|\son\w+=|style=", page.text)
+        home = await running.client.get("/")
+        assert (home.status_code, home.next_request and home.next_request.url.path) == (307, "/docs")
         assert (await running.client.post("/docs")).status_code == 405
         assert (await running.client.get("/docs/../app.py")).status_code == 404

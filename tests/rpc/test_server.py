@@ -105,6 +105,24 @@ async def test_one_address_holds_500_watches_of_health(transport: Any, failure: 
                     break
 
 
+async def test_a_crowd_that_comes_at_once_is_served(transport: Any) -> None:
+    """As when a server has started anew; grpc by itself cancels some of more than a thousand."""
+    async with transport(service(partly(Applications))) as world, contextlib.AsyncExitStack() as closing:
+        apart = (("grpc.use_local_subchannel_pool", 1),)
+        channels = [
+            await closing.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{world.port}", apart))
+            for _ in range(3)
+        ]
+        stubs: list[Any] = [health_pb2_grpc.HealthStub(channel) for channel in channels]
+        for stub in stubs:
+            await stub.Check(health_pb2.HealthCheckRequest())
+        answers = await asyncio.gather(
+            *(stub.Check(health_pb2.HealthCheckRequest()) for stub in stubs for _ in range(700)),
+            return_exceptions=True,
+        )
+    assert [answer for answer in answers if isinstance(answer, BaseException)] == []
+
+
 class Peer:
     """A context of a call from an address, which writes to nobody."""
 

@@ -40,7 +40,7 @@ async def _play(folder: Path, console: Console, json: bool, keep: bool) -> bool:
     report = Report(console)
     async with stage(folder) as on:
         console.print(f"[bold]authy-grpc[/] serves gRPC at {on.target}")
-        console.print(f"SQLite, text messages and log are in {folder}")
+        console.print(f"SQLite, text messages and log are in {folder} until the demo ends")
         well = await _tell(on, report, console)
         report.close()
         lines = _lines(on) if keep and well else []
