@@ -29,8 +29,8 @@ OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.absolute_max_metadata_size", 16 * 1024),
     ("grpc.max_receive_message_length", 4 * _MIB),
     ("grpc.max_concurrent_streams", 1000),
-    # Calls that Python has not taken up yet. Beyond the limit grpc cancels them, and by itself it begins at
-    # random at 1,000: fewer than may come back at once when a server has started anew.
+    # gRPC's defaults cancel calls at random once 1,000 wait to be taken up, and more may come back at once
+    # when a server has started anew. These are 160 MB of metadata at most; what waits 30 s is canceled still.
     ("grpc.server.max_pending_requests", 10_000),
     ("grpc.server.max_pending_requests_hard_limit", 10_000),
     ("grpc.server_handshake_timeout_ms", 5_000),

@@ -127,7 +127,7 @@ async def turns(
     """
     totals = [Total() for _ in cases]
     for case, _ in cases:
-        await _run(await case(at_once), at_once)
+        await run(await case(at_once), at_once)
     while totals[0].seconds < seconds:
         for total, (case, batch) in zip(totals, cases, strict=True):
             await _slice(target, total, await case(batch), at_once)
@@ -137,13 +137,14 @@ async def turns(
 async def _slice(target: Target, total: Total, calls: Sequence[Call], at_once: int) -> None:
     before = await target.stand()
     own, begin = time.process_time(), time.perf_counter()
-    total.latencies += await _run(calls, at_once)
+    total.latencies += await run(calls, at_once)
     total.seconds += time.perf_counter() - begin
     total.generator += time.process_time() - own
     total.server += (await target.stand()).cpu - before.cpu
 
 
-async def _run(calls: Sequence[Call], at_once: int) -> list[float]:
+async def run(calls: Sequence[Call], at_once: int) -> list[float]:
+    """Make calls, so many at a time; answers the seconds that each took."""
     waiting, latencies = iter(calls), list[float]()
 
     async def work() -> None:

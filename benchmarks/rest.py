@@ -87,6 +87,7 @@ class _Asking:
                 self._verify, way, self._request(f"/v1/users/{person.authy_id}:verifyCode", person.code(now))
             )
             for person in self._target.persons[:count]
+            if not person.repeats(now)
         ]
 
     async def nothing(self, count: int) -> Sequence[Call]:

@@ -36,6 +36,10 @@ class Person:
         """The code of a moment."""
         return totp.code(self.secret, totp.step_at(now, PERIOD), _DIGITS)
 
+    def repeats(self, now: datetime) -> bool:
+        """Whether the code of a moment is by chance that of the step before: one in a million is."""
+        return self.code(now) == self.code(now - timedelta(seconds=PERIOD))
+
     def wrong_code(self, now: datetime) -> str:
         """A code that is none of a moment, nor of those around it."""
         step = totp.step_at(now, PERIOD)

@@ -23,7 +23,7 @@ console = Console(highlight=False, soft_wrap=True)
 
 def as_json(found: Any) -> None:
     """Prints one JSON document: messages as proto3 JSON, in the contract's lowerCamelCase."""
-    print(json.dumps(_plain(found), indent=2, ensure_ascii=False))
+    print(json.dumps(_plain(found), indent=2, ensure_ascii=False), flush=True)
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> None:
@@ -76,7 +76,7 @@ def program(name: str = "authy-grpc", *, elsewhere: bool = False) -> str:
 
 
 def _print_whole(shown: Table) -> None:
-    # As wide as it needs, since an id that is cut off cannot be copied; a console goes no wider than it is.
+    # An id that is cut off cannot be copied. rich fits a table into its console: here one wide enough.
     wide = Console(highlight=False, width=_WIDEST)
     needed = Measurement.get(wide, wide.options, shown).maximum
     wide.width = max(needed, console.width)

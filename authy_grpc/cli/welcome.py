@@ -53,6 +53,7 @@ def _lines(settings: Settings, server: str) -> list[str]:
         f"{authy} application create Shop https://shop.example",
         f"{authy} api-key create Shop",
     ]
+    # pyotp comes with the phone's extra.
     if settings.texts and find_spec("pyotp"):
         lines.append(f"{authy} phone register +15005550006")
     if settings.reflection:

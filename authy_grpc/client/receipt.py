@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -11,7 +12,7 @@ from authy_grpc.domain import receipts
 from authy_grpc.domain.errors import BadSignature
 from authy_grpc.domain.receipts import Decision, Question, Receipt
 from authy_grpc.v1 import approval_pb2
-from authy_grpc.v1.approval_pb2 import Approval, ApprovalState, CreateApprovalRequest
+from authy_grpc.v1.approval_pb2 import Approval, ApprovalState, CreateApprovalRequest, DenyReason
 from authy_grpc.v1.user_pb2 import SiteKey
 
 _SKEW = 60
@@ -98,9 +99,10 @@ def verify_receipt(approval: Approval, asked: Approval, origin: str, keys: Itera
     """
     decision = _DECISIONS.get((approval.state, approval.deny_reason))
     if decision is None:
-        names = dict(zip(ApprovalState.values(), ApprovalState.keys(), strict=True))
-        found = names.get(approval.state, str(approval.state))
-        raise ReceiptError(f"state: {found}, and no receipt of a user leads there")
+        found = _name(ApprovalState, approval.state)
+        if approval.deny_reason:
+            found += f" ({_name(DenyReason, approval.deny_reason)})"
+        raise ReceiptError(f"state: {found}, for which no user signs a receipt")
     _compare(
         approval_id=approval.approval_id == asked.approval_id != "",
         authy_id=approval.authy_id == asked.authy_id,
@@ -119,6 +121,12 @@ def verify_receipt(approval: Approval, asked: Approval, origin: str, keys: Itera
     _check_question(question, asked, origin)
     _check_decision(signed.receipt, decision, asked)
     return Verified(decision, signed.receipt.kid, _time(signed.receipt.time))
+
+
+def _name(kind: Any, value: int) -> str:
+    """The name of an enum's value; of one that a newer contract has, its number."""
+    names: dict[int, str] = {number: name for name, number in kind.items()}
+    return names.get(value, str(value))
 
 
 def _check_question(question: Question, asked: Approval, origin: str) -> None:

@@ -139,7 +139,7 @@ class UserLocked(Waits):
 
 
 class RateLimited(Waits):
-    """Asked too often."""
+    """Asked too often, or too many streams are held."""
 
 
 class Quota(Refusal):

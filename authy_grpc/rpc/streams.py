@@ -1,13 +1,13 @@
 """Owns how long a stream lives: what ends it, and how its messages get to the peer."""
 
 import asyncio
-from collections import defaultdict
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from authy_grpc.domain.errors import BadCredential, Draining, Refusal
+from authy_grpc.domain.errors import BadCredential, Draining, RateLimited, Refusal
 from authy_grpc.rpc.adapter import Context
 from authy_grpc.rpc.auth import caller
 from authy_grpc.service.caller import Caller, Device, Site
@@ -18,6 +18,7 @@ _JITTER = 0.1
 _AT_ONCE = 100
 # A stream takes some 40 KiB. A site has one for each user who waits, a phone one for its inbox.
 _MOST_OF_SITE, _MOST_OF_DEVICE = 10_000, 10
+_TRY_AGAIN = timedelta(seconds=30)
 
 
 class _Life:
@@ -72,8 +73,8 @@ class Streams:
         ended: an event that is set when the caller's credential is revoked.
         max_age: how long a stream lives at most, give or take a tenth.
         write_timeout: how long one message may wait for a peer that does not read.
-        most_of_site: how many a site may hold: its oldest gives way to one more.
-        most_of_device: how many a device may.
+        most_of_site: how many a site may hold, with all of its keys.
+        most_of_device: how many a device may hold.
     """
 
     def __init__(
@@ -95,8 +96,8 @@ class Streams:
         self._most_of_site = most_of_site
         self._most_of_device = most_of_device
         self._open: set[_Life] = set()
-        # Those of each site and device, the oldest first.
-        self._held: defaultdict[str, dict[_Life, None]] = defaultdict(dict)
+        # How many each site and device holds.
+        self._held = Counter[str]()
         self._draining = False
 
     async def relay(
@@ -110,9 +111,9 @@ class Streams:
                 since closing a generator does not close the one that it reads.
 
         Raises:
-            Draining: the server stops, the stream is old enough, its caller holds too many, or the peer does
-                not read.
+            Draining: the server stops, the stream is old enough, or the peer does not read.
             BadCredential: the caller's credential has ended.
+            RateLimited: the caller holds as many streams as it may.
         """
         try:
             async with self._lived() as life:
@@ -134,18 +135,18 @@ class Streams:
     async def _lived(self) -> AsyncIterator[_Life]:
         if self._draining:
             raise Draining
-        life = self._new()
-        self._open.add(life)
-        try:
-            with self._placed(life):
+        with self._placed():
+            life = self._new()
+            self._open.add(life)
+            try:
                 async with self._revocable(life):
                     yield life
-        finally:
-            self._open.discard(life)
+            finally:
+                self._open.discard(life)
 
     @contextmanager
-    def _placed(self, life: _Life) -> Iterator[None]:
-        """A place among the caller's own streams."""
+    def _placed(self) -> Iterator[None]:
+        """A place among the caller's own streams. Theirs alone: nobody takes another's."""
         who = caller()
         if isinstance(who, Site):
             holder, most = who.application_id, self._most_of_site
@@ -154,18 +155,14 @@ class Streams:
         else:
             yield
             return
-        held = self._held[holder]
-        if len(held) >= most:
-            oldest = next(iter(held))
-            del held[oldest]
-            oldest.end(Draining())
-        held[life] = None
+        if self._held[holder] >= most:
+            raise RateLimited(_TRY_AGAIN)
+        self._held[holder] += 1
         try:
             yield
         finally:
-            left = self._held[holder]
-            left.pop(life, None)
-            if not left:
+            self._held[holder] -= 1
+            if not self._held[holder]:
                 del self._held[holder]
 
     def _new(self) -> _Life:

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from threading import Timer
 
 import pytest
 from typer.testing import CliRunner
@@ -149,3 +150,38 @@ def serve(shell: Shell) -> Iterator[Callable[[], Running]]:
         if process.poll() is None:
             process.kill()
         process.communicate()
+
+
+Start = Callable[..., "subprocess.Popen[str]"]
+
+
+@pytest.fixture
+def start(shell: Shell) -> Iterator[Start]:
+    """Starts commands that go on, and kills what is left of them."""
+    started: list[subprocess.Popen[str]] = []
+
+    def begin(*arguments: str) -> "subprocess.Popen[str]":
+        started.append(shell.start(*arguments))
+        return started[-1]
+
+    yield begin
+    for process in started:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def lines_until(shell: Shell, process: "subprocess.Popen[str]", mark: str) -> str:
+    """What a command prints, up to the line with a mark; one that does not print it in time is killed."""
+    assert process.stdout is not None
+    said: list[str] = []
+    timer = Timer(TIMEOUT, process.kill)
+    timer.start()
+    try:
+        for line in process.stdout:
+            said.append(line)
+            if mark in line:
+                return "".join(said)
+    finally:
+        timer.cancel()
+    raise AssertionError("".join(said) + (shell.home / "log").read_text())

@@ -9,7 +9,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.cli.conftest import TIMEOUT, Running, Shell
+from tests.cli.conftest import TIMEOUT, Running, Shell, Start, lines_until
 from tests.databases import Postgres
 
 pytestmark = pytest.mark.slow
@@ -41,15 +41,9 @@ def test_a_new_home_is_made_for_its_owner_alone_and_served_once(
     assert running.stop() == 0
 
 
-def test_that_no_text_can_go_out_is_said(shell: Shell) -> None:
-    with shell.start("serve", "--listen", "127.0.0.1:0") as process:
-        assert process.stdout is not None
-        told = ""
-        while "Ctrl-C" not in told:
-            told += process.stdout.readline()
-            assert process.poll() is None
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(TIMEOUT) == 0
+def test_that_no_text_can_go_out_is_said(shell: Shell, start: Start) -> None:
+    process = start("serve", "--listen", "127.0.0.1:0")
+    told = lines_until(shell, process, "Ctrl-C")
     assert "set AUTHY_SMS_URL" in told
     assert "phone register" not in told
 

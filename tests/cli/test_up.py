@@ -4,15 +4,13 @@ import http.client
 import json
 import re
 import signal
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from threading import Timer
 from typing import Any
 
 import pytest
 
-from tests.cli.conftest import TIMEOUT, Running, Shell
+from tests.cli.conftest import TIMEOUT, Running, Shell, Start, lines_until
 from tests.cli.test_commands import registered
 
 pytestmark = pytest.mark.slow
@@ -22,40 +20,6 @@ _GRPC, _HTTP = (
 )
 _GATEWAY = re.compile(r"serves http://(127\.0\.0\.1:\d+)")
 _WEBHOOK = re.compile(r"whk_\w+")
-
-Start = Callable[..., "subprocess.Popen[str]"]
-
-
-@pytest.fixture
-def start(shell: Shell) -> Iterator[Start]:
-    """Starts commands that go on, and kills what is left of them."""
-    started: list[subprocess.Popen[str]] = []
-
-    def begin(*arguments: str) -> "subprocess.Popen[str]":
-        started.append(shell.start(*arguments))
-        return started[-1]
-
-    yield begin
-    for process in started:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
-
-
-def lines_until(shell: Shell, process: "subprocess.Popen[str]", mark: str) -> str:
-    """What a command prints, up to the line with a mark; one that does not print it in time is killed."""
-    assert process.stdout is not None
-    said: list[str] = []
-    timer = Timer(TIMEOUT, process.kill)
-    timer.start()
-    try:
-        for line in process.stdout:
-            said.append(line)
-            if mark in line:
-                return "".join(said)
-    finally:
-        timer.cancel()
-    raise AssertionError("".join(said) + (shell.home / "log").read_text())
 
 
 def found(pattern: re.Pattern[str], text: str) -> str:

@@ -105,10 +105,22 @@ def _refused(approval: Approval, asked: Approval = ASKED, keys: Any = None, orig
 
 
 @pytest.mark.parametrize(
-    ("state", "name"), [(4, "APPROVAL_STATE_EXPIRED"), (1, "APPROVAL_STATE_PENDING"), (99, "99")]
+    ("change", "told"),
+    [
+        ({"state": approval_pb2.APPROVAL_STATE_EXPIRED}, "state: APPROVAL_STATE_EXPIRED,"),
+        ({"state": approval_pb2.APPROVAL_STATE_PENDING}, "state: APPROVAL_STATE_PENDING,"),
+        ({"state": 99}, "state: 99,"),
+        (
+            {
+                "state": approval_pb2.APPROVAL_STATE_DENIED,
+                "deny_reason": approval_pb2.DENY_REASON_MATCH_NUMBER,
+            },
+            "state: APPROVAL_STATE_DENIED (DENY_REASON_MATCH_NUMBER),",
+        ),
+    ],
 )
-def test_a_state_without_a_receipt_is_named(state: Any, name: str) -> None:
-    assert f"state: {name}" in _refused(_ended(state=state))
+def test_a_state_without_a_receipt_is_named(change: dict[str, Any], told: str) -> None:
+    assert told in _refused(_ended(**change))
 
 
 @pytest.mark.parametrize("decision", Decision)

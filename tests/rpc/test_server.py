@@ -6,7 +6,7 @@ import datetime as dt
 import ipaddress
 import os
 import urllib.request
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from typing import Any, cast
 
@@ -27,6 +27,7 @@ from authy_grpc.rpc.streams import Streams
 from authy_grpc.server import Service, Tls, serve_metrics
 from authy_grpc.v1 import application_pb2, application_pb2_grpc
 from tests.rpc.conftest import NOON
+from tests.rushing import PATIENCE
 
 NAME = "authy_grpc.v1.ApplicationService"
 BEARER = (("authorization", "Bearer op_1"),)
@@ -105,12 +106,12 @@ async def test_one_address_holds_500_watches_of_health(transport: Any, failure: 
                     break
 
 
-async def test_a_crowd_that_comes_at_once_is_served(transport: Any) -> None:
-    """As when a server has started anew; grpc by itself cancels some of more than a thousand."""
-    async with transport(service(partly(Applications))) as world, contextlib.AsyncExitStack() as closing:
-        apart = (("grpc.use_local_subchannel_pool", 1),)
+async def crowd(port: int) -> Sequence[BaseException]:
+    """What becomes wrong where two thousand checks come at once, on as many connections as carry them."""
+    apart = (("grpc.use_local_subchannel_pool", 1),)
+    async with contextlib.AsyncExitStack() as closing, asyncio.timeout(PATIENCE):
         channels = [
-            await closing.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{world.port}", apart))
+            await closing.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{port}", apart))
             for _ in range(3)
         ]
         stubs: list[Any] = [health_pb2_grpc.HealthStub(channel) for channel in channels]
@@ -120,7 +121,25 @@ async def test_a_crowd_that_comes_at_once_is_served(transport: Any) -> None:
             *(stub.Check(health_pb2.HealthCheckRequest()) for stub in stubs for _ in range(700)),
             return_exceptions=True,
         )
-    assert [answer for answer in answers if isinstance(answer, BaseException)] == []
+    return [answer for answer in answers if isinstance(answer, BaseException)]
+
+
+async def test_a_crowd_that_comes_at_once_is_served(transport: Any) -> None:
+    """As when a server has started anew."""
+    async with transport(service(partly(Applications))) as world:
+        assert await crowd(world.port) == []
+
+
+async def test_a_crowd_is_not_served_by_a_server_that_bounds_it(transport: Any) -> None:
+    bounds = (("grpc.server.max_pending_requests", 10), ("grpc.server.max_pending_requests_hard_limit", 10))
+    server = grpc.aio.server(options=bounds)
+    async with transport(service(partly(Applications))) as world:
+        health_pb2_grpc.add_HealthServicer_to_server(Health([NAME], world.streams), server)
+        port = server.add_insecure_port("127.0.0.1:0")
+        await server.start()
+        refused: Any = await crowd(port)
+        await server.stop(None)
+    assert {error.code() for error in refused} == {grpc.StatusCode.CANCELLED}
 
 
 class Peer:

@@ -76,7 +76,7 @@ class Watch:
 def watch(transport: Any) -> Callable[..., AbstractAsyncContextManager[Watch]]:
 
     @asynccontextmanager
-    async def opened(**limits: timedelta | int) -> AsyncIterator[Watch]:
+    async def opened(**limits: timedelta) -> AsyncIterator[Watch]:
         servicer = partly(Events)
         added = Service(
             "authy_grpc.v1.EventService", servicer, event_pb2_grpc.add_EventServiceServicer_to_server
@@ -216,15 +216,19 @@ class Held:
         return watch
 
 
-async def test_the_oldest_stream_of_a_caller_gives_way(transport: Any, failure: Any) -> None:
-    """Other callers' streams do not count, nor do those that have ended."""
+async def test_a_caller_holds_so_many_streams_and_no_more(transport: Any, failure: Any) -> None:
+    """All keys of a site count together; other callers' streams do not, nor do those that have ended."""
     held = Held()
     async with (
         transport(*held.services, stream_limits={"most_of_site": 2, "most_of_device": 1}) as world,
         asyncio.timeout(10),
     ):
         held.relay = world.streams.relay
-        world.credentials["ak_other"] = replace(world.credentials["ak_events"], application_id="app_2")
+        own = world.credentials["ak_events"]
+        world.credentials |= {
+            "ak_second": replace(own, api_key_id="key_second"),
+            "ak_other": replace(own, application_id="app_2"),
+        }
         feed: Any = event_pb2_grpc.EventServiceStub(world.channel)
         inbox: Any = AuthenticatorServiceStub(world.channel)
 
@@ -237,24 +241,22 @@ async def test_the_oldest_stream_of_a_caller_gives_way(transport: Any, failure: 
             assert await call.read() is not grpc.aio.EOF
             return call
 
-        async def ended(call: Any) -> None:
+        async def refused(token: str) -> None:
             with pytest.raises(grpc.aio.AioRpcError) as caught:
-                await call.read()
-            assert failure(caught.value).reason == "DRAINING"
+                await opened(token)
+            found = failure(caught.value)
+            assert (found.code, found.reason) == ("RESOURCE_EXHAUSTED", "RATE_LIMITED")
+            assert found.retry_seconds == 30
 
-        first, second, others, phone = [
-            await opened(token) for token in ("ak_events", "ak_events", "ak_other", "dt_active")
-        ]
-        third = await opened("ak_events")
-        await ended(first)
-        second.cancel()
-        for _ in (first, second):
-            await held.left.get()
-        fourth = await opened("ak_events")
-        phones_next = await opened("dt_active")
-        await ended(phone)
+        held_open = [await opened(token) for token in ("ak_events", "ak_second", "ak_other", "dt_active")]
+        for token in ("ak_events", "ak_second", "dt_active"):
+            await refused(token)
+        held_open.pop(0).cancel()
+        await held.left.get()
+        held_open.append(await opened("ak_second"))
+        await refused("ak_events")
         held.say.set()
-        for call in (third, fourth, others, phones_next):
+        for call in held_open:
             assert await call.read() is not grpc.aio.EOF
 
 
