@@ -31,6 +31,9 @@ class AsyncClient:
     Close it, or use it in an `async with`. A watcher that is left before its end is closed by
     `contextlib.aclosing`, or some time later by the event loop.
 
+    A connection carries 1,000 streams: who watches more at a time makes another client, since calls and
+    streams beyond them wait without a word.
+
     Every call carries the API key, has a deadline and raises an `AuthyError`. A call is made again after
     UNAVAILABLE only where that does no more: where it reads, or has a `request_id`, which is filled in.
 

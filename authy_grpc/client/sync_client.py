@@ -27,6 +27,9 @@ from authy_grpc.v1.webhook_pb2_grpc import WebhookServiceStub
 class Client:
     """A connection to the service; good for many threads. Close it, or use it in a `with`.
 
+    A connection carries 1,000 streams: who watches more at a time makes another client, since calls and
+    streams beyond them wait without a word.
+
     Every call carries the API key, has a deadline and raises an `AuthyError`. A call is made again after
     UNAVAILABLE only where that does no more: where it reads, or has a `request_id`, which is filled in.
 
