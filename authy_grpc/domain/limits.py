@@ -14,7 +14,10 @@ LOCK_FOREVER_FROM = 50
 SHORTEST_LOCK = timedelta(seconds=30)
 LONGEST_LOCK = timedelta(hours=1)
 
-FREEZE_FROM = 3
+# What a question that came to nothing counts: refused by its user, or ended without an answer, which a site
+# may bring about by itself (a login page that is loaded again asks anew).
+DENIED_COUNTS, UNANSWERED_COUNTS = 2, 1
+FREEZE_FROM = 6
 SHORTEST_FREEZE = timedelta(minutes=15)
 LONGEST_FREEZE = timedelta(hours=24)
 
@@ -116,7 +119,7 @@ class PushGuard:
     """Questions to one link since the last success, which starts again with `PushGuard()`.
 
     Attributes:
-        misses: those that ended in any way but APPROVED.
+        misses: what those that came to nothing count: 2 for a denial, 1 for one that nobody answered.
         frozen_until: when the next may be asked; None where there was no freeze.
     """
 
@@ -134,23 +137,33 @@ def check_push(guard: PushGuard, now: datetime) -> None:
         raise PushFrozen(_wait(guard.frozen_until, now))
 
 
-def after_miss(guard: PushGuard, now: datetime) -> PushGuard:
-    """Counts a question that ended in any way but APPROVED.
+def after_denial(guard: PushGuard, now: datetime) -> PushGuard:
+    """Counts a question that was denied, as 2: see `_missed`."""
+    return _missed(guard, now, DENIED_COUNTS)
 
-    The third freezes for 15 min, and each one after it again, doubling to 24 h: what the contract counts
-    begins anew with a success, not with the end of a freeze. A freeze is never shortened, since a question
-    that was open when it began may end within it.
-    """
-    misses = guard.misses + 1
-    if misses < FREEZE_FROM:
-        return PushGuard(misses, guard.frozen_until)
-    until = now + _doubled(SHORTEST_FREEZE, misses - FREEZE_FROM, LONGEST_FREEZE)
-    return PushGuard(misses, max(until, guard.frozen_until or until))
+
+def after_no_answer(guard: PushGuard, now: datetime) -> PushGuard:
+    """Counts a question that expired, was replaced or was called off, as 1: see `_missed`."""
+    return _missed(guard, now, UNANSWERED_COUNTS)
 
 
 def after_fraud(guard: PushGuard) -> PushGuard:
     """Counts a question that its user reported as fraud: time does not lift this freeze."""
-    return PushGuard(guard.misses + 1, FOREVER)
+    return PushGuard(guard.misses + DENIED_COUNTS, FOREVER)
+
+
+def _missed(guard: PushGuard, now: datetime, counts: int) -> PushGuard:
+    """At 6 push is frozen for 15 min, and each question after that freezes it again.
+
+    For twice as long at 8, 10 and so on, up to 24 h: what the contract counts begins anew with a success, not
+    with the end of a freeze. A freeze is never shortened, since a question that was open when it began may
+    end within it.
+    """
+    misses = guard.misses + counts
+    if misses < FREEZE_FROM:
+        return PushGuard(misses, guard.frozen_until)
+    until = now + _doubled(SHORTEST_FREEZE, (misses - FREEZE_FROM) // DENIED_COUNTS, LONGEST_FREEZE)
+    return PushGuard(misses, max(until, guard.frozen_until or until))
 
 
 def _doubled(first: timedelta, times: int, longest: timedelta) -> timedelta:

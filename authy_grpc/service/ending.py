@@ -4,7 +4,7 @@ from datetime import datetime
 
 from authy_grpc.domain.approval import Approval, ApprovalState, DenyReason
 from authy_grpc.domain.event import UserEventType, event_type
-from authy_grpc.domain.limits import PushGuard, after_fraud, after_miss
+from authy_grpc.domain.limits import PushGuard, after_denial, after_fraud, after_no_answer
 from authy_grpc.domain.receipts import Question
 from authy_grpc.domain.user import Factor
 from authy_grpc.store import approval as store
@@ -32,7 +32,9 @@ def counted(guard: PushGuard, ended: Approval, now: datetime) -> PushGuard:
         return PushGuard()
     if ended.deny_reason is DenyReason.FRAUD:
         return after_fraud(guard)
-    return after_miss(guard, ended.expire_time if ended.state is ApprovalState.EXPIRED else now)
+    if ended.state is ApprovalState.DENIED:
+        return after_denial(guard, now)
+    return after_no_answer(guard, ended.expire_time if ended.state is ApprovalState.EXPIRED else now)
 
 
 class Endings:

@@ -16,8 +16,9 @@ from authy_grpc.domain.limits import (
     Guesses,
     PushGuard,
     Rule,
+    after_denial,
     after_fraud,
-    after_miss,
+    after_no_answer,
     after_wrong,
     attempts_remaining,
     check_guesses,
@@ -76,7 +77,7 @@ def test_a_lock_and_a_freeze_say_how_long_they_last() -> None:
     with pytest.raises(UserLocked) as lock:
         check_guesses(after_wrong(Guesses(4), NOW), NOW + MILLISECOND)
     with pytest.raises(PushFrozen) as freeze:
-        check_push(after_miss(PushGuard(2), NOW), NOW + MILLISECOND)
+        check_push(after_denial(PushGuard(4), NOW), NOW + MILLISECOND)
 
     assert lock.value.retry_after == 30 * SECOND - MILLISECOND
     assert freeze.value.retry_after == 15 * MINUTE - MILLISECOND
@@ -211,13 +212,25 @@ def test_no_span_of_time_ever_holds_more_than_a_rule_allows(
 FREEZES = [15, 30, 60, 120, 240, 480, 960, 1440, 1440, 1440]
 
 
-def test_the_third_miss_freezes_and_each_one_after_it_for_longer() -> None:
-    guard = after_miss(after_miss(PushGuard(), NOW), NOW)
-    assert not frozen(guard, NOW)
+@pytest.mark.parametrize(
+    ("miss", "harmless", "freezes"),
+    [
+        (after_denial, 2, FREEZES),
+        # A question that nobody answered counts half.
+        (after_no_answer, 5, [each for each in FREEZES for _ in range(2)]),
+    ],
+)
+def test_at_six_push_freezes_and_each_question_after_that_freezes_it_again(
+    miss: Callable[[PushGuard, datetime], PushGuard], harmless: int, freezes: list[int]
+) -> None:
+    guard = PushGuard()
+    for _ in range(harmless):
+        guard = miss(guard, NOW)
+        assert not frozen(guard, NOW)
 
     now = NOW
-    for minutes in FREEZES:
-        guard = after_miss(guard, now)
+    for minutes in freezes:
+        guard = miss(guard, now)
         end = now + minutes * MINUTE
         assert frozen(guard, now)
         assert frozen(guard, end - MILLISECOND)
@@ -225,15 +238,20 @@ def test_the_third_miss_freezes_and_each_one_after_it_for_longer() -> None:
         now = end
 
 
+@pytest.mark.parametrize("before", [4, 5])
+def test_the_first_freeze_is_of_one_length_however_it_came_about(before: int) -> None:
+    assert after_denial(PushGuard(before), NOW).frozen_until == NOW + 15 * MINUTE
+
+
 def test_misses_have_no_end() -> None:
-    assert after_miss(PushGuard(1_000_000), NOW) == PushGuard(1_000_001, NOW + 24 * HOUR)
+    assert after_denial(PushGuard(1_000_000), NOW) == PushGuard(1_000_002, NOW + 24 * HOUR)
 
 
 @pytest.mark.parametrize("misses", [0, 1, 2, 9])
 def test_fraud_freezes_until_something_else_lifts_it(misses: int) -> None:
     guard = after_fraud(PushGuard(misses))
 
-    for one in (guard, after_miss(guard, NOW), after_miss(after_miss(guard, NOW), NOW)):
+    for one in (guard, after_denial(guard, NOW), after_no_answer(after_denial(guard, NOW), NOW)):
         with pytest.raises(PushFrozen) as refusal:
             check_push(one, NOW + timedelta(days=100_000))
         assert refusal.value.retry_after is None
@@ -248,6 +266,7 @@ class PushGuardMachine(RuleBasedStateMachine):
         self.guard = PushGuard()
         self.open = 0
         self.missed: list[datetime] = []
+        self.counted = 0
         self.fraud = False
 
     @rule(minutes=st.integers(0, 2000))
@@ -259,43 +278,50 @@ class PushGuardMachine(RuleBasedStateMachine):
         if frozen(self.guard, self.now):
             return
         assert not self.fraud
-        if len(self.missed) >= 3:
-            pause = min(15 * MINUTE * 2 ** (len(self.missed) - 3), 24 * HOUR)
+        if self.counted >= 6:
+            pause = min(15 * MINUTE * 2 ** ((self.counted - 6) // 2), 24 * HOUR)
             assert self.now >= self.missed[-1] + pause
         if self.open:
-            self.end(after_miss)
+            self.end(after_no_answer, 1)
         self.open = 1
 
     @rule()
-    def miss(self) -> None:
+    def lapse(self) -> None:
         if self.open:
-            self.end(after_miss)
+            self.end(after_no_answer, 1)
+
+    @rule()
+    def deny(self) -> None:
+        if self.open:
+            self.end(after_denial, 2)
 
     @rule()
     def report(self) -> None:
         if self.open:
-            self.end(lambda guard, _: after_fraud(guard))
+            self.end(lambda guard, _: after_fraud(guard), 2)
             self.fraud = True
 
     @rule()
     def succeed(self) -> None:
         self.guard = PushGuard()
         self.missed = []
+        self.counted = 0
         self.open = 0
         self.fraud = False
 
-    def end(self, ended: Callable[[PushGuard, datetime], PushGuard]) -> None:
+    def end(self, ended: Callable[[PushGuard, datetime], PushGuard], counts: int) -> None:
         before = self.guard.frozen_until
         self.guard = ended(self.guard, self.now)
         self.missed.append(self.now)
+        self.counted += counts
         self.open = 0
         assert before is None or (self.guard.frozen_until or NOW) >= before
 
     @invariant()
-    def three_misses_freeze_and_fewer_do_not(self) -> None:
-        assert self.guard.misses == len(self.missed)
+    def six_freeze_and_fewer_do_not(self) -> None:
+        assert self.guard.misses == self.counted
         if not self.fraud:
-            assert (self.guard.frozen_until is not None) == (len(self.missed) >= 3)
+            assert (self.guard.frozen_until is not None) == (self.counted >= 6)
         else:
             assert self.guard.frozen_until == FOREVER
 

@@ -49,10 +49,10 @@ class Guard:
     misses: int = 0
     until: datetime | None = None
 
-    def missed(self, at: datetime) -> "Guard":
-        misses, until = self.misses + 1, self.until
-        if misses >= 3:
-            minutes = min(MINUTES_FROZEN * 2 ** (misses - 3), MINUTES_AT_MOST)
+    def missed(self, at: datetime, counts: int) -> "Guard":
+        misses, until = self.misses + counts, self.until
+        if misses >= 6:
+            minutes = min(MINUTES_FROZEN * 2 ** ((misses - 6) // 2), MINUTES_AT_MOST)
             until = max(at + timedelta(minutes=minutes), until or at)
         return Guard(misses, until)
 
@@ -102,7 +102,7 @@ class ApprovalWalk(Walk):
         entry.states.append(state)
         entry.reason = reason
         at = entry.expires if state == "EXPIRED" else self.now
-        self.guard = Guard() if state == "APPROVED" else self.guard.missed(at)
+        self.guard = Guard() if state == "APPROVED" else self.guard.missed(at, 2 if state == "DENIED" else 1)
         if reason == "FRAUD":
             self.guard = Guard(self.guard.misses, FOREVER)
         self.touched.append(entry)
@@ -112,7 +112,7 @@ class ApprovalWalk(Walk):
         before = self.standing
         guard = self.guard
         if before is not None and self.state(before) == "EXPIRED":
-            guard = guard.missed(before.expires)
+            guard = guard.missed(before.expires, 1)
         made: list[Asked] = []
 
         async def create() -> None:

@@ -80,7 +80,7 @@ async def test_wrong_numbers_deny_in_the_end(desk: Desk, digits: int, tries: int
     assert (approval.receipt, approval.revision) == ("", 2)
     with pytest.raises(WrongState, match="DENIED"):
         await desk.respond(link, device, asked)
-    assert (await desk.row(LinkRow, link.site_id)).push_misses == 1
+    assert (await desk.row(LinkRow, link.site_id)).push_misses == 2
 
 
 async def test_the_right_number_still_counts_after_two_wrong_ones_on_any_device(desk: Desk) -> None:

@@ -4,6 +4,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import Connection, text
@@ -86,3 +87,28 @@ def test_servers_that_start_at_once_wait_for_each_other(blank_url: str) -> None:
         versions = {made.result() for made in [pool.submit(upgrade) for _ in range(4)]}
     assert len(versions) == 1
     schema.check(blank_url)
+
+
+def test_questions_that_came_to_nothing_before_they_were_weighed_count_as_denials(blank_url: str) -> None:
+    engine = connect(blank_url, writes=True, connections=1)
+    with engine.begin() as connection:
+        command.upgrade(schema._config(connection), "0003")
+        connection.execute(
+            text("""
+            INSERT INTO application (application_id, name, origin, logo, logo_id, code_digits,
+                code_period_seconds, match_digits, phone_codes, require_code, create_time)
+            VALUES ('app', 'A', 'https://a.example', '', '', 6, 30, 6, (1 = 1), (1 = 1), 0)""")
+        )
+        for misses in (0, 2, 5):
+            connection.execute(
+                text("""
+                INSERT INTO link (site_id, application_id, sealed_custom_user_id, state, seed_last_step,
+                    phone_codes, failures, push_misses, create_time)
+                VALUES (:name, 'app', '', 'ACTIVE', -1, (1 = 1), 0, :misses, 0)"""),
+                {"name": f"sit_{misses}", "misses": misses},
+            )
+    schema.upgrade(blank_url)
+    with engine.begin() as connection:
+        found = connection.execute(text("SELECT push_misses FROM link ORDER BY site_id")).scalars().all()
+    engine.dispose()
+    assert found == [0, 4, 10]
