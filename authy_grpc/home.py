@@ -1,16 +1,19 @@
 """Owns the secrets of an installation: where they lie, how they are made, that others cannot read them."""
 
 import os
+import stat
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from authy_grpc.domain.ids import new_secret
+from authy_grpc.domain.ids import is_secret, new_secret
 from authy_grpc.settings import Settings
 from authy_grpc.store.vault import new_keyset
 
 _FILES = {"keyset": "keyset.json", "operator_key": "operator.key", "gateway_key": "gateway.key"}
+_PREFIXES = {"operator_key": "op", "gateway_key": "gw"}
+_OTHERS = 0o077
 
 
 class HomeError(Exception):
@@ -42,10 +45,13 @@ def make_secrets(settings: Settings, random: Callable[[int], bytes]) -> Path:
 
     Returns:
         The folder, of mode 0700; its files are of mode 0600.
+
+    Raises:
+        HomeError: the folder was there, and others may use it: what lies in it may be theirs.
     """
     folder = secrets_folder(settings)
+    check_folders(settings)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    folder.chmod(0o700)
     made: dict[str, Callable[[], str]] = {
         "keyset": new_keyset,
         "operator_key": lambda: new_secret("op", random),
@@ -63,8 +69,9 @@ def read_secrets(settings: Settings) -> Secrets:
     """Read each secret from its setting, else from its file.
 
     Raises:
-        HomeError: one is in neither place, or others can read its file.
+        HomeError: one is in neither place, has not its form, or others can read its file or its folder.
     """
+    check_folders(settings)
     return Secrets(**{name: _read(settings, name) for name in _FILES})
 
 
@@ -72,9 +79,49 @@ def read_gateway_key(settings: Settings) -> str:
     """Read the key of gateways alone, which is all that one may know.
 
     Raises:
-        HomeError: it is in neither place, or others can read its file.
+        HomeError: it is in neither place, has not its form, or others can read its file or its folder.
     """
     return _read(settings, "gateway_key")
+
+
+def read_operator_key(settings: Settings) -> str:
+    """Read the operator key alone, for commands that call the service.
+
+    Raises:
+        HomeError: it is in neither place, has not its form, or others can read its file or its folder.
+    """
+    return _read(settings, "operator_key")
+
+
+def check_folders(settings: Settings) -> None:
+    """Look that nobody but the owner may use the folders of secrets and data, or put others in their place.
+
+    Raises:
+        HomeError: somebody may.
+    """
+    for text, mend in open_folders(settings):
+        raise HomeError(f"{text} Run `{mend}`.")
+
+
+def open_folders(settings: Settings) -> list[tuple[str, str]]:
+    """Which of the home's folders others may use: what is wrong with each, and the command that mends it."""
+    own = [each for each in (secrets_folder(settings), settings.home / "data") if each.is_dir()]
+    found = [
+        (f"{each} is open to others than its owner.", f"chmod 700 {each}")
+        for each in own
+        if each.stat().st_mode & _OTHERS
+    ]
+    home = settings.home
+    if home.is_dir() and is_writable_by_all(home):
+        found.append((f"Everybody may write to {home}, and put secrets in place.", f"chmod o-w {home}"))
+    return found
+
+
+def is_writable_by_all(folder: Path) -> bool:
+    """Whether everybody may rename what lies in a folder."""
+    # In a sticky one, such as /tmp, nobody can rename what is another's.
+    mode = folder.stat().st_mode
+    return bool(mode & stat.S_IWOTH) and not mode & stat.S_ISVTX
 
 
 def require_file(settings: Settings) -> Path:
@@ -135,16 +182,29 @@ def _given(settings: Settings, name: str) -> str:
 
 
 def _read(settings: Settings, name: str) -> str:
-    if given := _given(settings, name):
-        return given
-    path = secrets_folder(settings) / _FILES[name]
+    if given := _given(settings, name).strip():
+        return _checked(name, given, f"AUTHY_{name.upper()}")
+    folder = secrets_folder(settings)
+    path = folder / _FILES[name]
     if not path.exists():
         raise HomeError(
             f"{path} is missing: set AUTHY_{name.upper()}, or make it with `authy-grpc keys init`."
         )
-    if path.stat().st_mode & 0o077:
+    check_folders(settings)
+    if path.stat().st_mode & _OTHERS:
         raise HomeError(f"{path} can be read by others: run `chmod 600 {path}`.")
     secret = path.read_text().strip()
     if not secret:
         raise HomeError(f"{path} is empty: restore it, or remove it and make it with `authy-grpc keys init`.")
+    return _checked(name, secret, str(path))
+
+
+def _checked(name: str, secret: str, source: str) -> str:
+    """Take only what `keys init` could have made: a key that can be guessed lets everybody in."""
+    prefix = _PREFIXES.get(name)
+    if prefix is not None and not is_secret(prefix, secret):
+        raise HomeError(
+            f"{source} holds no {name.replace('_', ' ')}: it must be `{prefix}_` and 52 characters of base32,"
+            " as `authy-grpc keys init` makes it."
+        )
     return secret

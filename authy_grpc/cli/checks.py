@@ -145,6 +145,9 @@ def _texts(settings: Settings) -> Iterator[Finding]:
 
 
 def _store(settings: Settings) -> Iterator[Finding]:
+    if faults := home.open_folders(settings):
+        yield from (Finding("permissions", "fail", text, mend) for text, mend in faults)
+        return
     try:
         path = installation.sqlite_file(settings)
         installation.require_database(settings)
@@ -172,10 +175,17 @@ def _store(settings: Settings) -> Iterator[Finding]:
 
 
 def _permissions(settings: Settings, path: Path | None) -> Iterator[Finding]:
-    folder = home.secrets_folder(settings)
-    open_ = [each for each in (folder, path) if each and each.exists() and each.stat().st_mode & _OTHERS]
-    for each in open_:
-        yield Finding("permissions", "warn", f"Others may read {each}.", f"chmod go-rwx {each}")
+    open_ = [
+        (f"Others may read {each}.", f"chmod go-rwx {each}")
+        for each in (path,)
+        if each and each.exists() and each.stat().st_mode & _OTHERS
+    ]
+    open_ += [
+        (f"Everybody may put another folder in place in {each}.", f"chmod o-w {each}")
+        for each in settings.home.resolve().parents
+        if home.is_writable_by_all(each)
+    ]
+    yield from (Finding("permissions", "warn", text, mend) for text, mend in open_)
     if not open_:
         yield Finding("permissions", "ok", "only their owner reads secrets and database")
     if path is not None and (free := shutil.disk_usage(path.parent).free) < _LOW_SPACE:

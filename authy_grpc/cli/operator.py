@@ -16,9 +16,10 @@ def connect(server: str) -> Iterator[Client]:
 
     Raises:
         Failure: there is no key, or the service has another.
+        HomeError: the key has not its form, or others can read it.
     """
     with extra("server"):
-        from authy_grpc.home import secrets_folder
+        from authy_grpc.home import read_operator_key, secrets_folder
         from authy_grpc.settings import Settings
     settings = Settings()
     key = settings.operator_key.get_secret_value()
@@ -28,7 +29,7 @@ def connect(server: str) -> Iterator[Client]:
             f"There is no operator key: AUTHY_OPERATOR_KEY is not set, and {path} is missing.",
             "Set AUTHY_HOME to the folder that `authy-grpc serve` has named.",
         )
-    with Client(server, key or path.read_text().strip(), insecure=settings.insecure or None) as client:
+    with Client(server, read_operator_key(settings), insecure=settings.insecure or None) as client:
         try:
             yield client
         except AuthyError as error:

@@ -1,15 +1,17 @@
 """Owns the shape of ids, of `authy_id` and of secrets. Keeps none, and draws no chance of its own."""
 
 import hashlib
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from authy_grpc.domain.encoding import base32, base64url
+from authy_grpc.domain.encoding import CROCKFORD, base32, base64url
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _FIRST_AUTHY_ID = 1_000_000
 _DRAW_BYTES = 8
+_SECRET = re.compile(f"([a-z]+)_[{CROCKFORD}]{{52}}", re.IGNORECASE | re.ASCII)
 
 
 def below(limit: int, random: Callable[[int], bytes]) -> int:
@@ -69,6 +71,17 @@ def new_secret(prefix: str, random: Callable[[int], bytes]) -> str:
         The prefix, an underscore and 52 base32 characters.
     """
     return f"{prefix}_{base32(random(32))}"
+
+
+def is_secret(prefix: str, text: str) -> bool:
+    """Whether a text has the form of a bearer credential, as `new_secret` makes it.
+
+    Args:
+        prefix: what kind it must be, without the underscore, such as `op`.
+        text: may be anything.
+    """
+    found = _SECRET.fullmatch(text)
+    return found is not None and found[1] == prefix
 
 
 def enrollment_token(random: Callable[[int], bytes]) -> str:
