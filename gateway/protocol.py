@@ -13,6 +13,11 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from gateway.peers import Connections
+
+# One peer may have this part of all connections.
+_PEERS = 4
+
 
 def _most_connections() -> int:
     """A quarter of the descriptors is for the database, for posts and for names."""
@@ -26,17 +31,26 @@ class Bounds:
 
     Attributes:
         connections: more at a time.
+        per_peer: more at a time of one address, but a trusted proxy's; 0: a quarter of all.
         head: bytes of a head without its end: far beyond what the application refuses.
         head_seconds: without a whole head, from the first byte or from the beginning.
         pipelined: more requests ahead of their answers.
         read_seconds: with more unread than the transport keeps.
+        keep_alive_seconds: without another request: longer than load balancers keep theirs (60 s).
     """
 
     connections: int = field(default_factory=_most_connections)
+    per_peer: int = 0
     head: int = 64 * 1024
     head_seconds: float = 10.0
     pipelined: int = 8
     read_seconds: float = 60.0
+    keep_alive_seconds: float = 75.0
+
+    @property
+    def share(self) -> int:
+        """How many connections one peer may have."""
+        return self.per_peer or max(1, self.connections // _PEERS)
 
 
 class Protocol(HttpToolsProtocol):
@@ -44,12 +58,16 @@ class Protocol(HttpToolsProtocol):
 
     Args:
         bounds: these.
+        counted: the connections of the whole server.
         **given: by uvicorn.
     """
 
-    def __init__(self, bounds: Bounds, **given: Any) -> None:
+    def __init__(self, bounds: Bounds, counted: Connections, **given: Any) -> None:
         super().__init__(**given)
         self._bounds = bounds
+        self._counted = counted
+        self._peer: str | None = None
+        self.timeout_keep_alive = bounds.keep_alive_seconds  # type: ignore[assignment]  # a float will do
         # Bytes of a head that has not come to its end.
         self._head = 0
         self._in_head = True
@@ -59,13 +77,16 @@ class Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # so in uvicorn
         """A connection has come: one too many is broken off."""
         super().connection_made(transport)
-        if len(self.connections) > self._bounds.connections:
+        self._peer = self._counted.enter(self.client[0] if self.client else "")
+        if self._peer is None:
             transport.abort()
         else:
             self._await_head()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It has ended: nothing is waited for."""
+        if self._peer is not None:
+            self._counted.leave(self._peer)
         self._head_is_here()
         self.resume_writing()
         super().connection_lost(exc)

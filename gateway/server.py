@@ -8,10 +8,15 @@ from contextlib import suppress
 from functools import partial
 from typing import Any, cast
 
+import structlog
 import uvicorn
+from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
+from structlog.typing import FilteringBoundLogger
 
+from gateway.peers import Connections, Limits
 from gateway.protocol import Bounds, Protocol
+from gateway.settings import Network
 
 # How long answers that were begun may take when the server stops.
 GRACE_SECONDS = 10
@@ -43,6 +48,9 @@ class HttpServer:
         drain: ends what would go on for ever, when it stops.
         bounds: what a connection may cost.
         grace: seconds that answers may take when it stops.
+        proxies: whose connections are many peers'.
+        log: told how many connections were refused.
+        registry: where the metrics are registered.
     """
 
     def __init__(
@@ -53,13 +61,19 @@ class HttpServer:
         drain: Callable[[], None] = lambda: None,
         bounds: Bounds | None = None,
         grace: int = GRACE_SECONDS,
+        proxies: tuple[Network, ...] = (),
+        log: FilteringBoundLogger | None = None,
+        registry: CollectorRegistry | None = None,
     ) -> None:
+        bounds = bounds or Bounds()
+        limits = Limits(bounds.connections, bounds.share, proxies)
+        counted = Connections(limits, log or structlog.get_logger(), registry or CollectorRegistry())
         self._listen = listen
         self._drain = drain
         self._server = _Server(
             uvicorn.Config(
                 app,
-                http=cast(Any, partial(Protocol, bounds or Bounds())),
+                http=cast(Any, partial(Protocol, bounds, counted)),
                 ws="none",
                 lifespan="off",
                 # Of the address that a proxy tells, the application decides for itself whether to believe it.

@@ -1,9 +1,9 @@
 """Owns the gateway's settings: environment `AUTHY_*` or a flag of the same name, default and meaning."""
 
 from ipaddress import IPv4Network, IPv6Network, ip_network
-from typing import Self
+from typing import Annotated, Self
 
-from pydantic import SecretStr, model_validator
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 Network = IPv4Network | IPv6Network
@@ -15,6 +15,9 @@ class GatewaySettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="AUTHY_", frozen=True, extra="ignore")
 
     http_listen: str = "127.0.0.1:8080"
+    # Seconds that a connection is kept without a request: more than the 60 of common load balancers, since a
+    # request that meets the end of its connection gets a 502 from them.
+    http_keep_alive: Annotated[float, Field(ge=1, le=3600)] = 75.0
     # The core believes what this gateway says of a caller's address only with it.
     gateway_key: SecretStr = SecretStr("")
     # Addresses and networks whose X-Forwarded-For is believed, comma-separated.

@@ -183,11 +183,20 @@ async def _serve_http(
     from authy_grpc.cli.failure import Failure
     from authy_grpc.outbound.web import Addresses, Web
     from gateway.app import build
+    from gateway.protocol import Bounds
     from gateway.server import HttpServer
     from gateway.webhooks import Deliverer
 
     app = build(channel, options, log=log, registry=registry)
-    http = HttpServer(app, options.http_listen, drain=app.state.drain)
+    http = HttpServer(
+        app,
+        options.http_listen,
+        drain=app.state.drain,
+        bounds=Bounds(keep_alive_seconds=options.http_keep_alive),
+        proxies=options.proxies,
+        log=log,
+        registry=registry,
+    )
     try:
         port = await http.start()
     except OSError as error:

@@ -1,21 +1,26 @@
 """What a connection may cost before its request is seen, and a server that stops: over a real socket."""
 
 import asyncio
+import io
 import json
 import resource
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
 import pytest
+from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from authy_grpc import logs
 from gateway.app import build
+from gateway.peers import _peer
 from gateway.protocol import Bounds
 from gateway.server import HttpServer
+from tests.clock import TurnedClock
 from tests.gateway.asking import settings
 from tests.harness import Service
 from tests.rushing import PATIENCE
@@ -67,8 +72,13 @@ class Peer:
 
 
 @asynccontextmanager
-async def served(app: Any, **bounds: Any) -> AsyncIterator[tuple[HttpServer, int]]:
-    server = HttpServer(app, "127.0.0.1:0", bounds=Bounds(**bounds), grace=60)
+async def served(
+    app: Any, proxies: str = "", log: Any = None, registry: Any = None, **bounds: Any
+) -> AsyncIterator[tuple[HttpServer, int]]:
+    trusted = settings(trusted_proxies=proxies).proxies
+    server = HttpServer(
+        app, "127.0.0.1:0", bounds=Bounds(**bounds), grace=60, proxies=trusted, log=log, registry=registry
+    )
     port = await server.start()
     try:
         yield server, port
@@ -77,8 +87,8 @@ async def served(app: Any, **bounds: Any) -> AsyncIterator[tuple[HttpServer, int
 
 
 @asynccontextmanager
-async def peer(port: int) -> AsyncIterator[Peer]:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+async def peer(port: int, own: str = "127.0.0.1") -> AsyncIterator[Peer]:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(own, 0))
     try:
         yield Peer(reader, writer)
     finally:
@@ -185,7 +195,11 @@ async def test_connections_beyond_the_descriptors_are_not_kept() -> None:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     assert BOUNDS.connections == soft * 3 // 4 or soft == resource.RLIM_INFINITY
     busy = Busy()
-    async with served(busy.app, connections=2) as (_, port), peer(port) as one, peer(port) as two:
+    async with (
+        served(busy.app, connections=2, per_peer=2) as (_, port),
+        peer(port) as one,
+        peer(port) as two,
+    ):
         for each in (one, two):
             await each.send(ASK)
             await each.reader.readuntil(b"ok")
@@ -193,6 +207,71 @@ async def test_connections_beyond_the_descriptors_are_not_kept() -> None:
             assert await three.broken_off()
         await one.send(ASK)
         await one.reader.readuntil(b"ok")
+
+
+async def test_one_host_has_its_share_of_the_connections_and_no_more() -> None:
+    busy, log, registry = Busy(), io.StringIO(), CollectorRegistry()
+    told = logs.build(log, TurnedClock())
+    assert Bounds(connections=8).share == 2
+    async with (
+        served(busy.app, connections=8, log=told, registry=registry) as (_, port),
+        peer(port) as one,
+        peer(port) as two,
+    ):
+        for each in (one, two):
+            await answered(each)
+        for _ in range(3):
+            async with peer(port) as beyond:
+                assert await beyond.broken_off()
+        async with peer(port, "127.0.0.2") as other:
+            await answered(other)
+        two.writer.close()
+        await two.writer.wait_closed()
+        async with asyncio.timeout(PATIENCE):
+            while registry.get_sample_value("gateway_connections") != 1:
+                await _turn()
+        async with peer(port) as again:
+            await answered(again)
+    assert registry.get_sample_value("gateway_connections_refused_total", {"limit": "peer"}) == 3
+    assert registry.get_sample_value("gateway_connections_refused_total", {"limit": "all"}) == 0
+    # Few lines, however many are refused.
+    (line,) = [json.loads(each) for each in log.getvalue().splitlines()]
+    assert (line["event"], line["reason"], line["count"]) == ("connections refused", "peer", 1)
+    assert "127.0.0.1" not in log.getvalue()
+
+
+async def test_a_trusted_proxy_has_more_than_one_share() -> None:
+    busy = Busy()
+    async with served(busy.app, proxies="127.0.0.0/8", connections=4) as (_, port), AsyncExitStack() as open_:
+        for _ in range(4):
+            await answered(await open_.enter_async_context(peer(port)))
+        async with peer(port) as beyond:
+            assert await beyond.broken_off()
+
+
+def test_a_peer_is_an_address_or_one_subscriber_of_ipv6() -> None:
+    assert _peer("::ffff:192.0.2.1", ()) == _peer("192.0.2.1", ()) != _peer("192.0.2.2", ())
+    assert _peer("2001:db8::1", ()) == _peer("2001:db8::ffff:1", ()) != _peer("2001:db8:0:1::1", ())
+
+
+async def test_a_connection_is_kept_for_the_next_request_as_long_as_is_set() -> None:
+    # Load balancers keep theirs for 60 s.
+    assert settings().http_keep_alive == Bounds().keep_alive_seconds == 75
+    busy = Busy()
+    async with served(busy.app, keep_alive_seconds=0.2) as (_, port), peer(port) as one:
+        await answered(one)
+        await answered(one)
+        assert await one.broken_off()
+    async with served(busy.app) as (server, port), peer(port) as one:
+        await answered(one)
+        kept: Any = next(iter(server._server.server_state.connections))
+        due = kept.timeout_keep_alive_task.when() - asyncio.get_running_loop().time()
+        assert 70 < due <= 75
+
+
+async def answered(one: Peer) -> None:
+    await one.send(ASK)
+    await one.reader.readuntil(b"ok")
 
 
 @pytest.mark.parametrize("order", [(False, True), (True, False)])
