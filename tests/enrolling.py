@@ -86,6 +86,7 @@ class Hall(Desk):
     """The services of enrollments, beside those of questions."""
 
     REMOVE = "authy_grpc.v1.AuthenticatorService/RemoveSite"
+    RENAME = "authy_grpc.v1.AuthenticatorService/UpdateSite"
 
     def __init__(self, url: str, clock: TurnedClock) -> None:
         super().__init__(url, clock)
@@ -182,6 +183,12 @@ class Hall(Desk):
         made, uri = await self.begin(site, custom_user_id, **fields)
         linked = await self.accept(phone, uri)
         return await self.enrollments.get(site, made.enrollment_id), linked
+
+    async def rename(self, phone: Handset, site_id: str, label: str) -> Linked:
+        """Give a link a label. It takes a second: each proof is later than the last."""
+        self.clock.turn(seconds=1)
+        proof = phone.proof(self.RENAME, self.clock(), site_id, label)
+        return await self.sites.update(phone.caller, site_id, label, proof)
 
     async def confirm(self, site: Site, made: Enrollment, code: str) -> Enrollment:
         return await self.enrollments.confirm(site, made.enrollment_id, code)

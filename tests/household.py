@@ -79,6 +79,16 @@ class Asking:
                 account.UpdateAccountRequest(account=account.Account(phone_codes=False), update_mask=mask),
             ),
             "DeleteAccount": (self.own.account, (), account.DeleteAccountRequest()),
+            "UpdateDevice": (
+                self.own.account,
+                (device_id, "Stranger's"),
+                account.UpdateDeviceRequest(device_id=device_id, name="Stranger's"),
+            ),
+            "AcknowledgeDevice": (
+                self.own.account,
+                (device_id,),
+                account.AcknowledgeDeviceRequest(device_id=device_id),
+            ),
             "ApproveDevice": (
                 self.own.account,
                 (device_id, home.check),
@@ -88,6 +98,11 @@ class Asking:
                 self.own.account,
                 (device_id,),
                 account.RevokeDeviceRequest(device_id=device_id),
+            ),
+            "UpdateSite": (
+                self.own.authenticator,
+                (home.site_id, "Mine"),
+                authenticator.UpdateSiteRequest(site_id=home.site_id, label="Mine"),
             ),
             "RemoveSite": (
                 self.own.authenticator,

@@ -183,6 +183,16 @@ class People:
         proof = self.proof(by, "ApproveDevice", device_id, check)
         return await self.devices.approve(by.caller, device_id, check, proof)
 
+    async def acknowledge(self, by: Handset, device_id: str) -> Any:
+        """Say that its owner was shown a device that waits."""
+        proof = self.proof(by, "AcknowledgeDevice", device_id)
+        return await self.devices.acknowledge(by.caller, device_id, proof)
+
+    async def rename(self, by: Handset, device_id: str, name: str) -> Any:
+        """Rename a device."""
+        proof = self.proof(by, "UpdateDevice", device_id, name)
+        return await self.devices.rename(by.caller, device_id, name, proof)
+
     async def revoke(self, by: Handset, device_id: str) -> None:
         """Put a device out."""
         await self.devices.revoke(by.caller, device_id, self.proof(by, "RevokeDevice", device_id))

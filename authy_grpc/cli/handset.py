@@ -9,6 +9,7 @@ from authy_grpc.cli.failure import Failure, extra
 
 if TYPE_CHECKING:
     from authy_grpc.phone import Offer, Pending, Phone, Question
+    from authy_grpc.v1.account_pb2 import Device
     from authy_grpc.v1.authenticator_pb2 import Site
 
 T = TypeVar("T")
@@ -90,6 +91,35 @@ async def find_site(phone: "Phone", name: str) -> "Site":
         )
         raise Failure(f"{len(found)} sites are named {name!r}: use an id.", f"One of: {ids}")
     return found[0]
+
+
+async def show_waiting(phone: "Phone", devices: "list[Device]") -> "list[Device]":
+    """Warns of devices that wait to be let in, and tells the service that the owner was shown them.
+
+    Args:
+        phone: that shows them.
+        devices: all of its account.
+
+    Returns:
+        The devices, as they are afterwards.
+    """
+    from authy_grpc.cli import show
+    from authy_grpc.phone import PhoneError
+    from authy_grpc.v1.account_pb2 import DEVICE_STATE_HELD
+
+    waiting = [each for each in devices if each.state == DEVICE_STATE_HELD and not each.current]
+    if not waiting:
+        return devices
+    for each in waiting:
+        show.console.print(f"A device waits: {each.name!r}, {each.device_id}", style="bold yellow")
+        try:
+            await phone.acknowledge_device(each.device_id)
+        except PhoneError as error:
+            # A phone that was let in by time may not say it, and another may have decided meanwhile.
+            if error.reason not in ("DEVICE_HELD", "WRONG_STATE"):
+                raise
+    show.console.print("If it is not yours: --revoke DEVICE_ID. If it is: --approve DEVICE_ID.")
+    return await phone.devices()
 
 
 async def pending(phone: "Phone") -> "Pending":

@@ -141,7 +141,11 @@ def devices(
     state: State = PHONE_STATE,
     json: Json = False,
 ) -> None:
-    """List the account's devices; let one in, or put one out."""
+    """List the account's devices; let one in, or put one out.
+
+    A device that waits is shown, and that it was shown is told to the service: it is let in 24 h later. Not
+    with --json, which nobody may look at.
+    """
     from authy_grpc.cli import handset, show
     from authy_grpc.v1.account_pb2 import DeviceState
 
@@ -153,7 +157,9 @@ def devices(
             await phone.revoke_device(revoke)
             if own:
                 return []
-        return await phone.devices()
+        found = await phone.devices()
+        # What goes to a script was not seen by the owner.
+        return found if json else await handset.show_waiting(phone, found)
 
     found = handset.run(use, server, origin, state)
     if json:

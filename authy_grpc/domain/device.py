@@ -9,6 +9,7 @@ from authy_grpc.domain.errors import ClockSkew, NewDevicesOff, Quota, WrongState
 MAX_ACTIVE = 10
 MAX_HELD = 3
 
+# From the first AcknowledgeDevice; the other from when it was added.
 SHOWN_WAIT = timedelta(hours=24)
 UNSEEN_WAIT = timedelta(days=7)
 # From the refusal of a held device: no device is let in by time.
@@ -159,7 +160,7 @@ def release_time(
 
     Args:
         create_time: when it was added.
-        shown_time: when ListDevices first showed it to another device.
+        shown_time: when another device first acknowledged that its owner was shown it.
         blocked_until: before when no device of the account is let in by time.
     """
     unseen = max(create_time + UNSEEN_WAIT, blocked_until or create_time)

@@ -144,8 +144,25 @@ class AccountCalls:
 
     async def rename_device(self, device_id: str, name: str) -> account_pb2.Device:
         """Gives a device another name, 1 to 60 characters."""
-        response = await self._session.call(
-            self._account.UpdateDevice, account_pb2.UpdateDeviceRequest(device_id=device_id, name=name)
+        request = account_pb2.UpdateDeviceRequest(device_id=device_id, name=name)
+        if device_id == self.device_id:
+            response = await self._session.call(self._account.UpdateDevice, request)
+        else:
+            response = await self._session.prove(
+                self._account.UpdateDevice, "AccountService/UpdateDevice", request, device_id, name
+            )
+        return response.device
+
+    async def acknowledge_device(self, device_id: str) -> account_pb2.Device:
+        """Says that the owner was shown a device that waits, which is let in 24 h after the first time.
+
+        For callers that have just shown it, and not for such as only list devices.
+        """
+        response = await self._session.prove(
+            self._account.AcknowledgeDevice,
+            "AccountService/AcknowledgeDevice",
+            account_pb2.AcknowledgeDeviceRequest(device_id=device_id),
+            device_id,
         )
         return response.device
 

@@ -126,9 +126,12 @@ class SiteCalls:
 
     async def rename_site(self, site: authenticator_pb2.Site, label: str) -> authenticator_pb2.Site:
         """Gives a link the owner's own name, at most 40 characters."""
-        response = await self._session.call(
+        response = await self._session.prove(
             self._authenticator.UpdateSite,
+            "AuthenticatorService/UpdateSite",
             authenticator_pb2.UpdateSiteRequest(site_id=site.site_id, label=label),
+            site.site_id,
+            label,
         )
         return response.site
 

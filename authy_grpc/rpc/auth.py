@@ -55,8 +55,8 @@ _TABLE: dict[str, dict[Need, str]] = {
     },
     "authy_grpc.v1.AccountService": {
         NOBODY: "StartPhoneVerification RegisterDevice CreateSession",
-        DEVICE: "GetAccount UpdateAccount ChangePhone DeleteAccount UpdateDevice ApproveDevice"
-        " SetPushSubscription",
+        DEVICE: "GetAccount UpdateAccount ChangePhone DeleteAccount UpdateDevice"
+        " AcknowledgeDevice ApproveDevice SetPushSubscription",
         DEVICE_HELD_TOO: "ListDevices RevokeDevice DeleteSession",
     },
     "authy_grpc.v1.AuthenticatorService": {

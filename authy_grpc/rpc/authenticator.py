@@ -1,8 +1,8 @@
 """Owns AuthenticatorService on the wire. Questions and activity are in `answer.py`."""
 
-from authy_grpc.domain.device import Proof
 from authy_grpc.domain.site import NewKey, Site
 from authy_grpc.rpc import auth, encode
+from authy_grpc.rpc.account import proof
 from authy_grpc.rpc.adapter import Context
 from authy_grpc.rpc.answer import AnswerCalls
 from authy_grpc.rpc.streams import Streams
@@ -58,12 +58,12 @@ class AuthenticatorServicer(AnswerCalls):
         return pb.AddSiteKeyResponse(site=_site(keyed))
 
     async def UpdateSite(self, request: pb.UpdateSiteRequest, context: Context) -> pb.UpdateSiteResponse:
-        named = await self._sites.update(auth.device(), request.site_id, request.label)
+        signed = proof(request.proof)
+        named = await self._sites.update(auth.device(), request.site_id, request.label, signed)
         return pb.UpdateSiteResponse(site=_site(named))
 
     async def RemoveSite(self, request: pb.RemoveSiteRequest, context: Context) -> pb.RemoveSiteResponse:
-        proof = Proof(request.proof.time_millis, request.proof.signature)
-        await self._sites.remove(auth.device(), request.site_id, proof)
+        await self._sites.remove(auth.device(), request.site_id, proof(request.proof))
         return pb.RemoveSiteResponse()
 
 

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from authy_grpc.domain.account import Account
 from authy_grpc.domain.device import DeviceState, NewDevicePolicy, Proof
-from authy_grpc.domain.errors import DeviceHeld, Refusal
+from authy_grpc.domain.errors import Refusal
 from authy_grpc.service.admission import Admission
 from authy_grpc.service.caller import Device
 from authy_grpc.service.proof import Proofs
@@ -93,9 +93,9 @@ class OwnAccount:
         def work(session: Session) -> Account | Refusal:
             row = store.find(session, caller.account_id, lock=True)
             now = self._clock()
-            own = self._proofs.use(session, caller.device_id, _UPDATE, proof, *names, now=now)
-            if devices.is_limited(own, now):
-                return DeviceHeld()
+            held = self._proofs.act(session, caller.device_id, _UPDATE, proof, *names, now=now)
+            if held is not None:
+                return held
             if new_device_policy is not None:
                 self._set_policy(session, now, row, new_device_policy)
             if phone_codes is not None and phone_codes != row.phone_codes:
@@ -123,9 +123,9 @@ class OwnAccount:
         def work(session: Session) -> Refusal | None:
             row = store.find(session, caller.account_id, lock=True)
             now = self._clock()
-            own = self._proofs.use(session, caller.device_id, _DELETE, proof, now=now)
-            if devices.is_limited(own, now):
-                return DeviceHeld()
+            held = self._proofs.act(session, caller.device_id, _DELETE, proof, now=now)
+            if held is not None:
+                return held
             self.erase(session, now, row)
             return None
 

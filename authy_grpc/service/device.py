@@ -3,7 +3,6 @@
 import hmac
 from collections.abc import Callable
 from datetime import datetime
-from functools import partial
 
 from authy_grpc.domain import codes
 from authy_grpc.domain.device import (
@@ -17,7 +16,7 @@ from authy_grpc.domain.device import (
     move,
     release_time,
 )
-from authy_grpc.domain.errors import CodeRejected, DeviceHeld, Quota, Refusal
+from authy_grpc.domain.errors import CodeRejected, DeviceHeld, NotFound, Quota, Refusal
 from authy_grpc.domain.limits import Rule
 from authy_grpc.service.admission import Admission
 from authy_grpc.service.caller import Device as Caller
@@ -29,6 +28,8 @@ from authy_grpc.store.database import Database, Session
 from authy_grpc.store.tables import DeviceRow
 from authy_grpc.store.vault import Vault
 
+_RENAME = "authy_grpc.v1.AccountService/UpdateDevice"
+_ACKNOWLEDGE = "authy_grpc.v1.AccountService/AcknowledgeDevice"
 _APPROVE = "authy_grpc.v1.AccountService/ApproveDevice"
 _REVOKE = "authy_grpc.v1.AccountService/RevokeDevice"
 # For as long as a device may wait.
@@ -62,31 +63,77 @@ class Devices:
         self._clock = clock
 
     async def list_all(self, caller: Caller) -> list[Device]:
-        """The account's devices, oldest first; one that waits sees itself alone.
+        """The account's devices, oldest first; one that waits sees itself alone."""
+        return await self._database.read(lambda session: self._listed(session, caller))
 
-        The first list that shows a waiting device to another shortens its wait.
-        """
-        found, unshown = await self._database.read(lambda session: self._listed(session, caller))
-        if unshown:
-            return await self._database.write(partial(self._show, caller=caller), accounts=True)
-        return found
-
-    async def rename(self, caller: Caller, device_id: str, name: str) -> Device:
+    async def rename(self, caller: Caller, device_id: str, name: str, proof: Proof) -> Device:
         """Rename a device of the account.
 
+        Args:
+            caller: a device of the account; of one that was let in by time not long ago, itself alone.
+            device_id: of the device.
+            name: its new one.
+            proof: names device_id and name. Not looked at where the caller names itself.
+
         Raises:
+            BadCredential, ClockSkew: as `Proofs.use`.
+            DeviceHeld: the caller may name itself alone, and named another.
             NotFound: the account has no such device.
         """
 
-        def work(session: Session) -> Device:
+        def work(session: Session) -> Device | Refusal:
             store.find(session, caller.account_id, lock=True)
             now = self._clock()
-            devices.acting(session, caller.device_id)
-            row = devices.find(session, caller.account_id, device_id)
+            own = device_id == caller.device_id
+            if own:
+                devices.acting(session, caller.device_id)
+            elif held := self._proofs.act(
+                session, caller.device_id, _RENAME, proof, device_id, name, now=now
+            ):
+                return held
+            try:
+                row = devices.find(session, caller.account_id, device_id)
+            except NotFound as refusal:
+                return refusal
             devices.set_name(row, self._vault, name)
             session.add(row)
             self._admission.tell(session, now, row, "device.renamed")
-            return devices.to_device(self._vault, row, now, current=device_id == caller.device_id)
+            return devices.to_device(self._vault, row, now, current=own)
+
+        return await self._database.write(work, accounts=True)
+
+    async def acknowledge(self, caller: Caller, device_id: str, proof: Proof) -> Device:
+        """Note that the owner was shown a device that waits: the first time shortens its wait.
+
+        Args:
+            caller: another device of the account.
+            device_id: of the one that waits.
+            proof: names device_id.
+
+        Raises:
+            BadCredential, ClockSkew: as `Proofs.use`.
+            DeviceHeld: the caller was let in by time, not long ago.
+            NotFound: the account has no such device.
+            WrongState: it does not wait.
+        """
+
+        def work(session: Session) -> Device | Refusal:
+            account = store.find(session, caller.account_id, lock=True)
+            now = self._clock()
+            held = self._proofs.act(session, caller.device_id, _ACKNOWLEDGE, proof, device_id, now=now)
+            if held is not None:
+                return held
+            try:
+                row = devices.find(session, caller.account_id, device_id)
+                move(devices.state(row, now), DeviceState.ACTIVE)
+            except Refusal as refusal:
+                return refusal
+            if row.shown_time is None:
+                row.shown_time = now
+                row.release_time = release_time(row.create_time, now, account.release_blocked_until)
+                session.add(row)
+                self._admission.tell(session, now, row, "device.acknowledged")
+            return devices.to_device(self._vault, row, now)
 
         return await self._database.write(work, accounts=True)
 
@@ -110,9 +157,9 @@ class Devices:
         def work(session: Session) -> Device | Refusal:
             store.find(session, caller.account_id, lock=True)
             now = self._clock()
-            own = self._proofs.use(session, caller.device_id, _APPROVE, proof, device_id, check, now=now)
-            if devices.is_limited(own, now):
-                return DeviceHeld()
+            held = self._proofs.act(session, caller.device_id, _APPROVE, proof, device_id, check, now=now)
+            if held is not None:
+                return held
             try:
                 row = devices.find(session, caller.account_id, device_id)
                 move(devices.state(row, now), DeviceState.ACTIVE)
@@ -168,33 +215,15 @@ class Devices:
 
         await self._database.write(work, accounts=True)
 
-    def _listed(self, session: Session, caller: Caller) -> tuple[list[Device], bool]:
+    def _listed(self, session: Session, caller: Caller) -> list[Device]:
         now = self._clock()
         own = devices.acting(session, caller.device_id)
-        if devices.state(own, now) is DeviceState.HELD:
-            return [devices.to_device(self._vault, own, now, current=True)], False
-        rows = devices.listed(session, caller.account_id, now)
-        found = [
+        waits = devices.state(own, now) is DeviceState.HELD
+        rows = [own] if waits else devices.listed(session, caller.account_id, now)
+        return [
             devices.to_device(self._vault, row, now, current=row.device_id == caller.device_id)
             for row in rows
         ]
-        unshown = [
-            row for row in rows if row.shown_time is None and devices.state(row, now) is DeviceState.HELD
-        ]
-        return found, bool(unshown)
-
-    def _show(self, session: Session, *, caller: Caller) -> list[Device]:
-        account = store.find(session, caller.account_id, lock=True)
-        now = self._clock()
-        own = devices.acting(session, caller.device_id)
-        if devices.state(own, now) is DeviceState.ACTIVE:
-            for row in devices.of_account(session, caller.account_id):
-                if row.shown_time is None and devices.state(row, now) is DeviceState.HELD:
-                    row.shown_time = now
-                    row.release_time = release_time(row.create_time, now, account.release_blocked_until)
-                    session.add(row)
-            session.flush()
-        return self._listed(session, caller)[0]
 
     def _checked(self, session: Session, row: DeviceRow, check: str, now: datetime) -> bool:
         """Whether a check is a waiting device's; a wrong one is counted."""

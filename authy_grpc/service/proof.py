@@ -4,7 +4,7 @@ from datetime import datetime
 
 from authy_grpc.domain import keys
 from authy_grpc.domain.device import DeviceState, Proof, check_proof_time
-from authy_grpc.domain.errors import BadCredential, BadSignature
+from authy_grpc.domain.errors import BadCredential, BadSignature, DeviceHeld
 from authy_grpc.store import device as devices
 from authy_grpc.store.database import Session
 from authy_grpc.store.tables import DeviceRow
@@ -43,6 +43,25 @@ class Proofs:
         session.add(device)
         session.flush()
         return device
+
+    def act(
+        self, session: Session, device_id: str, method: str, proof: Proof, *names: str, now: datetime
+    ) -> DeviceHeld | None:
+        """Use up the proof of a call that is closed to a device which was let in by time not long ago.
+
+        Which is every call that takes a proof, but CreateSession and RevokeDevice of the device itself.
+
+        Args:
+            session, device_id, method, proof, names, now: as in `use`.
+
+        Returns:
+            What the work is to return where the device is limited, so that the proof stays used up.
+
+        Raises:
+            BadCredential, ClockSkew: as `use`.
+        """
+        device = self.use(session, device_id, method, proof, *names, now=now)
+        return DeviceHeld() if devices.is_limited(device, now) else None
 
     def check(
         self, session: Session, device: DeviceRow, method: str, proof: Proof, *names: str, now: datetime

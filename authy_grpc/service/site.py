@@ -24,6 +24,7 @@ from authy_grpc.store.events import Events
 from authy_grpc.store.tables import DeviceRow, LinkRow, SiteKeyRow
 from authy_grpc.store.vault import Vault
 
+_UPDATE = "authy_grpc.v1.AuthenticatorService/UpdateSite"
 _REMOVE = "authy_grpc.v1.AuthenticatorService/RemoveSite"
 
 
@@ -104,17 +105,25 @@ class Sites:
 
         return await self._database.write(work, accounts=True)
 
-    async def update(self, caller: Device, site_id: str, label: str) -> Site:
+    async def update(self, caller: Device, site_id: str, label: str, proof: Proof) -> Site:
         """Give a link a name of its owner's own; an empty one for none.
 
         Raises:
+            BadCredential, ClockSkew: as `Proofs.use`.
+            DeviceHeld: the caller was let in by time, not long ago.
             NotFound: the account has no such link.
         """
 
-        def work(session: Session) -> Site:
+        def work(session: Session) -> Site | Refusal:
             accounts.find(session, caller.account_id, lock=True)
             now = whole_millis(self._clock())
-            link = store.find(session, caller.account_id, site_id, now, lock=True)
+            held = self._proofs.act(session, caller.device_id, _UPDATE, proof, site_id, label, now=now)
+            if held is not None:
+                return held
+            try:
+                link = store.find(session, caller.account_id, site_id, now, lock=True)
+            except NotFound as refusal:
+                return refusal
             store.set_label(self._vault, link, label)
             session.add(link)
             self._accounts.changed(session, now, caller.account_id, sites=True)
@@ -127,13 +136,16 @@ class Sites:
 
         Raises:
             BadCredential, ClockSkew: as `Proofs.use`.
+            DeviceHeld: the caller was let in by time, not long ago.
             NotFound: the account has no such link.
         """
 
         def work(session: Session) -> Refusal | None:
             accounts.find(session, caller.account_id, lock=True)
             now = whole_millis(self._clock())
-            self._proofs.use(session, caller.device_id, _REMOVE, proof, site_id, now=now)
+            held = self._proofs.act(session, caller.device_id, _REMOVE, proof, site_id, now=now)
+            if held is not None:
+                return held
             try:
                 link = store.find(session, caller.account_id, site_id, now, lock=True)
             except NotFound as refusal:

@@ -89,7 +89,7 @@ class DeviceRow(SQLModel, table=True):
     last_proof_millis: int = big(default=0)
     create_time: datetime = moment()
     last_seen_time: datetime | None = moment_or_none()
-    # When ListDevices first showed it, while it waited, to another device.
+    # When another device first acknowledged, while it waited, that its owner was shown it.
     shown_time: datetime | None = moment_or_none()
     release_time: datetime | None = moment_or_none(index=True)
     limited_until: datetime | None = moment_or_none()

@@ -78,7 +78,10 @@ REQUESTS: dict[str, Message] = {
     ),
     "AccountService/DeleteAccount": account.DeleteAccountRequest(proof=_PROOF),
     "AccountService/ListDevices": account.ListDevicesRequest(),
-    "AccountService/UpdateDevice": account.UpdateDeviceRequest(device_id=f"dev_{NO}", name="Pocket"),
+    "AccountService/UpdateDevice": account.UpdateDeviceRequest(
+        device_id=f"dev_{NO}", name="Pocket", proof=_PROOF
+    ),
+    "AccountService/AcknowledgeDevice": account.AcknowledgeDeviceRequest(device_id=f"dev_{NO}", proof=_PROOF),
     "AccountService/ApproveDevice": account.ApproveDeviceRequest(
         device_id=f"dev_{NO}", check="123456", proof=_PROOF
     ),
@@ -115,7 +118,9 @@ REQUESTS: dict[str, Message] = {
         site_id=f"sit_{NO}",
         **_SITE_KEY,
     ),
-    "AuthenticatorService/UpdateSite": authenticator.UpdateSiteRequest(site_id=f"sit_{NO}", label="Mine"),
+    "AuthenticatorService/UpdateSite": authenticator.UpdateSiteRequest(
+        site_id=f"sit_{NO}", label="Mine", proof=_PROOF
+    ),
     "AuthenticatorService/RemoveSite": authenticator.RemoveSiteRequest(site_id=f"sit_{NO}", proof=_PROOF),
     "AuthenticatorService/WatchInbox": authenticator.WatchInboxRequest(),
     "AuthenticatorService/RespondApproval": authenticator.RespondApprovalRequest(

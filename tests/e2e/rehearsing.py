@@ -16,9 +16,12 @@ from tests.e2e.wire import Party
 PROVEN: dict[str, Callable[[Any], tuple[str, ...]]] = {
     path("AccountService/CreateSession"): lambda request: (),
     path("AccountService/UpdateAccount"): lambda request: _changes(request),
+    path("AccountService/UpdateDevice"): lambda request: (request.device_id, request.name),
+    path("AccountService/AcknowledgeDevice"): lambda request: (request.device_id,),
     path("AccountService/ApproveDevice"): lambda request: (request.device_id, request.check),
     path("AccountService/RevokeDevice"): lambda request: (request.device_id,),
     path("AccountService/DeleteAccount"): lambda request: (),
+    path("AuthenticatorService/UpdateSite"): lambda request: (request.site_id, request.label),
     path("AuthenticatorService/RemoveSite"): lambda request: (request.site_id,),
 }
 

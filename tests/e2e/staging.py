@@ -295,6 +295,7 @@ class Stage:
         await pocket.hold(
             first.update_account(phone_codes=True, new_device_policy=account.NEW_DEVICE_POLICY_HOLD)
         )
+        await pocket.hold(first.acknowledge_device(self._third.device_id))
         await pocket.hold(
             first.approve_device(self._third.device_id, (await self._third.devices())[-1].check)
         )

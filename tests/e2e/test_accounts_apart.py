@@ -98,6 +98,7 @@ def offer(at: Things) -> Offer:
 
 DEVICE_CALLS: dict[str, Callable[[Caller, Things], Awaitable[Any]]] = {
     "AccountService/UpdateDevice": lambda me, at: me.phone.rename_device(at.device_id, "Mine"),
+    "AccountService/AcknowledgeDevice": lambda me, at: me.phone.acknowledge_device(at.held_device_id),
     "AccountService/ApproveDevice": lambda me, at: me.phone.approve_device(at.held_device_id, "000000"),
     "AccountService/RevokeDevice": lambda me, at: me.phone.revoke_device(at.device_id),
     "AuthenticatorService/OpenEnrollment": lambda me, at: me.phone.open(f"{ORIGIN}/app/#/e/{at.token}"),

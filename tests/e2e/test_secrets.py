@@ -118,8 +118,19 @@ async def let_in_once(home: Household) -> None:
 
 
 async def not_built_yet(home: Household) -> None:
-    request = account.ChangePhoneRequest()
-    assert await reason(home.own.call(home.own.account.ChangePhone, request)) == "UNIMPLEMENTED"
+    stub = home.own.account
+    for call, request in (
+        (stub.ChangePhone, account.ChangePhoneRequest()),
+        (stub.SetPushSubscription, account.SetPushSubscriptionRequest()),
+        # No code goes out for what is not built.
+        (
+            stub.StartPhoneVerification,
+            account.StartPhoneVerificationRequest(
+                phone_number=NUMBER, purpose=account.PHONE_PURPOSE_CHANGE_NUMBER
+            ),
+        ),
+    ):
+        assert await reason(home.own.call(call, request)) == "UNIMPLEMENTED"
 
 
 def late(method: str) -> Scenario:
@@ -238,6 +249,8 @@ LIMITS: Mapping[str, Scenario] = {
     "EnrollmentService/ConfirmEnrollment": locked_out_at_the_first_code,
     "AccountService/RegisterDevice": five_guesses_at_a_number,
     "AccountService/StartPhoneVerification": asked_too_often,
+    "AccountService/UpdateDevice": late("AccountService/UpdateDevice"),
+    "AccountService/AcknowledgeDevice": late("AccountService/AcknowledgeDevice"),
     "AccountService/ApproveDevice": five_guesses_at_a_waiting_device,
     "AccountService/ChangePhone": not_built_yet,
     "AuthenticatorService/OpenEnrollment": token_in_time,
@@ -248,6 +261,8 @@ LIMITS: Mapping[str, Scenario] = {
     "AccountService/CreateSession": late("AccountService/CreateSession"),
     "AccountService/UpdateAccount": late("AccountService/UpdateAccount"),
     "AccountService/RevokeDevice": late("AccountService/RevokeDevice"),
+    "AccountService/SetPushSubscription": not_built_yet,
+    "AuthenticatorService/UpdateSite": late("AuthenticatorService/UpdateSite"),
     "AuthenticatorService/RemoveSite": late("AuthenticatorService/RemoveSite"),
     "AccountService/DeleteAccount": late("AccountService/DeleteAccount"),
 }
@@ -256,6 +271,8 @@ ONCE: Mapping[str, Scenario] = {
     "EnrollmentService/ConfirmEnrollment": first_code_once,
     "AccountService/RegisterDevice": number_code_once,
     "AccountService/StartPhoneVerification": each_start_is_another,
+    "AccountService/UpdateDevice": proof_once("AccountService/UpdateDevice"),
+    "AccountService/AcknowledgeDevice": proof_once("AccountService/AcknowledgeDevice"),
     "AccountService/ApproveDevice": let_in_once,
     "AccountService/ChangePhone": not_built_yet,
     "AuthenticatorService/OpenEnrollment": token_once,
@@ -266,6 +283,8 @@ ONCE: Mapping[str, Scenario] = {
     "AccountService/CreateSession": proof_once("AccountService/CreateSession"),
     "AccountService/UpdateAccount": proof_once("AccountService/UpdateAccount"),
     "AccountService/RevokeDevice": proof_once("AccountService/RevokeDevice"),
+    "AccountService/SetPushSubscription": not_built_yet,
+    "AuthenticatorService/UpdateSite": proof_once("AuthenticatorService/UpdateSite"),
     "AuthenticatorService/RemoveSite": proof_once("AuthenticatorService/RemoveSite"),
     "AccountService/DeleteAccount": proof_once("AccountService/DeleteAccount", "BAD_CREDENTIAL"),
 }

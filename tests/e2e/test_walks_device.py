@@ -217,12 +217,28 @@ class DeviceWalk(Walk):
         if caller.state == "HELD":
             assert [(each.device_id, each.state) for each in found] == [(caller.handset.device_id, "HELD")]
             return
-        for entry in self.present("HELD"):
-            entry.shown = entry.shown or self.now
-            self.wait(entry)
         seen = {each.device_id: each for each in found}
         for entry in self.present("ACTIVE", "HELD"):
             self.compare(entry, seen[entry.handset.device_id])
+
+    @action(2, by=BY, back=BACK)
+    def acknowledge(self, by: int, back: int) -> None:
+        caller, entry = self.caller(by), self.entry(back)
+        if caller.state == "HELD":
+            return
+        became = self.became(self.world.acknowledge(caller.handset, entry.handset.device_id))
+        if caller.state == "REVOKED":
+            assert became == "BadCredential"
+        elif self.limited(caller):
+            assert became == "DeviceHeld"
+        elif entry.account != caller.account:
+            assert became == "NotFound"
+        elif entry.state != "HELD":
+            assert became == f"WrongState {entry.state}"
+        else:
+            assert became == "OK"
+            entry.shown = entry.shown or self.now
+            self.wait(entry)
 
     @action(by=BY)
     def open_session(self, by: int) -> None:

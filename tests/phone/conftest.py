@@ -173,8 +173,16 @@ class Service(account_pb2_grpc.AccountServiceServicer, authenticator_pb2_grpc.Au
 
     async def UpdateDevice(self, request: Any, context: Context) -> Any:
         await self.take("UpdateDevice", request, context)
+        if request.device_id != "dev_1":
+            names = request.device_id, request.name
+            await self.check_proof(context, "AccountService/UpdateDevice", request, *names)
         device = account_pb2.Device(device_id=request.device_id, name=request.name)
         return account_pb2.UpdateDeviceResponse(device=device)
+
+    async def AcknowledgeDevice(self, request: Any, context: Context) -> Any:
+        await self.take("AcknowledgeDevice", request, context)
+        await self.check_proof(context, "AccountService/AcknowledgeDevice", request, request.device_id)
+        return account_pb2.AcknowledgeDeviceResponse(device=account_pb2.Device(device_id=request.device_id))
 
     async def ApproveDevice(self, request: Any, context: Context) -> Any:
         await self.take("ApproveDevice", request, context)
@@ -218,6 +226,8 @@ class Service(account_pb2_grpc.AccountServiceServicer, authenticator_pb2_grpc.Au
 
     async def UpdateSite(self, request: Any, context: Context) -> Any:
         await self.take("UpdateSite", request, context)
+        names = request.site_id, request.label
+        await self.check_proof(context, "AuthenticatorService/UpdateSite", request, *names)
         site = authenticator_pb2.Site(site_id=request.site_id, label=request.label)
         return authenticator_pb2.UpdateSiteResponse(site=site)
 

@@ -94,6 +94,8 @@ async def test_the_account_and_its_settings(phone: Phone, service: Any) -> None:
 
 async def test_devices(phone: Phone, service: Any) -> None:
     assert (await phone.rename_device("dev_2", "Tablet")).name == "Tablet"
+    assert (await phone.rename_device("dev_1", "Pocket")).name == "Pocket"
+    assert (await phone.acknowledge_device("dev_2")).device_id == "dev_2"
     assert (await phone.approve_device("dev_2", "012345")).device_id == "dev_2"
     await phone.revoke_device("dev_2")
     assert phone.registered

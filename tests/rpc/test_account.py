@@ -1,5 +1,6 @@
 """AccountService through a real server: what phones are answered, and what they are refused."""
 
+from datetime import UTC, timedelta
 from typing import Any
 
 import grpc
@@ -114,6 +115,8 @@ async def test_signing_out_ends_the_token(service: Service) -> None:
 
 async def test_a_stolen_token_alone_changes_nothing_that_matters(service: Service) -> None:
     phone = await service.phone()
+    held = await second(service)
+    [_, waits] = await phone.devices()
     stub = AccountServiceStub(service.channel())
     await phone.devices()
     token = (("authorization", f"Bearer {phone._session._token}"),)
@@ -122,6 +125,8 @@ async def test_a_stolen_token_alone_changes_nothing_that_matters(service: Servic
         (stub.DeleteAccount, pb.DeleteAccountRequest()),
         (stub.RevokeDevice, pb.RevokeDeviceRequest(device_id=device_id)),
         (stub.ApproveDevice, pb.ApproveDeviceRequest(device_id=device_id, check="123456")),
+        (stub.AcknowledgeDevice, pb.AcknowledgeDeviceRequest(device_id=held.device_id)),
+        (stub.UpdateDevice, pb.UpdateDeviceRequest(device_id=held.device_id, name="Mine")),
         (
             stub.UpdateAccount,
             pb.UpdateAccountRequest(
@@ -134,6 +139,12 @@ async def test_a_stolen_token_alone_changes_nothing_that_matters(service: Servic
             await method(request, metadata=token)
         assert details(refused.value)[0] == "BAD_CREDENTIAL"
     assert (await stub.GetAccount(pb.GetAccountRequest(), metadata=token)).account.phone_codes
+    # Lists change nothing: seven days stay seven days.
+    listed = (await stub.ListDevices(pb.ListDevicesRequest(), metadata=token)).devices
+    assert listed[1] == waits and waits.release_time.ToDatetime(UTC) == service.clock() + timedelta(days=7)
+    # The control: its owner's acknowledgement moves the hold along.
+    acknowledged = await phone.acknowledge_device(held.device_id)
+    assert acknowledged.release_time.ToDatetime(UTC) == service.clock() + timedelta(hours=24)
 
 
 async def test_what_comes_later_is_refused(service: Service) -> None:

@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 
 from authy_grpc.domain.account import Registration
-from authy_grpc.domain.device import DeviceState, NewDevicePolicy
+from authy_grpc.domain.device import DeviceState, NewDevicePolicy, Proof
 from authy_grpc.domain.errors import (
     BadCredential,
     ClockSkew,
@@ -155,26 +155,53 @@ async def test_unseen_it_is_let_in_after_seven_days(people: People) -> None:
     assert types == ["device.added", "device.added", "device.released"]
 
 
-async def test_seen_it_is_let_in_a_day_after_it_was_first_shown(people: People) -> None:
+async def test_acknowledged_it_is_let_in_a_day_after_the_first_time(people: People) -> None:
     first, _ = await people.register()
-    held, _ = await people.register()
-    await people.devices.list_all(held.caller)
+    held, added = await people.register()
+    listed = (await people.devices.list_all(first.caller))[1]
+    assert listed.release_time == added.device.release_time == people.clock() + timedelta(days=7)
     people.clock.turn(hours=5)
-    shown = (await people.devices.list_all(first.caller))[1]
+    shown = await people.acknowledge(first, held.device_id)
     assert shown.release_time == people.clock() + timedelta(hours=24)
     people.clock.turn(hours=23)
+    before = await people.row(AccountRow, first.account_id)
+    assert (await people.acknowledge(first, held.device_id)).release_time == shown.release_time
     assert (await people.devices.list_all(first.caller))[1].release_time == shown.release_time
+    assert await people.row(AccountRow, first.account_id) == before
     people.clock.turn(minutes=59, seconds=59)
     assert await people.admission.release_due() == 0
     people.clock.turn(seconds=1)
     assert await people.admission.release_due() == 1
 
 
+async def test_what_does_not_wait_is_not_acknowledged(people: People) -> None:
+    first, _ = await people.register()
+    held, _ = await people.register()
+    with pytest.raises(WrongState) as refused:
+        await people.acknowledge(first, first.device_id)
+    assert refused.value.state == "ACTIVE"
+    await people.revoke(held, held.device_id)
+    with pytest.raises(WrongState):
+        await people.acknowledge(first, held.device_id)
+
+
+async def test_one_let_in_by_time_acknowledges_nothing(people: People) -> None:
+    first, _ = await people.register()
+    held, _ = await people.register()
+    people.clock.turn(days=7)
+    later, added = await people.register()
+    with pytest.raises(DeviceHeld):
+        await people.acknowledge(held, later.device_id)
+    assert (await people.row(DeviceRow, later.device_id)).release_time == added.device.release_time
+    assert (await people.acknowledge(first, later.device_id)).release_time < added.device.release_time
+
+
 async def test_refused_it_is_out_and_for_30_days_none_is_let_in_by_time(people: People) -> None:
     first, _ = await people.register()
     held, _ = await people.register()
     waiting, _ = await people.register()
-    await people.devices.list_all(first.caller)
+    for each in (held, waiting):
+        await people.acknowledge(first, each.device_id)
     await people.revoke(first, held.device_id)
     refused_at = people.clock()
     with pytest.raises(BadCredential):
@@ -260,9 +287,12 @@ async def test_revoked_devices_are_listed_for_30_days(people: People) -> None:
 async def test_a_device_is_renamed(people: People) -> None:
     first, _ = await people.register()
     held, _ = await people.register()
-    renamed = await people.devices.rename(first.caller, held.device_id, "Stranger")
+    none = Proof(0, b"")
+    with pytest.raises(BadCredential):
+        await people.devices.rename(first.caller, held.device_id, "Stranger", none)
+    renamed = await people.rename(first, held.device_id, "Stranger")
     assert (renamed.name, renamed.current) == ("Stranger", False)
-    own = await people.devices.rename(first.caller, first.device_id, "Mine")
+    own = await people.devices.rename(first.caller, first.device_id, "Mine", none)
     assert (own.name, own.current) == ("Mine", True)
     assert [each.name for each in await people.devices.list_all(first.caller)] == ["Mine", "Stranger"]
 
@@ -272,7 +302,9 @@ async def test_another_accounts_device_is_not_found(people: People) -> None:
     other, _ = await people.register("+4915112345679")
     held, added = await people.register("+4915112345679")
     with pytest.raises(NotFound):
-        await people.devices.rename(first.caller, other.device_id, "Mine now")
+        await people.rename(first, other.device_id, "Mine now")
+    with pytest.raises(NotFound):
+        await people.acknowledge(first, held.device_id)
     with pytest.raises(NotFound):
         await people.approve(first, held.device_id, added.device.check)
     with pytest.raises(NotFound):
@@ -286,7 +318,7 @@ async def test_a_device_put_out_while_it_asks_is_refused(people: People) -> None
     await people.revoke(first, first.device_id)
     calls = [
         people.devices.list_all(first.caller),
-        people.devices.rename(first.caller, first.device_id, "Ghost"),
+        people.devices.rename(first.caller, first.device_id, "Ghost", Proof(0, b"")),
         people.account.get(first.caller),
         people.update(first, phone_codes=False),
         people.account.delete(first.caller, people.proof(first, "DeleteAccount")),

@@ -44,7 +44,7 @@ async def test_a_link_that_has_ended_is_not_seen(hall: Hall) -> None:
     await hall.change(LinkRow, linked.site_id, state="ENDED")
     assert await hall.sites.list_sites(phone.caller) == []
     with pytest.raises(NotFound):
-        await hall.sites.update(phone.caller, linked.site_id, "mine")
+        await hall.rename(phone, linked.site_id, "mine")
     assert (await hall.user_of(site)).custom_user_id == "ada"
 
 
@@ -53,12 +53,12 @@ async def test_an_owner_names_a_link(hall: Hall) -> None:
     tablet = await hall.phone(phone.caller.account_id)
     _, linked = await hall.enroll(site, phone)
     revision = (await hall.sees(phone.caller)).sites_revision
-    named = await hall.sites.update(tablet.caller, linked.site_id, "work")
+    named = await hall.rename(tablet, linked.site_id, "work")
     assert (named.label, named.has_key) == ("work", False)
     assert (await hall.sites.list_sites(phone.caller))[0].label == "work"
     assert (await hall.sees(phone.caller)).sites_revision == revision + 1
     assert b"work" not in (await hall.row(LinkRow, linked.site_id)).sealed_label
-    assert (await hall.sites.update(phone.caller, linked.site_id, "")).label == ""
+    assert (await hall.rename(phone, linked.site_id, "")).label == ""
 
 
 async def test_another_device_brings_a_key_of_its_own(hall: Hall) -> None:
@@ -182,7 +182,7 @@ async def test_another_account_s_link_is_not_found(hall: Hall) -> None:
         return hall.sites.remove(caller.caller, site_id, caller.proof(hall.REMOVE, hall.clock(), site_id))
 
     calls: list[Callable[[str], Awaitable[object]]] = [
-        lambda own: hall.sites.update(another.caller, own, "mine"),
+        lambda own: hall.rename(another, own, "mine"),
         lambda own: hall.sites.add_key(another.caller, own, another.key(own)),
         lambda own: removal(another, own),
     ]
