@@ -148,7 +148,8 @@ class Stream:
             if message is grpc.aio.EOF:
                 await self._body(_END, last=True)
                 return None
-            await self._body(self._write(message))
+            # A heartbeat has nothing in it.
+            await self._body(self._write(message) if message.ByteSize() else _COMMENT)
             self._reading = asyncio.ensure_future(self._call.read())
             if self._ending:
                 self._reading.cancel()

@@ -31,7 +31,7 @@ class Checked:
 
     Attributes:
         factor: which took it; None unless ACCEPTED.
-        attempts_remaining: wrong codes that bring the next lock; 0 where ACCEPTED.
+        attempts_remaining: wrong codes that bring the next lock, for the next code: 5 where ACCEPTED.
     """
 
     result: CodeResult
@@ -107,7 +107,7 @@ class Codes:
         result, factor = self._worth(normalize(code), action, now)
         if result is CodeResult.ACCEPTED:
             self.guesses = Guesses()
-            return Checked(result, factor, 0)
+            return Checked(result, factor, attempts_remaining(self.guesses, now))
         if result is CodeResult.WRONG:
             self.guesses = after_wrong(self.guesses, now)
         return Checked(result, factor, attempts_remaining(self.guesses, now))
@@ -125,7 +125,7 @@ class Codes:
                 self.backup.discard(digest)
                 self.spent.add(digest)
                 self.guesses = Guesses()
-                return Checked(CodeResult.ACCEPTED, Factor.BACKUP_CODE, 0)
+                return Checked(CodeResult.ACCEPTED, Factor.BACKUP_CODE, attempts_remaining(self.guesses, now))
         return Checked(CodeResult.WRONG, None, attempts_remaining(self.guesses, now))
 
     def _worth(self, code: str, action: str, now: datetime) -> tuple[CodeResult, Factor | None]:

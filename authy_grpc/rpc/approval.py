@@ -32,10 +32,10 @@ class ApprovalServicer(ApprovalServiceServicer):
     async def WatchApproval(  # type: ignore[override]
         self, request: pb.WatchApprovalRequest, context: Context
     ) -> None:
-        states = self._approvals.watch(auth.site(), request.approval_id, request.after_revision)
-        await self._streams.relay(
-            context, states, lambda asked: pb.WatchApprovalResponse(approval=_approval(asked))
+        states = self._approvals.watch(
+            auth.site(), request.approval_id, request.after_revision, heartbeat=request.heartbeat
         )
+        await self._streams.relay(context, states, _watched)
 
     async def CancelApproval(
         self, request: pb.CancelApprovalRequest, context: Context
@@ -54,6 +54,10 @@ def _ask(request: pb.CreateApprovalRequest) -> Ask:
         match_digits=request.match_digits if request.HasField("match_digits") else None,
         require_user_verification=request.require_user_verification,
     )
+
+
+def _watched(asked: Asked | None) -> pb.WatchApprovalResponse:
+    return pb.WatchApprovalResponse(approval=_approval(asked) if asked else None)
 
 
 def _approval(asked: Asked) -> pb.Approval:

@@ -1,6 +1,6 @@
 """Owns EnrollmentService on the wire."""
 
-from authy_grpc.domain.enrollment import EnrollmentMethod
+from authy_grpc.domain.enrollment import Enrollment, EnrollmentMethod
 from authy_grpc.rpc import auth, encode
 from authy_grpc.rpc.adapter import Context
 from authy_grpc.rpc.streams import Streams
@@ -49,10 +49,10 @@ class EnrollmentServicer(EnrollmentServiceServicer):
     async def WatchEnrollment(  # type: ignore[override]
         self, request: pb.WatchEnrollmentRequest, context: Context
     ) -> None:
-        states = self._enrollments.watch(auth.site(), request.enrollment_id, request.after_revision)
-        await self._streams.relay(
-            context, states, lambda state: pb.WatchEnrollmentResponse(enrollment=encode.enrollment(state))
+        states = self._enrollments.watch(
+            auth.site(), request.enrollment_id, request.after_revision, heartbeat=request.heartbeat
         )
+        await self._streams.relay(context, states, _watched)
 
     async def ConfirmEnrollment(
         self, request: pb.ConfirmEnrollmentRequest, context: Context
@@ -65,6 +65,10 @@ class EnrollmentServicer(EnrollmentServiceServicer):
     ) -> pb.CancelEnrollmentResponse:
         canceled = await self._enrollments.cancel(auth.site(), request.enrollment_id)
         return pb.CancelEnrollmentResponse(enrollment=encode.enrollment(canceled))
+
+
+def _watched(state: Enrollment | None) -> pb.WatchEnrollmentResponse:
+    return pb.WatchEnrollmentResponse(enrollment=encode.enrollment(state) if state else None)
 
 
 def _draft(request: pb.CreateEnrollmentRequest) -> Draft:

@@ -16,6 +16,7 @@ from authy_grpc.domain.limits import check_push
 from authy_grpc.domain.receipts import Question
 from authy_grpc.service.caller import Site
 from authy_grpc.service.ending import Endings, counted, push_guard
+from authy_grpc.service.heartbeat import HEARTBEAT, Heartbeat
 from authy_grpc.service.signals import Signals
 from authy_grpc.store import account as accounts
 from authy_grpc.store import approval as store
@@ -81,6 +82,7 @@ class Approvals:
         endings: writes the end of a question.
         clock: the time.
         random: source of random bytes.
+        heartbeat: how long a watcher that asks for heartbeats hears nothing at most.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class Approvals:
         endings: Endings,
         clock: Callable[[], datetime],
         random: Callable[[int], bytes],
+        heartbeat: timedelta = HEARTBEAT,
     ) -> None:
         self._database = database
         self._vault = vault
@@ -101,6 +104,7 @@ class Approvals:
         self._endings = endings
         self._clock = clock
         self._random = random
+        self._heartbeat = Heartbeat(random, heartbeat)
 
     async def create(self, caller: Site, request: Request, ask: Ask) -> Asked:
         """Put a question to a user, in the place of one that is still open.
@@ -152,14 +156,15 @@ class Approvals:
         return asked
 
     async def watch(
-        self, caller: Site, approval_id: str, after_revision: int = 0
-    ) -> AsyncGenerator[Asked, None]:
+        self, caller: Site, approval_id: str, after_revision: int = 0, *, heartbeat: bool = False
+    ) -> AsyncGenerator[Asked | None, None]:
         """A question as it stands, then each change of it, until it has ended.
 
         Args:
             caller: the site.
             approval_id: which.
             after_revision: states up to this one are left out.
+            heartbeat: say None where there is nothing newer, at once and at least every 25 s.
 
         Raises:
             NotFound: the site has no such approval.
@@ -170,9 +175,11 @@ class Approvals:
                 if asked.approval.revision > after_revision:
                     after_revision = asked.approval.revision
                     yield asked
+                elif heartbeat and asked.approval.state not in TERMINAL:
+                    yield None
                 if asked.approval.state in TERMINAL:
                     return
-                rows = await subscription.wait()
+                rows = await subscription.wait(self._heartbeat.pause() if heartbeat else None)
                 if subscription.behind:
                     subscription.catch_up()
                     asked = await self.get(caller, approval_id)

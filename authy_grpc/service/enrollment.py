@@ -14,6 +14,7 @@ from authy_grpc.domain.qr_text import otpauth_uri, token_uri
 from authy_grpc.service.caller import Site
 from authy_grpc.service.completion import Completion
 from authy_grpc.service.confirmation import Confirmation
+from authy_grpc.service.heartbeat import HEARTBEAT, Heartbeat
 from authy_grpc.service.qr import QrCode, QrCodes, QrFormat
 from authy_grpc.service.signals import Signals
 from authy_grpc.store import application as applications
@@ -80,6 +81,7 @@ class Enrollments:
         public_url: the origin of QR links, without a slash at its end.
         clock: the time.
         random: source of random bytes.
+        heartbeat: how long a watcher that asks for heartbeats hears nothing at most.
     """
 
     def __init__(
@@ -95,6 +97,7 @@ class Enrollments:
         public_url: str,
         clock: Callable[[], datetime],
         random: Callable[[int], bytes],
+        heartbeat: timedelta = HEARTBEAT,
     ) -> None:
         self._database = database
         self._vault = vault
@@ -106,6 +109,7 @@ class Enrollments:
         self._public_url = public_url
         self._clock = clock
         self._random = random
+        self._heartbeat = Heartbeat(random, heartbeat)
 
     async def create(self, caller: Site, request: Request, draft: Draft) -> tuple[Enrollment, QrCode]:
         """Start an enrollment; an open one of the same custom_user_id becomes CANCELED.
@@ -150,13 +154,16 @@ class Enrollments:
 
         return await self._database.read(work)
 
-    async def watch(self, caller: Site, enrollment_id: str, after_revision: int) -> AsyncIterator[Enrollment]:
+    async def watch(
+        self, caller: Site, enrollment_id: str, after_revision: int, *, heartbeat: bool = False
+    ) -> AsyncIterator[Enrollment | None]:
         """An enrollment as it stands, then each newer revision; ends after a terminal state.
 
         Args:
             caller: the site.
             enrollment_id: what to watch.
             after_revision: revisions up to this one are left out.
+            heartbeat: say None where there is nothing newer, at once and at least every 25 s.
 
         Raises:
             NotFound: there is none, or it is another site's.
@@ -167,9 +174,11 @@ class Enrollments:
                 if newest.revision > after_revision:
                     after_revision = newest.revision
                     yield newest
+                elif heartbeat and newest.state not in TERMINAL:
+                    yield None
                 if newest.state in TERMINAL:
                     return
-                rows = await subscription.wait()
+                rows = await subscription.wait(self._heartbeat.pause() if heartbeat else None)
                 if subscription.behind:
                     subscription.catch_up()
                     newest = await self.get(caller, enrollment_id)

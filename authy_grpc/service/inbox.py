@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from authy_grpc.domain.device import DeviceState, state_at
 from authy_grpc.service.caller import Device
+from authy_grpc.service.heartbeat import HEARTBEAT, Heartbeat
 from authy_grpc.service.signals import Signals, Subscription
 from authy_grpc.store import activity as activities
 from authy_grpc.store import approval, page
@@ -16,8 +17,6 @@ from authy_grpc.store.approval import Pending
 from authy_grpc.store.database import Database, Session
 from authy_grpc.store.vault import Vault
 
-_CHECKPOINT = timedelta(seconds=30)
-_JITTER = 0.1
 _LIST = "ListActivity"
 
 
@@ -57,17 +56,16 @@ class Inbox:
         signals: Signals,
         clock: Callable[[], datetime],
         random: Callable[[int], bytes],
-        checkpoint: timedelta = _CHECKPOINT,
+        checkpoint: timedelta = HEARTBEAT,
     ) -> None:
         self._database = database
         self._vault = vault
         self._signals = signals
         self._clock = clock
-        self._random = random
-        self._checkpoint = checkpoint.total_seconds()
+        self._heartbeat = Heartbeat(random, checkpoint)
 
     async def watch(self, caller: Device) -> AsyncGenerator[InboxState, None]:
-        """All that waits, at once, after each change and every half minute, until the reader has enough.
+        """All that waits, at once, after each change and at least every 25 s, until the reader has enough.
 
         A device that waits to be let in sees nothing but whether ListDevices answers something else: not
         even, by when a message comes, that anything else has happened.
@@ -103,7 +101,7 @@ class Inbox:
     async def _news(self, subscription: Subscription, caller: Device, told: InboxState) -> None:
         """Wait until something is to be said."""
         loop = asyncio.get_running_loop()
-        due = loop.time() + self._pause()
+        due = loop.time() + self._heartbeat.pause()
         while True:
             await subscription.wait(due - loop.time())
             if not told.held or loop.time() >= due:
@@ -125,8 +123,3 @@ class Inbox:
             seen.activity_revision,
             now,
         )
-
-    def _pause(self) -> float:
-        """So that a thousand devices that came at once do not speak at once for ever."""
-        share = int.from_bytes(self._random(4)) / 0xFFFFFFFF
-        return self._checkpoint * (1 - _JITTER * share)

@@ -33,7 +33,7 @@ def _sent(code: str = "123456", **fields: object) -> SentCode:
 def test_a_soft_token_is_accepted_once_and_its_step_is_to_be_saved() -> None:
     codes = _codes(seeds=[Seed("one", b"x" * 20, -1), Seed("two", _SECRET, -1)])
     typed = f" {_token()[:3]}-{_token()[3:]} "
-    assert codes.check(typed, "", _NOW) == Checked(_R.ACCEPTED, Factor.SOFT_TOKEN, 0)
+    assert codes.check(typed, "", _NOW) == Checked(_R.ACCEPTED, Factor.SOFT_TOKEN, 5)
     assert (codes.steps, codes.taken_by) == ({"two": totp.step_at(_NOW, 30)}, "two")
     assert codes.check(typed, "", _NOW) == Checked(_R.REPLAYED, None, 5)
     assert codes.taken_by is None
@@ -57,9 +57,9 @@ def test_a_sent_code_is_good_for_its_action_once() -> None:
     codes = _codes(sent={"": _sent(), "pay": _sent("654321", factor=Factor.VOICE)})
     assert codes.check("123456", "pay", _NOW).result is _R.WRONG
     assert codes.check("123456", "other", _NOW).result is _R.WRONG
-    assert codes.check("123456", "", _NOW) == Checked(_R.ACCEPTED, Factor.SMS, 0)
+    assert codes.check("123456", "", _NOW) == Checked(_R.ACCEPTED, Factor.SMS, 5)
     assert codes.check("123456", "", _NOW) == Checked(_R.REPLAYED, None, 5)
-    assert codes.check("654321", "pay", _NOW) == Checked(_R.ACCEPTED, Factor.VOICE, 0)
+    assert codes.check("654321", "pay", _NOW) == Checked(_R.ACCEPTED, Factor.VOICE, 5)
     assert (codes.touched, codes.sent["pay"].failures) == ({"", "pay"}, 1)
 
 
@@ -104,14 +104,14 @@ def test_a_soft_token_that_is_right_or_replayed_is_no_guess_at_the_sent_code() -
 
 def test_a_sent_code_that_looks_like_a_used_token_is_accepted() -> None:
     codes = _codes(seeds=[Seed("one", _SECRET, totp.step_at(_NOW, 30))], sent={"": _sent(_token())})
-    assert codes.check(_token(), "", _NOW) == Checked(_R.ACCEPTED, Factor.SMS, 0)
+    assert codes.check(_token(), "", _NOW) == Checked(_R.ACCEPTED, Factor.SMS, 5)
 
 
 def test_a_backup_code_works_once_while_locked_and_is_never_counted() -> None:
     codes = _codes(backup={b"a", b"b"}, guesses=Guesses(50, FOREVER))
     assert codes.check_backup([b"x"], _NOW) == Checked(_R.WRONG, None, 0)
     assert codes.guesses == Guesses(50, FOREVER)
-    assert codes.check_backup([b"x", b"a"], _NOW) == Checked(_R.ACCEPTED, Factor.BACKUP_CODE, 0)
+    assert codes.check_backup([b"x", b"a"], _NOW) == Checked(_R.ACCEPTED, Factor.BACKUP_CODE, 5)
     assert (codes.guesses, codes.spent) == (Guesses(), {b"a"})
     assert codes.check_backup([b"a"], _NOW) == Checked(_R.WRONG, None, 5)
     assert codes.check_backup([b"b"], _NOW).result is _R.ACCEPTED

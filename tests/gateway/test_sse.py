@@ -2,8 +2,10 @@
 
 import asyncio
 import io
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import timedelta
 from typing import Any
 
 import httpx
@@ -11,6 +13,7 @@ import pytest
 from google.rpc import code_pb2
 
 from authy_grpc import logs
+from authy_grpc.service.heartbeat import Heartbeat
 from authy_grpc.v1.application_pb2 import ListApiKeysRequest, RevokeApiKeyRequest
 from authy_grpc.v1.enrollment_pb2 import CancelEnrollmentRequest, CreateEnrollmentRequest, Enrollment
 from authy_grpc.v1.event_pb2 import WatchEventsRequest, WatchEventsResponse
@@ -110,6 +113,28 @@ async def test_a_stream_is_resumed_by_its_last_event(service: Service) -> None:
         wrong = await client.get(address, headers={"last-event-id": "SECRET987"})
         assert (wrong.status_code, fields(wrong)) == (400, ["last-event-id"])
         assert "SECRET987" not in wrong.text
+
+
+async def test_heartbeats_of_the_core_are_comments(service: Service) -> None:
+    site = await service.site()
+    made = await begin(site)
+    address = f"/v1/enrollments/{made.enrollment_id}:watch?heartbeat=true"
+    servicers = {each.name: each.servicer for each in service.core.server._services}
+    servicers["authy_grpc.v1.EnrollmentService"]._enrollments._heartbeat = Heartbeat(
+        os.urandom, timedelta(milliseconds=20)
+    )
+    async with (
+        browser(service, site.api_key) as client,
+        client.stream("GET", address, headers={"last-event-id": str(made.revision)}) as response,
+    ):
+        lines = response.aiter_lines()
+        seen = [await anext(lines) for _ in range(8)]
+        assert set(seen) == {":", ""}
+        await site.client.enrollments.CancelEnrollment(
+            CancelEnrollmentRequest(enrollment_id=made.enrollment_id)
+        )
+        rest = [line async for line in lines if line not in (":", "")]
+    assert [line.partition(":")[0] for line in rest] == ["id", "data", "event", "data"]
 
 
 async def test_a_feed_that_is_resumed_repeats_and_loses_nothing(

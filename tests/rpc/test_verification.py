@@ -35,7 +35,9 @@ async def test_each_result_has_its_factor_and_what_is_left(service: Service) -> 
     code = await phone.code(linked)
 
     accepted = await _verify(site, authy_id, f"{code[:3]} {code[3:]}")
-    assert accepted == VerifyCodeResponse(result=CODE_RESULT_ACCEPTED, factor=FACTOR_SOFT_TOKEN)
+    assert accepted == VerifyCodeResponse(
+        result=CODE_RESULT_ACCEPTED, factor=FACTOR_SOFT_TOKEN, attempts_remaining=5
+    )
     replayed = await _verify(site, authy_id, code)
     assert (replayed.result, replayed.factor) == (CODE_RESULT_REPLAYED, FACTOR_UNSPECIFIED)
     assert replayed.attempts_remaining == 5
@@ -75,7 +77,9 @@ async def test_a_locked_user_is_refused_with_the_time_and_a_backup_code_helps(se
     assert (refusal.value.code.name, refusal.value.reason) == ("RESOURCE_EXHAUSTED", "USER_LOCKED")
     assert refusal.value.retry_delay == timedelta(seconds=30)
     accepted = await _verify(site, authy_id, made.codes[0].lower())
-    assert accepted == VerifyCodeResponse(result=CODE_RESULT_ACCEPTED, factor=FACTOR_BACKUP_CODE)
+    assert accepted == VerifyCodeResponse(
+        result=CODE_RESULT_ACCEPTED, factor=FACTOR_BACKUP_CODE, attempts_remaining=5
+    )
 
 
 async def test_refusals_have_their_reasons(service: Service) -> None:

@@ -27,7 +27,7 @@ async def desk(database_url: str, clock: TurnedClock) -> AsyncIterator[Desk]:
         yield opened
 
 
-async def _watched(states: AsyncIterator[Asked]) -> list[Asked]:
+async def _watched(states: AsyncIterator[Asked | None]) -> list[Asked | None]:
     return [each async for each in states]
 
 

@@ -103,7 +103,7 @@ async def test_devices_with_clocks_30_s_apart_do_not_spoil_each_others_codes(boo
 async def test_a_generic_seed_keeps_its_own_step(booth: Booth, digits: int) -> None:
     user = await booth.generic_user(await booth.site(code_digits=digits))
     code = user.tokens[0].code(booth.clock(), digits)
-    assert await booth.verify(user, code) == Checked(_R.ACCEPTED, Factor.SOFT_TOKEN, 0)
+    assert await booth.verify(user, code) == Checked(_R.ACCEPTED, Factor.SOFT_TOKEN, 5)
     assert await booth.verify(user, code) == Checked(_R.REPLAYED, None, 5)
     booth.clock.turn(seconds=30)
     assert (await booth.verify(user, user.tokens[0].code(booth.clock(), digits))).result is _R.ACCEPTED
@@ -113,7 +113,7 @@ async def test_a_sent_code_is_taken_once_for_its_action(booth: Booth) -> None:
     user = await booth.user(await booth.site())
     code = await booth.sent_code(user, "payment")
     assert (await booth.verify(user, code, "login")).result is _R.WRONG
-    assert await booth.verify(user, code, "payment") == Checked(_R.ACCEPTED, Factor.SMS, 0)
+    assert await booth.verify(user, code, "payment") == Checked(_R.ACCEPTED, Factor.SMS, 5)
     assert (await booth.verify(user, code, "payment")).result is _R.REPLAYED
     booth.clock.turn(days=1)
     code = await booth.sent_code(user, "payment")
@@ -142,7 +142,7 @@ async def test_the_same_request_again_is_answered_the_same_for_ten_minutes(booth
     user = await booth.user(await booth.site())
     code = user.tokens[0].code(booth.clock())
     calls = [booth.verify(user, code, request_id="r1") for _ in range(20)]
-    assert set(await asyncio.gather(*calls)) == {Checked(_R.ACCEPTED, Factor.SOFT_TOKEN, 0)}
+    assert set(await asyncio.gather(*calls)) == {Checked(_R.ACCEPTED, Factor.SOFT_TOKEN, 5)}
     assert len(await booth.told(user.site)) == 1
     with pytest.raises(RequestIdReused):
         await booth.verify(user, other(code), request_id="r1")
@@ -192,7 +192,7 @@ async def test_what_a_site_does_not_have_is_not_found_and_spoils_no_others_call(
         return_exceptions=True,
     )
     assert [type(outcome) for outcome in outcomes[:3]] == [NotFound] * 3
-    assert outcomes[3] == Checked(_R.ACCEPTED, Factor.SOFT_TOKEN, 0)
+    assert outcomes[3] == Checked(_R.ACCEPTED, Factor.SOFT_TOKEN, 5)
     assert await booth.feed(stranger) == []
 
 

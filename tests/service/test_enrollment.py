@@ -1,6 +1,7 @@
 """A site starts enrollments, watches them and calls them off; each state takes each call as a table says."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 
@@ -9,6 +10,7 @@ import pytest
 from authy_grpc.domain.enrollment import TERMINAL, Enrollment, EnrollmentMethod, EnrollmentState
 from authy_grpc.domain.errors import BadField, NotFound, Refusal, RequestIdReused, UserExists, WrongState
 from authy_grpc.service.caller import Site
+from authy_grpc.service.heartbeat import Heartbeat
 from authy_grpc.service.qr import QrFormat
 from authy_grpc.store.tables import EnrollmentRow, LinkRow
 from tests.clock import TurnedClock
@@ -134,6 +136,7 @@ async def test_whoever_watches_sees_each_state(hall: Hall) -> None:
 
     async def watch() -> None:
         async for state in hall.enrollments.watch(site, made.enrollment_id, 0):
+            assert state is not None
             seen.append(state)
             arrived.set()
 
@@ -159,14 +162,32 @@ async def test_whoever_watches_sees_each_state(hall: Hall) -> None:
         assert rest == seen[4 - left :]
 
 
+async def test_whoever_watches_hears_a_heartbeat_where_it_was_asked_for(hall: Hall) -> None:
+    site = await hall.site()
+    made, _ = await hall.begin(site)
+    hall.enrollments._heartbeat = Heartbeat(os.urandom, timedelta(milliseconds=20))
+    watch = hall.enrollments.watch(site, made.enrollment_id, 0, heartbeat=True)
+    silent = asyncio.ensure_future(anext(hall.enrollments.watch(site, made.enrollment_id, 1)))
+    assert await anext(watch) == made
+    assert [await anext(watch) for _ in range(3)] == [None, None, None]
+    assert not silent.done()
+    canceled = await hall.enrollments.cancel(site, made.enrollment_id)
+    assert await silent == canceled
+    assert [each async for each in watch if each] == [canceled]
+
+
 async def test_whoever_watches_learns_of_the_end_of_time(hall: Hall) -> None:
     site = await hall.site()
     made, _ = await hall.begin(site)
     watch = hall.enrollments.watch(site, made.enrollment_id, 0)
-    assert (await anext(watch)).state is _S.PENDING
+    first = await anext(watch)
+    assert first is not None
+    assert first.state is _S.PENDING
     hall.clock.turn(minutes=10)
     await hall.enrollments.expire_due()
-    assert (await asyncio.wait_for(anext(watch), 10)).state is _S.EXPIRED
+    last = await asyncio.wait_for(anext(watch), 10)
+    assert last is not None
+    assert last.state is _S.EXPIRED
     with pytest.raises(StopAsyncIteration):
         await anext(watch)
 

@@ -1,8 +1,10 @@
 """Sites watch a question; each state meets each method; the number that is typed stays where it belongs."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import asdict
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from authy_grpc.domain.errors import Refusal, WrongState
 from authy_grpc.domain.receipts import Decision
 from authy_grpc.service.approval import Asked
 from authy_grpc.service.caller import Device
+from authy_grpc.service.heartbeat import Heartbeat
 from tests.asking import Desk, Link
 from tests.clock import TurnedClock
 
@@ -24,8 +27,10 @@ async def desk(database_url: str, clock: TurnedClock) -> AsyncIterator[Desk]:
         yield opened
 
 
-async def _all(states: AsyncIterator[Asked]) -> list[Asked]:
-    return [each async for each in states]
+async def _all(states: AsyncIterator[Asked | None]) -> list[Asked]:
+    seen = [each async for each in states]
+    assert None not in seen
+    return [each for each in seen if each is not None]
 
 
 async def test_a_watcher_sees_the_present_state_then_the_end(desk: Desk) -> None:
@@ -65,6 +70,30 @@ async def test_a_watcher_that_comes_back_hears_only_what_is_new(desk: Desk) -> N
     assert await quiet == canceled
     assert await _all(desk.approvals.watch(site, approval_id, 1)) == [canceled]
     assert await _all(desk.approvals.watch(site, approval_id, 2)) == []
+
+
+async def test_a_quiet_watcher_hears_a_heartbeat_where_it_asked_for_one(desk: Desk) -> None:
+    site = await desk.site()
+    link, _ = await desk.user(site)
+    asked = await desk.ask(link)
+    approval_id = asked.approval.approval_id
+    desk.approvals._heartbeat = Heartbeat(os.urandom, timedelta(milliseconds=20))
+    watch = desk.approvals.watch(site, approval_id, heartbeat=True)
+    silent = asyncio.create_task(anext(desk.approvals.watch(site, approval_id, 1)))
+    assert await anext(watch) == asked
+    assert [await anext(watch) for _ in range(3)] == [None, None, None]
+    resumed = desk.approvals.watch(site, approval_id, 1, heartbeat=True)
+    assert await anext(resumed) is None  # at once: it stands
+    assert not silent.done()
+    canceled = await desk.approvals.cancel(site, approval_id)
+    assert await silent == canceled
+    assert [each async for each in watch if each] == [canceled]
+    assert await _all(desk.approvals.watch(site, approval_id, 2, heartbeat=True)) == []
+
+
+def test_a_heartbeat_comes_within_25_s_whatever_the_jitter() -> None:
+    for share in (b"\x00", b"\x7f", b"\xff"):
+        assert 20 < Heartbeat(lambda count, share=share: share * count).pause() < 25  # type: ignore[misc]
 
 
 async def test_a_watcher_learns_that_time_has_run_out_though_nobody_calls(desk: Desk) -> None:
@@ -109,7 +138,9 @@ async def _get(desk: Desk, link: Link, device: Device, asked: Asked) -> Approval
 async def _watch(desk: Desk, link: Link, device: Device, asked: Asked) -> ApprovalState:
     watch = desk.approvals.watch(link.site, asked.approval.approval_id)
     try:
-        return (await anext(watch)).approval.state
+        seen = await anext(watch)
+        assert seen is not None
+        return seen.approval.state
     finally:
         await watch.aclose()
 
