@@ -13,7 +13,7 @@ from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry, start_http_server
 
-from authy_grpc.rpc.adapter import Chain
+from authy_grpc.rpc.adapter import Chain, Methods
 from authy_grpc.rpc.health import Health
 from authy_grpc.rpc.local import LocalChannel
 from authy_grpc.rpc.streams import Streams
@@ -119,8 +119,8 @@ class Server:
         Raises:
             OSError: the address cannot be bound.
         """
-        server = grpc.aio.server(interceptors=[self._chain], options=self._options)
-        self._add(server)
+        methods = Methods(self._chain.wrap, self._add)
+        server = grpc.aio.server(handlers=[methods], options=self._options)
         if self._reflects:
             names = [service.name for service in self._services]
             reflection.enable_server_reflection((*names, _HEALTH, reflection.SERVICE_NAME), server)

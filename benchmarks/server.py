@@ -113,7 +113,8 @@ def _add_empty(core: Core) -> None:
     cast(dict[str, auth.Need], auth.NEEDS)[f"/{EMPTY}/Call"] = auth.VERIFY
 
     def add(_: Any, server: grpc.aio.Server) -> None:
-        _add(server, EMPTY, Call=grpc.unary_unary_rpc_method_handler(_nothing, **_coding()))
+        handlers = {"Call": grpc.unary_unary_rpc_method_handler(_nothing, **_coding())}
+        server.add_registered_method_handlers(EMPTY, handlers)
 
     core.server._services = [*core.server._services, Service(EMPTY, None, add)]
 

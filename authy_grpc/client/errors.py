@@ -151,6 +151,7 @@ BY_REASON: Mapping[str, type[AuthyError]] = {
     "CURSOR_EXPIRED": CursorExpired,
     "BACKEND": Unavailable,
     "DRAINING": Unavailable,
+    "REQUEST_TIMEOUT": DeadlineExceeded,
     "INTERNAL": Internal,
 }
 

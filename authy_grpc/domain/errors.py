@@ -162,5 +162,9 @@ class BackendUnavailable(Refusal):
     """The database, the keyset or a carrier is out of reach and nothing was decided."""
 
 
+class RequestTimeout(Refusal):
+    """The message of a call did not come in time."""
+
+
 class Draining(Refusal):
     """This server is stopping, or the stream has lived long enough."""

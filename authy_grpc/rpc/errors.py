@@ -119,6 +119,11 @@ ANSWERS: dict[type[errors.Refusal], Answer] = {
     errors.CursorExpired: Answer(
         _RANGE, "CURSOR_EXPIRED", "The cursor is not good here any more: start from `earliest`."
     ),
+    errors.RequestTimeout: Answer(
+        StatusCode.DEADLINE_EXCEEDED,
+        "REQUEST_TIMEOUT",
+        "The message of the call did not come in time, nothing was done: try again.",
+    ),
     errors.BackendUnavailable: Answer(
         _NOT_NOW,
         "BACKEND",

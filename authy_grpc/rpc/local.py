@@ -12,11 +12,11 @@ import grpc
 import grpc.aio
 from grpc import StatusCode
 
-from authy_grpc.rpc.adapter import Chain, Handler
+from authy_grpc.rpc.adapter import Chain, Given, Methods
 
 Pairs = Sequence[tuple[str, str | bytes]]
-# Runs a method of the service on a message.
-Run = Callable[[Any, Any], Awaitable[Any]]
+# Runs a method of the service on a request, or on what makes it behind auth.
+Run = Callable[[Given, Any], Awaitable[Any]]
 _END = object()
 _PEER = "local:"
 
@@ -34,6 +34,8 @@ class _Context:
         self._code: StatusCode | None = None
         self._details = ""
         self.trailing: Pairs = ()
+        # What the function raised that was given for the request.
+        self.unmade: Exception | None = None
         self.opened = asyncio.Event()
 
     def invocation_metadata(self) -> Pairs:
@@ -68,8 +70,10 @@ class _Context:
         self._code, self._details, self.trailing = code, details, trailing_metadata or self.trailing
         raise _Aborted
 
-    def error(self, code: StatusCode | None = None) -> grpc.aio.AioRpcError:
+    def error(self, code: StatusCode | None = None) -> Exception:
         """What the caller is raised: by the status that was set, or by another one."""
+        if self.unmade is not None:
+            return self.unmade
         trailing = grpc.aio.Metadata.from_tuple(tuple(self.trailing))
         found = code or self._code or StatusCode.UNKNOWN
         return grpc.aio.AioRpcError(found, grpc.aio.Metadata(), trailing, self._details)
@@ -78,7 +82,7 @@ class _Context:
 class UnaryCall:
     """A call with one answer: awaited once, by which it runs in the task of its caller."""
 
-    def __init__(self, run: Run, request: Any, metadata: Pairs | None, timeout: float | None) -> None:
+    def __init__(self, run: Run, request: Given, metadata: Pairs | None, timeout: float | None) -> None:
         self._run = run
         self._request = request
         self._timeout = timeout
@@ -109,10 +113,10 @@ class UnaryCall:
 class StreamCall:
     """A call whose answer is a stream: it begins at once, and is no message ahead of its reader."""
 
-    def __init__(self, run: Run, request: Any, metadata: Pairs | None, timeout: float | None) -> None:
+    def __init__(self, run: Run, request: Given, metadata: Pairs | None, timeout: float | None) -> None:
         self._messages: asyncio.Queue[Any] = asyncio.Queue()
         self._context = _Context(metadata or (), self._hand_over)
-        self._error: grpc.aio.AioRpcError | None = None
+        self._error: Exception | None = None
         self._task = asyncio.create_task(self._relay(run, request, asyncio.timeout(timeout)))
         self._task.add_done_callback(self._end)
 
@@ -158,7 +162,7 @@ class StreamCall:
         self._messages.put_nowait(message)
         await self._messages.join()
 
-    async def _relay(self, run: Run, request: Any, limit: asyncio.Timeout) -> None:
+    async def _relay(self, run: Run, request: Given, limit: asyncio.Timeout) -> None:
         try:
             async with limit:
                 await run(request, self._context)
@@ -181,24 +185,18 @@ class StreamCall:
 class LocalChannel:
     """Calls the services of this process, inside the concerns of a chain.
 
+    A method of a stub takes a request, or a function without arguments that answers one, plain or `async`.
+    The function is called when the caller's credential is known to be good for this call, and not before; it
+    has as long as a message has on the wire. A domain error that it raises (`BadField`) is the status of the
+    call; any other exception is raised to the caller as it is.
+
     Args:
         chain: the concerns.
         add: registers the services on what it is given, as on a `grpc.aio` server.
     """
 
-    def __init__(self, chain: Chain, add: Callable[["LocalChannel"], None]) -> None:
-        self._chain = chain
-        self._methods: dict[str, Run] = {}
-        add(self)
-
-    def add_generic_rpc_handlers(self, handlers: Sequence[Any]) -> None:
-        """Called by the generated code beside `add_registered_method_handlers`, which says as much."""
-
-    def add_registered_method_handlers(self, service: str, handlers: dict[str, Handler]) -> None:
-        """Called by the generated code: takes the methods of a service."""
-        for name, handler in handlers.items():
-            method = f"/{service}/{name}"
-            self._methods[method] = self._chain.local(method, handler)
+    def __init__(self, chain: Chain, add: Callable[[Any], None]) -> None:
+        self._methods: dict[str, Run] = Methods(chain.local, add).by_name
 
     def unary_unary(self, method: str, *_: Any, **__: Any) -> Callable[..., UnaryCall]:
         """A method with one answer; messages are neither written nor read."""

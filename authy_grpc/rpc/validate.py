@@ -77,7 +77,7 @@ class Validate:
 
     @asynccontextmanager
     async def __call__(self, call: Call) -> AsyncIterator[None]:
-        self.check(call.request)
+        self.check(await call.receive())
         yield
 
     def check(self, request: Message) -> None:

@@ -121,8 +121,7 @@ async def test_concerns_run_outermost_first() -> None:
         application_pb2.GetApplicationResponse.SerializeToString,
     )
     chain = Chain(concern("a"), concern("b"))
-    wrapped: Any = chain.wrap("/x/Y", known)
-    await wrapped.unary_unary(b"", None)
+    await chain.local("/x/Y", known)(application_pb2.GetApplicationRequest(), None)
     assert order == ["a in", "b in", "handler", "b out", "a out"]
     await chain.idle()
 

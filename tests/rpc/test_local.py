@@ -1,12 +1,13 @@
 """Calls without a socket are answered as those over one."""
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import grpc.aio
 import pytest
 
+from authy_grpc.domain.errors import BadField
 from authy_grpc.v1.application_pb2 import ListApplicationsRequest
 from authy_grpc.v1.application_pb2_grpc import ApplicationServiceStub
 from authy_grpc.v1.enrollment_pb2 import CreateEnrollmentRequest, GetEnrollmentRequest, WatchEnrollmentRequest
@@ -121,6 +122,44 @@ async def test_deadlines_hold(service: Service, channels: dict[str, Any]) -> Non
     with pytest.raises(grpc.aio.AioRpcError) as late:
         await users.GetUser(GetUserRequest(authy_id="1234567"), metadata=credential(site), timeout=0)
     assert late.value.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+
+
+async def test_a_request_is_made_when_who_calls_is_known(service: Service, channels: dict[str, Any]) -> None:
+    site, phone = await service.site(), await service.phone()
+    enrollment, _ = await service.enroll(site, phone)
+    users, asked = UserServiceStub(channels["local"]), list[str]()
+
+    def plain() -> GetUserRequest:
+        asked.append("plain")
+        return GetUserRequest(authy_id=enrollment.authy_id)
+
+    async def late() -> GetUserRequest:
+        asked.append("late")
+        await asyncio.sleep(0)
+        return GetUserRequest(authy_id=enrollment.authy_id)
+
+    def bad() -> GetUserRequest:
+        raise BadField.one("authyId", "is no string")
+
+    for make in (plain, late):
+        failure = await failed(users.GetUser(cast(Any, make)))
+        assert (failure[1], asked) == ("BAD_CREDENTIAL", [])
+        found = await users.GetUser(cast(Any, make), metadata=credential(site))
+        assert (found.user.authy_id, asked.pop()) == (enrollment.authy_id, make.__name__)
+    told = await failed(users.GetUser(cast(Any, bad), metadata=credential(site)))
+    assert (told[1], told[3]) == ("BAD_FIELD", ("authyId",))
+    with pytest.raises(ZeroDivisionError):
+        await users.GetUser(cast(Any, lambda: 1 / 0), metadata=credential(site))
+    watch: Any = EventServiceStub(channels["local"]).WatchEvents(
+        cast(Any, lambda: WatchEventsRequest(cursor="none of ours")), metadata=credential(site)
+    )
+    assert (await failed(watch.read()))[1:4] == (
+        await failed(
+            EventServiceStub(channels["local"])
+            .WatchEvents(WatchEventsRequest(cursor="none of ours"), metadata=credential(site))
+            .read()
+        )
+    )[1:4]
 
 
 async def test_a_method_that_is_not_there_is_unimplemented(channels: dict[str, Any]) -> None:
