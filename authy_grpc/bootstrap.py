@@ -54,7 +54,7 @@ class World:
         random: random bytes.
         sender: hands texts to a carrier; None for the one that the settings name.
         resolve: finds the addresses of names that sites give; None for the system's name servers.
-        log_stream: where the log goes.
+        log_stream: where the log goes; None: nowhere.
         log_level: the least that is logged.
         guard: whether to watch that works which raise have changed nothing.
     """
@@ -63,7 +63,7 @@ class World:
     random: Random = os.urandom
     sender: Sender | None = None
     resolve: Resolve | None = None
-    log_stream: TextIO = sys.stderr
+    log_stream: TextIO | None = sys.stderr
     log_level: str = "info"
     guard: bool = False
 
@@ -120,7 +120,8 @@ async def build(settings: Settings, secrets: Secrets, world: World) -> Core:
         KeysetError: the keyset is not the one that sealed the database.
     """
     clock, random = world.clock, world.random
-    log = logs.build(world.log_stream, clock, world.log_level)
+    registry = CollectorRegistry()
+    log = logs.build(world.log_stream, clock, world.log_level, registry)
     vault = Vault(secrets.keyset)
     database = Database(settings.database, guard=world.guard)
     events = Events(vault, random, postgres=database.postgres)
@@ -154,7 +155,6 @@ async def build(settings: Settings, secrets: Secrets, world: World) -> Core:
         parts.deliveries.wake()
 
     database.on_events = wake
-    registry = CollectorRegistry()
     chain = Chain(
         Observe(log, registry, random),
         Errors(log),

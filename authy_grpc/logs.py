@@ -13,7 +13,10 @@ from datetime import datetime
 from typing import Any, TextIO
 
 import structlog
+from prometheus_client import CollectorRegistry, Counter
 from structlog.typing import EventDict, FilteringBoundLogger, WrappedLogger
+
+from authy_grpc.log_stream import LogStream
 
 ALLOWED = frozenset(
     {
@@ -67,20 +70,28 @@ def _render(_: WrappedLogger, __: str, line: EventDict) -> str:
     return _encode(line)
 
 
-def build(stream: TextIO, clock: Callable[[], datetime], level: str = "info") -> FilteringBoundLogger:
-    """A logger that writes one JSON object a line.
+def build(
+    stream: TextIO | None,
+    clock: Callable[[], datetime],
+    level: str = "info",
+    registry: CollectorRegistry | None = None,
+) -> FilteringBoundLogger:
+    """A logger that writes one JSON object a line. A line that cannot be written is dropped, and counted.
 
     Args:
-        stream: where lines go.
+        stream: where lines go; None: nowhere.
         clock: the time now, aware.
         level: the least that is written, such as `debug` or `info`.
+        registry: where the count of dropped lines is registered.
     """
+    dropped = Counter("log_lines_dropped", "Log lines that could not be written.", registry=registry)
+    output: Any = LogStream(stream, dropped.inc)
 
     def stamp(_: WrappedLogger, name: str, line: EventDict) -> EventDict:
         return {"time": clock().isoformat(timespec="milliseconds"), "level": name, **line}
 
     logger: FilteringBoundLogger = structlog.wrap_logger(
-        structlog.WriteLogger(stream),
+        structlog.WriteLogger(output),
         processors=[stamp, redact, _render],
         wrapper_class=structlog.make_filtering_bound_logger(level),
         context_class=dict,

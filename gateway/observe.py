@@ -142,6 +142,10 @@ class Ended:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._streams:
-            self._observe.opened(self.route, -1)
-        self._observe.finish(self, perf_counter() - self._begin)
+        try:
+            if self._streams:
+                self._observe.opened(self.route, -1)
+            self._observe.finish(self, perf_counter() - self._begin)
+        except Exception as failure:
+            # The request is answered: observing never decides.
+            self._observe.log.error("observing failed", method=self.method, exc_info=failure)

@@ -151,7 +151,8 @@ async def _gateway(settings: "Settings", server: str, key: str) -> None:
     from authy_grpc.cli.failure import Failure
     from gateway.channels import Channels
 
-    log, registry = logs.build(sys.stderr, real_clock), CollectorRegistry()
+    registry = CollectorRegistry()
+    log = logs.build(sys.stderr, real_clock, registry=registry)
     logs.take_over(log)
     options = _options(settings, key)
     async with AsyncExitStack() as closing:
@@ -165,8 +166,8 @@ async def _gateway(settings: "Settings", server: str, key: str) -> None:
         stopper = Stopper(http, deliverer)
         stopper.listen()
         host = settings.http_listen.rpartition(":")[0]
-        show.console.print(f"The gateway serves http://{host}:{port}, and calls {server}.")
-        show.console.print("Ctrl-C lets answers finish and stops; twice stops at once. The log is on stderr.")
+        show.say(f"The gateway serves http://{host}:{port}, and calls {server}.")
+        show.say("Ctrl-C lets answers finish and stops; twice stops at once. The log is on stderr.")
         await stopper.stopped()
 
 

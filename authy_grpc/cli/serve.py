@@ -137,8 +137,8 @@ def prepare(settings: "Settings") -> "Secrets":
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         folder = home.make_secrets(settings, os.urandom)
-        show.console.print(f"New database  {path.resolve()}\nNew secrets   {folder.resolve()}")
-        show.console.print("Back up both: each is worthless without the other.\n")
+        show.say(f"New database  {path.resolve()}\nNew secrets   {folder.resolve()}")
+        show.say("Back up both: each is worthless without the other.\n")
     secrets = home.read_secrets(settings)
     schema.upgrade(settings.database)
     return secrets

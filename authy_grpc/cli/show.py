@@ -1,6 +1,7 @@
 """Owns how commands show what they got: tables for people, the contract's JSON for programs."""
 
 import json
+import os
 import shutil
 import sys
 from collections.abc import Iterable, Sequence
@@ -24,6 +25,15 @@ console = Console(highlight=False, soft_wrap=True)
 def as_json(found: Any) -> None:
     """Prints one JSON document: messages as proto3 JSON, in the contract's lowerCamelCase."""
     print(json.dumps(_plain(found), indent=2, ensure_ascii=False), flush=True)
+
+
+def say(*lines: str | Text, style: str | None = None) -> None:
+    """Prints what may be lost: for commands that serve, which go on where nobody reads their output."""
+    try:
+        console.print(*lines, style=style)
+    except (OSError, SystemExit):
+        # SystemExit: rich ends a program whose reader has left. What is still buffered would fail at exit.
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115
 
 
 def table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> None:

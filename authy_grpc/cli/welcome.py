@@ -18,7 +18,7 @@ def welcome(settings: Settings, port: int) -> None:
     """
     unix = settings.listen.startswith("unix:")
     server = settings.listen if unix else f"{settings.listen.rpartition(':')[0]}:{port}"
-    say = show.console.print
+    say = show.say
     say(
         Text.assemble(
             ("authy-grpc", "bold"),
@@ -71,5 +71,5 @@ def welcome_up(settings: Settings, port: int, http_port: int) -> None:
         http_port: what the gateway listens on.
     """
     http = f"http://{settings.http_listen.rpartition(':')[0]}:{http_port}"
-    show.console.print(Text.assemble(("authy-grpc", "bold"), f" serves REST at {http}"))
+    show.say(Text.assemble(("authy-grpc", "bold"), f" serves REST at {http}"))
     welcome(settings, port)

@@ -63,8 +63,15 @@ class Observe:
                 call.code = "CANCELLED"
             raise
         finally:
-            self._finish(call, perf_counter() - begin)
+            self._observe(call, perf_counter() - begin)
             request_id.reset(token)
+
+    def _observe(self, call: Call, seconds: float) -> None:
+        try:
+            self._finish(call, seconds)
+        except Exception as error:
+            # The call is done, and its caller is told so: observing never decides.
+            self._log.error("observing failed", method=call.method, exc_info=error)
 
     def _finish(self, call: Call, seconds: float) -> None:
         method = call.method

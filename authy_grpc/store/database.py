@@ -141,9 +141,11 @@ class Database:
             self._loop.call_later(_COMMIT_WAIT_SECONDS, self._give_up, job, waits - 1)
 
     def _woke(self, credentials: Set[str]) -> None:
-        if credentials:
-            self.on_credentials(credentials)
-        self.on_events()
+        try:
+            if credentials:
+                self.on_credentials(credentials)
+        finally:
+            self.on_events()
 
     def _read(self, work: Callable[[Session], T]) -> T:
         try:

@@ -22,7 +22,7 @@ class NoSender:
         raise Refused
 
 
-def from_url(url: str, *, stream: TextIO, clock: Callable[[], datetime]) -> Sender:
+def from_url(url: str, *, stream: TextIO | None, clock: Callable[[], datetime]) -> Sender:
     """The sender that a setting names.
 
     Args:

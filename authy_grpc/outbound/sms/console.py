@@ -1,21 +1,32 @@
-"""Owns messages that are only printed: for development."""
+"""Prints text messages instead of sending them: for development."""
 
 from typing import TextIO
 
-from authy_grpc.outbound.sms.sender import Message
+from authy_grpc.log_stream import LogStream
+from authy_grpc.outbound.sms.sender import Message, Unreachable
 
 
 class ConsoleSender:
     """Prints each message.
 
     Args:
-        stream: where to.
+        stream: where to; None where the program has no output.
     """
 
-    def __init__(self, stream: TextIO) -> None:
-        self._stream = stream
+    def __init__(self, stream: TextIO | None) -> None:
+        self._dropped = False
+        self._stream = LogStream(stream, self._drop)
 
     async def send(self, message: Message) -> None:
-        """Print one."""
+        """Print one.
+
+        Raises:
+            Unreachable: it cannot be printed: nobody reads, or the disk is full.
+        """
+        self._dropped = False
         self._stream.write(f"{message.channel.value} to {message.number}: {message.body}\n")
-        self._stream.flush()
+        if self._dropped:
+            raise Unreachable
+
+    def _drop(self) -> None:
+        self._dropped = True
