@@ -73,13 +73,12 @@ def erase(number: Number, yes: Yes = False) -> None:
 
 def _find(session: "Session", vault: "Vault", number: str, *, lock: bool = False) -> "AccountRow":
     from authy_grpc.cli.failure import Failure
+    from authy_grpc.domain.typed import normalize_number
     from authy_grpc.store import account as store
 
-    row = store.find_by_number(session, vault, number, lock=lock)
+    row = store.find_by_number(session, vault, normalize_number(number), lock=lock)
     if row is None:
-        raise Failure(
-            "No account has this number.", "Write it as it was proven: + and the country, no spaces."
-        )
+        raise Failure("No account has this number.", "Write it with + and its country, as it was proven.")
     return row
 
 

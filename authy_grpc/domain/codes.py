@@ -1,15 +1,14 @@
-"""Owns codes that are drawn, not computed: sent, match, backup and recovery codes, and how they are typed."""
+"""Owns codes that are drawn, not computed: sent, match, backup and recovery codes."""
 
 from collections.abc import Callable
 
-from authy_grpc.domain.encoding import CROCKFORD, DASHES, SPACES, base32, fold
+from authy_grpc.domain.encoding import CROCKFORD, base32, fold
 from authy_grpc.domain.ids import below
 
-_SENT_DIGITS = 6
+SENT_DIGITS = 6
 _BACKUP_CODES = 10
 _BACKUP_BYTES = 10
 _BACKUP_CHARACTERS = 16
-_PASSED_OVER = str.maketrans("", "", SPACES + DASHES)
 
 
 def sent_code(random: Callable[[int], bytes]) -> str:
@@ -21,7 +20,7 @@ def sent_code(random: Callable[[int], bytes]) -> str:
     Returns:
         6 digits, leading zeros kept.
     """
-    return match_number(random, _SENT_DIGITS)
+    return match_number(random, SENT_DIGITS)
 
 
 def match_number(random: Callable[[int], bytes], digits: int) -> str:
@@ -59,18 +58,6 @@ def recovery_code(random: Callable[[int], bytes]) -> str:
         80 bits, 16 base32 characters.
     """
     return base32(random(_BACKUP_BYTES))
-
-
-def normalize(text: str) -> str:
-    """Drops what people put between digits.
-
-    Args:
-        text: as typed.
-
-    Returns:
-        The text without spaces and dashes, else unchanged.
-    """
-    return text.translate(_PASSED_OVER)
 
 
 def is_backup_shape(text: str) -> bool:

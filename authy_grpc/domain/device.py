@@ -19,6 +19,7 @@ LIMITED = timedelta(days=7)
 
 # Wrong `check`s that ApproveDevice looks at, of one waiting device.
 CHECK_GUESSES = 5
+CHECK_DIGITS = 6
 # How long a revoked device is still listed.
 LISTED = timedelta(days=30)
 

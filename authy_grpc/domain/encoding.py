@@ -2,8 +2,7 @@
 
 import base64
 
-SPACES = " \t\u00a0\u2009\u202f"
-DASHES = "-\u2010\u2011\u2012\u2013\u2014\u2015\u2212"
+from authy_grpc.domain.typed import normalize
 
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 # Ten bits at a time: `base64.b32encode`, which is Python too, and a translation take twice as long.
@@ -13,7 +12,6 @@ _PAIRS = [first + second for first in CROCKFORD for second in CROCKFORD]
 _FOLD = str.maketrans(
     "abcdefghijklmnopqrstuvwxyzOIL",
     "ABCDEFGH1JK1MN0PQRSTUVWXYZ011",
-    SPACES + DASHES,
 )
 
 
@@ -68,10 +66,10 @@ def fold(text: str) -> str:
     """Brings base32 that a person typed to the form in which it was made.
 
     Args:
-        text: in either case, with spaces and dashes, O for 0 and I or L for 1.
+        text: in either case, O for 0 and I or L for 1, with all that `typed.normalize` passes over.
 
     Returns:
-        Upper case, digits for the letters that stand for them, no spaces or dashes. What is not base32
-        stays in it.
+        Upper case, digits for the letters that stand for them, nothing between them. What is not
+        base32 stays in it.
     """
-    return text.translate(_FOLD)
+    return normalize(text).translate(_FOLD)

@@ -19,10 +19,12 @@ class Violation:
     Attributes:
         field: its path in the request, such as `details[2].label`.
         description: what is wrong, without the value.
+        reason: a name for it, where a program has to tell it from others of the field.
     """
 
     field: str
     description: str
+    reason: str = ""
 
 
 class Blames(Refusal):
@@ -33,9 +35,9 @@ class Blames(Refusal):
         self.violations = violations
 
     @classmethod
-    def one(cls, field: str, description: str) -> Self:
+    def one(cls, field: str, description: str, reason: str = "") -> Self:
         """A single bad field, by its path and what is wrong with it."""
-        return cls(Violation(field, description))
+        return cls(Violation(field, description, reason))
 
 
 class BadField(Blames):

@@ -85,6 +85,10 @@ PEER_RULES = (Rule(30, timedelta(hours=1)),)
 # Of an IPv6 /48, which is what a house or a rented machine may get.
 NETWORK_RULES = (Rule(300, timedelta(hours=1)),)
 
+# What cannot be a code and is sent as one: it is no guess, and costs the caller (a site, a device) alone.
+SITE_NO_CODE = Rule(1000, timedelta(minutes=1))
+DEVICE_NO_CODE = Rule(20, timedelta(minutes=1))
+
 
 def retry_delay(times: Sequence[datetime], now: datetime, rules: Sequence[Rule]) -> timedelta:
     """Returns how long from `now` until every rule allows one more; zero where they do."""

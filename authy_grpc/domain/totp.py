@@ -88,7 +88,7 @@ def evaluate(seeds: Sequence[Seed], code: str, now: datetime, *, digits: int, pe
 
     Args:
         seeds: all that may have made the code.
-        code: as typed, without spaces or dashes.
+        code: as `typed.normalize` leaves it.
         now: aware.
         digits: 6 to 8.
         period: seconds a step.

@@ -7,9 +7,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from authy_grpc.domain import totp
-from authy_grpc.domain.codes import normalize
+from authy_grpc.domain.codes import SENT_DIGITS
 from authy_grpc.domain.limits import Guesses, after_wrong, attempts_remaining, check_guesses
 from authy_grpc.domain.totp import Seed, Verdict
+from authy_grpc.domain.typed import is_code, normalize
 from authy_grpc.domain.user import Factor
 
 SENT_CODE_LIFE = timedelta(minutes=5)
@@ -88,6 +89,10 @@ class Codes:
     spent: set[bytes] = field(default_factory=set)
     taken_by: str | None = None
 
+    def may_be(self, code: str) -> bool:
+        """Whether a text can be a code here: by its digits alone, whatever the user has or was sent."""
+        return is_code(code, self.digits, SENT_DIGITS)
+
     def check(self, code: str, action: str, now: datetime) -> Checked:
         """Checks a code against soft tokens and the code sent for an action.
 
@@ -97,13 +102,16 @@ class Codes:
             now: aware.
 
         Returns:
-            The answer. Where it is ACCEPTED the counts begin anew, where it is WRONG one is added.
+            The answer. Where it is ACCEPTED the counts begin anew, where it is WRONG one is added. What
+            cannot be a code is WRONG too, and is not counted.
 
         Raises:
             UserLocked: wrong codes have locked the user: this one was not looked at.
         """
         self.taken_by = None
         check_guesses(self.guesses, now)
+        if not self.may_be(code):
+            return Checked(CodeResult.WRONG, None, attempts_remaining(self.guesses, now))
         result, factor = self._worth(normalize(code), action, now)
         if result is CodeResult.ACCEPTED:
             self.guesses = Guesses()

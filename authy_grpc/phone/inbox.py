@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from authy_grpc.domain import keys
 from authy_grpc.domain.errors import BadSignature
 from authy_grpc.domain.receipts import Decision, Question, Receipt
+from authy_grpc.domain.typed import is_code, normalize
 from authy_grpc.phone.errors import PhoneError
 from authy_grpc.phone.sites import SiteCalls
 from authy_grpc.v1 import authenticator_pb2
@@ -67,13 +68,15 @@ class InboxCalls(SiteCalls):
 
         Args:
             question: as the inbox gave it.
-            match_number: the digits that the site shows, where `question.match_digits` is not 0.
+            match_number: the digits that the site shows, as typed, where `question.match_digits` is not 0.
             user_verified: whether a PIN or a biometric was asked for.
 
         Returns:
             The state that the question has now, and the tries left after a wrong number.
         """
-        return await self._respond(question, Decision.APPROVE, match_number, user_verified)
+        if match_number and not is_code(match_number, question.match_digits):
+            raise PhoneError(f"a match number has digits alone, here {question.match_digits} of them")
+        return await self._respond(question, Decision.APPROVE, normalize(match_number), user_verified)
 
     async def deny(
         self, question: Question, *, user_verified: bool = False

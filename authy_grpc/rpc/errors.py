@@ -146,7 +146,7 @@ def to_status(refusal: errors.Refusal) -> status_pb2.Status:
     if isinstance(refusal, errors.Blames):
         violations = [
             error_details_pb2.BadRequest.FieldViolation(
-                field=violation.field, description=violation.description
+                field=violation.field, description=violation.description, reason=violation.reason
             )
             for violation in refusal.violations
         ]

@@ -10,6 +10,8 @@ from pydantic import TypeAdapter
 from authy_grpc.domain.codes import is_backup_shape
 from authy_grpc.domain.errors import NotFound, Refusal
 from authy_grpc.domain.event import UserEvent, UserEventType
+from authy_grpc.domain.limits import SITE_NO_CODE
+from authy_grpc.domain.rate import Rate
 from authy_grpc.domain.user import Factor
 from authy_grpc.domain.verification import Checked, CodeResult
 from authy_grpc.store.account import AccountBusy
@@ -72,6 +74,7 @@ class CodeChecks:
         clock: the time.
         random: source of random bytes.
         postgres: whether the store is PostgreSQL.
+        rate: counts what is no code.
     """
 
     def __init__(
@@ -82,8 +85,10 @@ class CodeChecks:
         clock: Callable[[], datetime],
         random: Callable[[int], bytes],
         postgres: bool,
+        rate: Rate | None = None,
     ) -> None:
         self._events = events
+        self._rate = rate or Rate()
         self._clock = clock
         self._links = LinkStates(vault, postgres=postgres)
         self._sent = SentCodes(vault, postgres=postgres)
@@ -157,12 +162,15 @@ class CodeChecks:
                 raise NotFound
             held_back = link.holds_back(batch.now)
             checked = self._worth(link, attempt, batch.now)
+            is_code = attempt.is_backup_code or link.codes.may_be(attempt.code)
+            if not is_code:
+                self._rate.spend(link.application_id, batch.now, SITE_NO_CODE)
         except Refusal as refusal:
             return refusal
         batch.answered.add(attempt.application_id, attempt.request, checked)
         if checked.result is CodeResult.ACCEPTED:
             _accept(batch, link, checked, held_back)
-        else:
+        elif is_code:
             _reject(batch, link, checked, counted=not attempt.is_backup_code)
         return checked
 

@@ -2,14 +2,15 @@
 
 from datetime import datetime
 
-from authy_grpc.domain.codes import normalize
 from authy_grpc.domain.device import DeviceState
 from authy_grpc.domain.enrollment import Enrollment, EnrollmentState
 from authy_grpc.domain.errors import CodeRejected, Refusal, WrongState
 from authy_grpc.domain.event import UserEventType
 from authy_grpc.domain.keys import totp_secret
-from authy_grpc.domain.limits import Guesses, PushGuard, after_wrong, check_guesses
+from authy_grpc.domain.limits import SITE_NO_CODE, Guesses, PushGuard, after_wrong, check_guesses
+from authy_grpc.domain.rate import Rate
 from authy_grpc.domain.totp import Seed, Verdict, evaluate
+from authy_grpc.domain.typed import is_code, normalize
 from authy_grpc.service.completion import Completion
 from authy_grpc.store import account as accounts
 from authy_grpc.store import device as devices
@@ -35,11 +36,19 @@ class Confirmation:
         events: where a site learns of a user's wrong codes.
         changes: reads and moves enrollments.
         completion: makes the user.
+        rate: counts what is no code.
     """
 
     def __init__(
-        self, *, vault: Vault, events: Events, changes: EnrollmentChanges, completion: Completion
+        self,
+        *,
+        vault: Vault,
+        events: Events,
+        changes: EnrollmentChanges,
+        completion: Completion,
+        rate: Rate | None = None,
     ) -> None:
+        self._rate = rate or Rate()
         self._vault = vault
         self._events = events
         self._changes = changes
@@ -83,7 +92,7 @@ class Confirmation:
             somebody holds the account: nothing is decided, and the account is to be locked first.
 
         Raises:
-            WrongState, CodeRejected, UserLocked: nothing was written.
+            WrongState, CodeRejected, UserLocked, RateLimited: nothing was written.
         """
         before = self.before(row, now, typed)
         if before is not None:
@@ -93,6 +102,9 @@ class Confirmation:
         guesses = Guesses(link.failures, link.locked_until)
         check_guesses(guesses, now)
         application = find(session, row.application_id)
+        if not is_code(typed, application.code_digits):
+            self._rate.spend(row.application_id, now, SITE_NO_CODE)
+            raise CodeRejected
         match = evaluate(
             self._seeds(session, now, row, link),
             normalize(typed),

@@ -4,9 +4,9 @@ import hmac
 from collections.abc import Callable
 from datetime import datetime
 
-from authy_grpc.domain import codes
 from authy_grpc.domain.device import (
     BLOCKED,
+    CHECK_DIGITS,
     CHECK_GUESSES,
     UNSEEN_WAIT,
     Device,
@@ -17,7 +17,9 @@ from authy_grpc.domain.device import (
     release_time,
 )
 from authy_grpc.domain.errors import CodeRejected, DeviceHeld, NotFound, Quota, Refusal
-from authy_grpc.domain.limits import Rule
+from authy_grpc.domain.limits import DEVICE_NO_CODE, Rule
+from authy_grpc.domain.rate import Rate
+from authy_grpc.domain.typed import is_code, normalize
 from authy_grpc.service.admission import Admission
 from authy_grpc.service.caller import Device as Caller
 from authy_grpc.service.proof import Proofs
@@ -45,6 +47,7 @@ class Devices:
         admission: lets devices in and puts them out.
         proofs: check who asks.
         clock: the time.
+        rate: counts what is no check.
     """
 
     def __init__(
@@ -55,7 +58,9 @@ class Devices:
         admission: Admission,
         proofs: Proofs,
         clock: Callable[[], datetime],
+        rate: Rate | None = None,
     ) -> None:
+        self._rate = rate or Rate()
         self._database = database
         self._vault = vault
         self._admission = admission
@@ -143,7 +148,7 @@ class Devices:
         Args:
             caller: another device of the account.
             device_id: of the one that waits.
-            check: the digits that it shows, as typed.
+            check: the digits that it shows, as typed. What cannot be them is no guess.
             proof: names device_id and check.
 
         Raises:
@@ -152,6 +157,7 @@ class Devices:
             CodeRejected: the check is wrong, or there were too many.
             DeviceHeld: the caller was let in by time, not long ago.
             Quota: the account has as many ACTIVE devices as it may.
+            RateLimited: the caller sent too much that can be no check.
         """
 
         def work(session: Session) -> Device | Refusal:
@@ -163,6 +169,9 @@ class Devices:
             try:
                 row = devices.find(session, caller.account_id, device_id)
                 move(devices.state(row, now), DeviceState.ACTIVE)
+                if not is_code(check, CHECK_DIGITS):
+                    self._rate.spend(caller.device_id, now, DEVICE_NO_CODE)
+                    return CodeRejected()
             except Refusal as refusal:
                 return refusal
             if not self._checked(session, row, check, now):
@@ -231,7 +240,7 @@ class Devices:
         wrong = budget.spent(session, name)
         if len(wrong) >= CHECK_GUESSES:
             return False
-        if hmac.compare_digest(devices.check(row).encode(), codes.normalize(check).encode()):
+        if hmac.compare_digest(devices.check(row).encode(), normalize(check).encode()):
             return True
         budget.keep(session, name, (*wrong, now), _CHECKS)
         return False

@@ -8,7 +8,8 @@ from authy_grpc.domain import codes, limits, phone
 from authy_grpc.domain.errors import BadField, RateLimited
 from authy_grpc.domain.ids import new_id
 from authy_grpc.domain.phone import PhoneChannel, PhonePurpose, PhoneVerification
-from authy_grpc.outbound.sms.number import Numbers
+from authy_grpc.domain.typed import normalize_number
+from authy_grpc.outbound.sms.number import Judgement, Numbers
 from authy_grpc.service.caller import Nobody
 from authy_grpc.service.text import Texts
 from authy_grpc.store import budget
@@ -60,19 +61,19 @@ class PhoneVerifications:
 
         Args:
             caller: whose address has a budget, as the number has one.
-            number: E.164.
+            number: E.164, as typed.
             channel: how the code goes.
             purpose: what it may be used for.
 
         Raises:
-            BadField: it is no number that codes may go to.
+            BadField: it is no phone number, or (NOT_SERVED) one that codes do not go to.
             RateLimited: the number, the caller or all callers together had their share. What the number or
                 all had is the caller's try all the same.
         """
-        if not self._numbers.allow(number):
-            raise BadField.one("phone_number", "must be a phone number in E.164, such as +15005550006")
-        by_number = self._names("number", number.encode())
-        by_peer = [(self._names("peer", network), rules) for network, rules in _networks(caller.peer)]
+        number = normalize_number(number)
+        _check(self._numbers.judge(number))
+        by_number = budget_names(self._vault, "number", number.encode())
+        by_peer = peer_budgets(self._vault, caller.peer)
 
         def work(session: Session) -> PhoneVerification | RateLimited:
             before = budget.spent(session, by_number)
@@ -121,15 +122,35 @@ class PhoneVerifications:
         if again > now:
             raise RateLimited(again - now)
 
-    def _names(self, purpose: str, value: bytes) -> tuple[str, ...]:
-        """The names of a budget: by each key, so that servers with other keysets share it."""
-        return tuple(f"{purpose}:{each.hex()}" for each in self._vault.by_age(purpose, value).values())
-
     async def forget_answers(self) -> int:
         """Drop answers that are not given again; answers how many."""
         return await self._database.write(
             lambda session: verifications.forget_answers(session, self._clock())
         )
+
+
+def _check(judgement: Judgement) -> None:
+    match judgement:
+        case Judgement.NO_NUMBER:
+            raise BadField.one("phone_number", "must be a phone number in E.164, such as +15005550006")
+        case Judgement.OTHER_COUNTRY:
+            raise _not_served("is not in the countries that this service sends to")
+        case Judgement.OTHER_KIND:
+            raise _not_served("is of a kind that this service does not send to")
+
+
+def _not_served(why: str) -> BadField:
+    return BadField.one("phone_number", why, "NOT_SERVED")
+
+
+def budget_names(vault: Vault, purpose: str, value: bytes) -> tuple[str, ...]:
+    """The names of a budget: by each key, so that servers with other keysets share it."""
+    return tuple(f"{purpose}:{each.hex()}" for each in vault.by_age(purpose, value).values())
+
+
+def peer_budgets(vault: Vault, peer: str) -> list[tuple[tuple[str, ...], tuple[limits.Rule, ...]]]:
+    """The budgets of a caller that is known by its address alone: the names of each, and its rules."""
+    return [(budget_names(vault, "peer", network), rules) for network, rules in _networks(peer)]
 
 
 def _networks(peer: str) -> list[tuple[bytes, tuple[limits.Rule, ...]]]:

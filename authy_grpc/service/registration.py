@@ -12,11 +12,13 @@ from authy_grpc.domain.device import DevicePlatform, DeviceState, NewDevicePolic
 from authy_grpc.domain.errors import BadSignature, CodeRejected
 from authy_grpc.domain.ids import new_id
 from authy_grpc.domain.phone import PhonePurpose
+from authy_grpc.domain.typed import is_code, normalize
 from authy_grpc.service.caller import Nobody
+from authy_grpc.service.phone_verification import peer_budgets
 from authy_grpc.store import account as store
+from authy_grpc.store import budget, spent_key
 from authy_grpc.store import device as devices
 from authy_grpc.store import phone_verification as verifications
-from authy_grpc.store import spent_key
 from authy_grpc.store.account import AccountNews
 from authy_grpc.store.database import Database, Session
 from authy_grpc.store.tables import AccountRow, DeviceRow, PhoneVerificationRow
@@ -44,7 +46,7 @@ class NewDevice:
     @property
     def content(self) -> bytes:
         """What makes it the same call again."""
-        text = f"{self.verification_id}\n{codes.normalize(self.code)}\n"
+        text = f"{self.verification_id}\n{normalize(self.code)}\n"
         return text.encode() + self.signing_key + self.agreement_key
 
 
@@ -78,7 +80,8 @@ class Registrations:
         """Add a device to the account of a verified number, which is opened where there is none.
 
         Args:
-            caller: nobody: the code and the keys say who it is.
+            caller: nobody: the code and the keys say who it is. What cannot be a code is no guess, and its
+                address has a budget of them.
             asked: the device.
 
         Raises:
@@ -86,23 +89,24 @@ class Registrations:
             CodeRejected: the code is wrong, used up or for something else.
             NewDevicesOff: the account lets none in.
             Quota: it has as many devices as it may.
+            RateLimited: the caller sent too much that can be no code.
         """
         message = keys.registration_message(asked.verification_id, asked.signing_key, asked.agreement_key)
         keys.verify(asked.signing_key, message, asked.signature)
         thumbprints = keys.thumbprint(asked.signing_key), keys.thumbprint(asked.agreement_key)
         if thumbprints[0] == thumbprints[1]:
             raise BadSignature
-        work = partial(self._register, asked=asked, thumbprints=thumbprints)
+        work = partial(self._register, peer=caller.peer, asked=asked, thumbprints=thumbprints)
         return await self._database.write(work, accounts=True)
 
     def _register(
-        self, session: Session, *, asked: NewDevice, thumbprints: tuple[str, str]
+        self, session: Session, *, peer: str, asked: NewDevice, thumbprints: tuple[str, str]
     ) -> Registration | CodeRejected:
         verification = verifications.find(session, asked.verification_id)
         # Not before it is locked, which may take a while.
         now = self._clock()
         if verification is not None and verification.use_time is not None:
-            return self._answer_again(session, verification, asked, now)
+            return self._answer_again(session, verification, asked, now, peer)
         if spent_key.seen(session, *thumbprints):
             raise BadSignature
         if (
@@ -111,8 +115,10 @@ class Registrations:
             or not phone.may_guess(verification.failures, verification.expire_time, now)
         ):
             raise CodeRejected
+        if not is_code(asked.code, codes.SENT_DIGITS):
+            return self._no_code(session, peer, now)
         expected = verifications.code(self._vault, verification)
-        if not hmac.compare_digest(expected.encode(), codes.normalize(asked.code).encode()):
+        if not hmac.compare_digest(expected.encode(), normalize(asked.code).encode()):
             return _count(session, verification)
         number = verifications.number(self._vault, verification)
         account = store.find_by_number(session, self._vault, number, lock=True)
@@ -136,16 +142,37 @@ class Registrations:
         return registration
 
     def _answer_again(
-        self, session: Session, verification: PhoneVerificationRow, asked: NewDevice, now: datetime
+        self,
+        session: Session,
+        verification: PhoneVerificationRow,
+        asked: NewDevice,
+        now: datetime,
+        peer: str,
     ) -> Registration | CodeRejected:
         """The same call gets the same answer for a while: with another code it is a guess, and counts."""
         used = verification.use_time or now
         if verification.failures >= phone.GUESSES or now >= used + phone.ANSWERED_FOR:
             raise CodeRejected
+        if not is_code(asked.code, codes.SENT_DIGITS):
+            return self._no_code(session, peer, now)
         before = verification.request_hash or b""
         same = [hmac.compare_digest(before, each) for each in self._vault.digests("request", asked.content)]
         answer = verifications.answer(self._vault, verification) if any(same) else None
         return answer or _count(session, verification)
+
+    def _no_code(self, session: Session, peer: str, now: datetime) -> CodeRejected:
+        """Count what cannot be a code for the caller's address alone; returned, so that the count stays.
+
+        Raises:
+            RateLimited: the address has had its share.
+        """
+        tries = [
+            (name, budget.allow(session, name, now, rules), rules)
+            for name, rules in peer_budgets(self._vault, peer)
+        ]
+        for name, times, rules in tries:
+            budget.keep(session, name, times, rules)
+        return CodeRejected()
 
     def _admit(self, session: Session, account: AccountRow | None, states: list[DeviceState]) -> DeviceState:
         if account is None:

@@ -42,7 +42,7 @@ def test_a_soft_token_is_accepted_once_and_its_step_is_to_be_saved() -> None:
 
 def test_wrong_codes_count_and_lock_and_are_not_looked_at_then() -> None:
     codes = _codes(seeds=[Seed("one", _SECRET, -1)])
-    remaining = [codes.check(code, "", _NOW).attempts_remaining for code in ("0", "x", "12345", "000000", "")]
+    remaining = [codes.check(code, "", _NOW).attempts_remaining for code in ["000000"] * 5]
     assert remaining == [4, 3, 2, 1, 0]
     with pytest.raises(UserLocked) as refusal:
         codes.check(_token(), "", _NOW)

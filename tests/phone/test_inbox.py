@@ -141,6 +141,22 @@ async def test_what_is_no_number_is_not_signed(phone: Phone, service: Any, asked
     assert service.called("RespondApproval") == []
 
 
+@pytest.mark.parametrize("typed", ["12345", "0123456", "01234x"])
+async def test_what_cannot_be_the_number_costs_no_try(
+    phone: Phone, service: Any, asked: Question, typed: str
+) -> None:
+    with pytest.raises(PhoneError, match="digits alone, here 6"):
+        await phone.approve(asked, match_number=typed)
+    assert service.called("RespondApproval") == []
+
+
+async def test_a_number_is_signed_as_the_site_shows_it_however_it_is_typed(
+    phone: Phone, service: Any, asked: Question
+) -> None:
+    receipt = await answered(phone, service, lambda: phone.approve(asked, "\u0660\uff11\u200b2-345 "))
+    assert receipt.match_number == "012345"
+
+
 async def test_the_key_of_the_enrollment_answers(phone: Phone, service: Any, asked: Question) -> None:
     await phone.accept(await phone.open(f"{ORIGIN}/app/#/e/AAAAAAAAAAAAAAAAAAAAAA"))
     await answered(phone, service, lambda: phone.approve(asked, "012345"))

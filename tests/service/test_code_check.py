@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 import pytest
 from sqlalchemy import Engine, event
 
-from authy_grpc.domain.errors import NotFound, RequestIdReused, UserLocked
+from authy_grpc.domain.errors import NotFound, RateLimited, RequestIdReused, UserLocked
+from authy_grpc.domain.limits import SITE_NO_CODE
 from authy_grpc.domain.user import Factor
 from authy_grpc.domain.verification import Checked, CodeResult
 from authy_grpc.service.code_check import Attempt, CodeChecks
@@ -31,6 +32,65 @@ _STEP = timedelta(seconds=30)
 async def booth(database_url: str, clock: TurnedClock) -> AsyncIterator[Booth]:
     async with Booth.opened(database_url, clock) as opened:
         yield opened
+
+
+_NO_CODES = [
+    "12345",
+    "1234567",
+    "abcdef",
+    "12345x",
+    " ",
+    "\u2460\u2461\u2462\u2463\u2464\u2465",
+    "12345\u00b2",
+]
+
+
+async def test_what_cannot_be_a_code_is_wrong_and_no_guess(booth: Booth) -> None:
+    user = await booth.user(await booth.site())
+    for code in _NO_CODES * 2:
+        assert await booth.verify(user, code) == Checked(_R.WRONG, None, 5)
+    assert await booth.told(user.site) == []
+    assert (await booth.row(LinkRow, user.site_id)).failures == 0
+    # The control: as many that could be one lock.
+    left = [(await booth.verify(user, f"{index}" * 6)).attempts_remaining for index in range(5)]
+    assert left == [4, 3, 2, 1, 0]
+    assert len(await booth.told(user.site)) == 6
+    with pytest.raises(UserLocked):
+        await booth.verify(user, "12345")
+    with pytest.raises(NotFound):
+        await booth.verify(replace(user, authy_id="0" * 26), "12345")
+
+
+async def test_what_can_be_a_code_hangs_on_the_site_and_not_on_what_was_sent(booth: Booth) -> None:
+    user = await booth.user(await booth.site(code_digits=8))
+    assert (await booth.verify(user, "1234567")).attempts_remaining == 5
+    assert (await booth.verify(user, "123456")).attempts_remaining == 4
+    assert (await booth.verify(user, "12345678")).attempts_remaining == 3
+
+
+async def test_a_site_that_sends_much_that_is_no_code_waits(booth: Booth) -> None:
+    user, another = await booth.user(await booth.site()), await booth.user(await booth.site())
+    for _ in range(1000):
+        booth.verifications._checks._rate.spend(user.site.application_id, booth.clock(), SITE_NO_CODE)
+    with pytest.raises(RateLimited) as refused:
+        await booth.verify(user, "12345")
+    assert refused.value.retry_after == timedelta(minutes=1)
+    assert (await booth.verify(another, "12345")).result is _R.WRONG
+    assert (await booth.verify(user, user.tokens[0].code(booth.clock()))).result is _R.ACCEPTED
+    booth.clock.turn(minutes=1)
+    assert (await booth.verify(user, "12345")).result is _R.WRONG
+
+
+async def test_codes_and_backup_codes_in_any_script(booth: Booth) -> None:
+    user = await booth.user(await booth.site())
+    (backup, *_) = await booth.verifications.create_backup_codes(user.site, user.authy_id)
+    code = user.tokens[0].code(booth.clock())
+    arabic = code.translate({ord("0") + each: 0x660 + each for each in range(10)})
+    assert (
+        await booth.verify(user, f"\u2067{arabic[:3]}\u3000{arabic[3:]}\u2069\n")
+    ).factor is Factor.SOFT_TOKEN
+    wide = "".join(chr(ord(each) + 0xFEE0) for each in backup.lower())
+    assert (await booth.verify(user, f"{wide[:8]}\u2212{wide[8:]}")).factor is Factor.BACKUP_CODE
 
 
 async def _outcome(booth: Booth, user: User, code: str, request_id: str = "") -> CodeResult | None:

@@ -119,6 +119,23 @@ async def test_the_same_call_again_answers_the_same(hall: Hall) -> None:
     assert (await hall.types(site)).count("enrollment.completed") == 1
 
 
+async def test_what_cannot_be_the_first_code_is_no_guess(hall: Hall) -> None:
+    site, phone = await hall.site(), await hall.phone()
+    made, site_id = await _waiting(hall, site, phone)
+    for typed in ("12345", "1234567", "abcdef", " "):
+        with pytest.raises(CodeRejected):
+            await hall.confirm(site, made, typed)
+    assert (await hall.row(LinkRow, site_id)).failures == 0
+    code = phone.code(site_id, hall.clock())
+    with pytest.raises(CodeRejected):
+        await hall.confirm(site, made, wrong(code))
+    assert (await hall.row(LinkRow, site_id)).failures == 1
+    wide = "\u200b".join(chr(0xFF10 + int(each)) for each in code)
+    assert (await hall.confirm(site, made, wide)).state is _S.COMPLETED
+    with pytest.raises(WrongState):
+        await hall.confirm(site, made, "12345")
+
+
 async def test_wrong_codes_count_and_lock(hall: Hall) -> None:
     site, phone = await hall.site(), await hall.phone()
     made, site_id = await _waiting(hall, site, phone)

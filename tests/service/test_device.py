@@ -15,6 +15,7 @@ from authy_grpc.domain.errors import (
     DeviceHeld,
     NotFound,
     Quota,
+    RateLimited,
     WrongState,
 )
 from authy_grpc.store import credential
@@ -76,6 +77,18 @@ async def test_past_ten_active_devices_none_is_approved(people: People) -> None:
     assert refused.value.limit == 10
     await people.revoke(first, others[0][0].device_id)
     assert (await people.approve(first, eleventh.device_id, also.device.check)).state is ACTIVE
+
+
+async def test_what_cannot_be_a_check_is_no_guess(people: People) -> None:
+    first, _ = await people.register()
+    held, added = await people.register()
+    for _ in range(20):
+        with pytest.raises(CodeRejected):
+            await people.approve(first, held.device_id, "12345")
+    with pytest.raises(RateLimited):
+        await people.approve(first, held.device_id, "12345")
+    check = "\u00ad".join(chr(0x0966 + int(each)) for each in added.device.check)
+    assert (await people.approve(first, held.device_id, check)).state is ACTIVE
 
 
 async def test_of_wrong_checks_five_are_looked_at(people: People) -> None:

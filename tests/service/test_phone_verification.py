@@ -6,7 +6,7 @@ from datetime import timedelta
 import pytest
 from sqlalchemy import Engine, event
 
-from authy_grpc.domain.errors import BadField, RateLimited
+from authy_grpc.domain.errors import BadField, RateLimited, Violation
 from authy_grpc.domain.phone import PhoneChannel, PhonePurpose
 from authy_grpc.service.caller import Nobody
 from authy_grpc.store.tables import BudgetRow, PhoneVerificationRow, TextRow
@@ -52,7 +52,6 @@ async def test_a_call_goes_as_a_call(people: People) -> None:
     [
         "",
         "4915112345678",
-        "+49 151 12345678",
         "+1",
         "hello",
         "+19005550006",
@@ -70,8 +69,33 @@ async def test_what_is_no_number_that_may_be_sent_to_is_a_bad_field(people: Peop
 async def test_countries_may_be_limited(database_url: str, clock: TurnedClock) -> None:
     async with People.opened(database_url, clock, countries="de, at") as people:
         await people.start("+4915112345678")
-        with pytest.raises(BadField):
+        with pytest.raises(BadField) as refused:
             await people.verifications.start(people.nobody(), "+33612345678", SMS, REGISTER)
+        (wrong,) = refused.value.violations
+        why = "is not in the countries that this service sends to"
+        assert wrong == Violation("phone_number", why, "NOT_SERVED")
+        with pytest.raises(BadField) as bad:
+            await people.verifications.start(people.nobody(), "+336123", SMS, REGISTER)
+        assert bad.value.violations[0].reason == ""
+
+
+async def test_a_kind_that_is_not_served_is_told_apart(people: People) -> None:
+    with pytest.raises(BadField) as refused:
+        await people.verifications.start(people.nobody(), "+19005550006", SMS, REGISTER)
+    (wrong,) = refused.value.violations
+    why = "is of a kind that this service does not send to"
+    assert (wrong.description, wrong.reason) == (why, "NOT_SERVED")
+
+
+@pytest.mark.parametrize(
+    "typed", ["+49 151 123-456-78", "\uff0b\uff14\uff19\u3000(151) 12345678", "\u202a+4915112345678\u202c\n"]
+)
+async def test_a_number_is_one_however_it_is_typed(people: People, typed: str) -> None:
+    await people.verifications.start(people.nobody(), typed, SMS, REGISTER)
+    await people.texts.send_due()
+    assert people.carrier.texts[-1].number == NUMBER
+    with pytest.raises(RateLimited):
+        await people.verifications.start(people.nobody(), NUMBER, SMS, REGISTER)
 
 
 async def test_a_number_has_a_budget_whoever_asks(people: People) -> None:

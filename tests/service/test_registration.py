@@ -10,8 +10,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from authy_grpc.domain import keys
 from authy_grpc.domain.device import DeviceState, NewDevicePolicy
-from authy_grpc.domain.errors import BadSignature, CodeRejected, NewDevicesOff, Quota
-from authy_grpc.domain.phone import PhonePurpose
+from authy_grpc.domain.errors import BadSignature, CodeRejected, NewDevicesOff, Quota, RateLimited
+from authy_grpc.domain.phone import PhoneChannel, PhonePurpose
 from authy_grpc.store import device as devices
 from authy_grpc.store.link import DEVICE_SECRET
 from authy_grpc.store.tables import AccountRow, ActivityRow, DeviceRow, PhoneVerificationRow, SpentKeyRow
@@ -130,6 +130,22 @@ async def test_a_code_is_good_once_for_one_purpose_and_for_five_minutes(people: 
             people.nobody(), Handset.new().asks(started.verification_id, code)
         )
     assert len(await people.rows(DeviceRow)) == 1
+
+
+async def test_what_cannot_be_a_code_is_no_guess_and_counts_for_the_peer(people: People) -> None:
+    started, code = await people.start()
+    asked, peer = Handset.new().asks(started.verification_id, "12345"), people.nobody()
+    for _ in range(30):
+        with pytest.raises(CodeRejected):
+            await people.registrations.register(peer, asked)
+    with pytest.raises(RateLimited) as refused:
+        await people.registrations.register(peer, asked)
+    assert refused.value.retry_after == timedelta(hours=1)
+    with pytest.raises(RateLimited):
+        await people.verifications.start(peer, NUMBER, PhoneChannel.SMS, PhonePurpose.REGISTER_DEVICE)
+    await people.registrations.register(peer, replace(asked, code=" \u200e".join(code)))
+    with pytest.raises(CodeRejected):
+        await people.registrations.register(people.nobody(), asked)
 
 
 async def test_spaces_and_dashes_in_a_code_are_passed_over(people: People) -> None:

@@ -1,5 +1,7 @@
 """Owns which phone numbers messages may go to."""
 
+from enum import Enum, auto
+
 import phonenumbers
 from phonenumbers import PhoneNumberFormat, PhoneNumberType
 
@@ -14,6 +16,15 @@ _DENIED = frozenset(
         PhoneNumberType.VOICEMAIL,
     }
 )
+
+
+class Judgement(Enum):
+    """Whether a number is sent to, and why not."""
+
+    SERVED = auto()
+    NO_NUMBER = auto()
+    OTHER_KIND = auto()
+    OTHER_COUNTRY = auto()
 
 
 class Numbers:
@@ -33,12 +44,20 @@ class Numbers:
 
     def allow(self, number: str) -> bool:
         """Whether a text is a phone number in its one E.164 spelling, and one that may be sent to."""
+        return self.judge(number) is Judgement.SERVED
+
+    def judge(self, number: str) -> Judgement:
+        """Whether a text is a phone number in its one E.164 spelling, and whether that is sent to."""
         try:
             parsed = phonenumbers.parse(number, None)
         except phonenumbers.NumberParseException:
-            return False
+            return Judgement.NO_NUMBER
         if phonenumbers.format_number(parsed, PhoneNumberFormat.E164) != number:
-            return False
-        if not phonenumbers.is_valid_number(parsed) or phonenumbers.number_type(parsed) in _DENIED:
-            return False
-        return not self._countries or phonenumbers.region_code_for_number(parsed) in self._countries
+            return Judgement.NO_NUMBER
+        if not phonenumbers.is_valid_number(parsed):
+            return Judgement.NO_NUMBER
+        if phonenumbers.number_type(parsed) in _DENIED:
+            return Judgement.OTHER_KIND
+        if self._countries and phonenumbers.region_code_for_number(parsed) not in self._countries:
+            return Judgement.OTHER_COUNTRY
+        return Judgement.SERVED
