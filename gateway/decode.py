@@ -11,13 +11,18 @@ from typing import Any
 from google.protobuf import json_format
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-from gateway.jsontext import Twice, Wrong, shown
+from gateway.comments import comments
+from gateway.errors import MOST
+from gateway.jsontext import MOST_ENTRIES, Twice, Wrong, shown
 from gateway.scalars import Read, as_text, reader, texts
 
 Found = list[tuple[str, str]]
 # Fills a message from JSON. What is wrong inside goes to the list; Wrong is of the message itself.
 Fill = Callable[[Any, Any, str, Found], None]
 _HUMP = re.compile(r"[A-Z]")
+_AT_MOST = re.compile(r"At most ([0-9]+)[;.,]")
+# The longest time or span has 30 characters, the longest path of a field fewer than 64.
+_LONGEST_FORM = _LONGEST_PATH = 64
 _STRUCTURED = ("Struct", "Value", "ListValue", "Any", "Empty")
 _WRAPPERS = (
     "DoubleValue", "FloatValue", "Int64Value", "UInt64Value", "Int32Value", "UInt32Value", "BoolValue",
@@ -36,6 +41,7 @@ class Field:
         fill: fills the message that it holds; None where it holds values.
         key: makes a map's key of its text; None for what is no map.
         repeated: whether it is a list or a map.
+        most: how many entries it has at most.
         presence: whether unset is not the same as its default.
         null: whether `null` is a value of it.
         text: makes the JSON value of a text in a query; None for what one text cannot say.
@@ -48,6 +54,7 @@ class Field:
     fill: Fill | None
     key: Read | None
     repeated: bool
+    most: int
     presence: bool
     null: bool
     text: Read | None
@@ -78,7 +85,10 @@ class Field:
         if not isinstance(value, list):
             raise Wrong("must be a list")
         held = getattr(owner, self.name)
+        self._check_size(len(held) + len(value))
         for index, each in enumerate(value):
+            if len(found) >= MOST:
+                return
             inside = f"{path}[{index}]"
             try:
                 if each is None and not self.null:
@@ -96,7 +106,10 @@ class Field:
         if isinstance(value, Twice):
             raise Wrong("must not have a key twice")
         held = getattr(owner, self.name)
+        self._check_size(len(value))
         for text, each in value.items():
+            if len(found) >= MOST:
+                return
             try:
                 if each is None and not self.null:
                     raise Wrong("must not hold null")
@@ -107,6 +120,10 @@ class Field:
                     self.fill(each, held[key], f"{path}[{shown(text)}]", found)
             except Wrong as wrong:
                 found.append((f"{path}[{shown(text)}]", str(wrong)))
+
+    def _check_size(self, entries: int) -> None:
+        if entries > self.most:
+            raise Wrong(f"must have at most {self.most} entries")
 
 
 class Decoder:
@@ -133,6 +150,8 @@ class Decoder:
             return
         seen: set[str] = set()
         for name, each in value.items():
+            if len(found) >= MOST:
+                return
             field = self.fields.get(name)
             if field is None:
                 found.append((prefix + shown(name), "is not a field of this call"))
@@ -171,11 +190,18 @@ def _field(field: FieldDescriptor) -> Field:
         fill=fill,
         key=key,
         repeated=bool(field.is_repeated),
+        most=_most(field),
         presence=bool(field.has_presence),
         null=_takes_null(held),
         text=None if key is not None else _text(held),
         inner=plain if key is None and not field.is_repeated else None,
     )
+
+
+def _most(field: FieldDescriptor) -> int:
+    """How many entries the contract's comment allows."""
+    found = _AT_MOST.search(comments().get(field.full_name, "")) if field.is_repeated else None
+    return int(found[1]) if found is not None else MOST_ENTRIES
 
 
 def _well_known(kind: Descriptor | None) -> str:
@@ -229,8 +255,11 @@ def _structured(value: Any, message: Any, path: str, found: Found) -> None:
 
 def _from_text(form: str) -> Fill:
     def fill(value: Any, message: Any, path: str, found: Found) -> None:
+        text = as_text(value)
         try:
-            message.FromJsonString(as_text(value))
+            if len(text) > _LONGEST_FORM:
+                raise ValueError
+            message.FromJsonString(text)
         except (ArithmeticError, ValueError):
             raise Wrong(f"must be {form}") from None
 
@@ -239,8 +268,12 @@ def _from_text(form: str) -> Fill:
 
 def _mask(value: Any, message: Any, path: str, found: Found) -> None:
     """Paths with commas between, each in either spelling."""
-    for each in as_text(value).split(",") if value != "" else ():
-        message.paths.append(_HUMP.sub(lambda hump: "_" + hump[0].lower(), each))
+    paths = as_text(value).split(",", MOST_ENTRIES) if value != "" else []
+    if len(paths) > MOST_ENTRIES:
+        raise Wrong(f"must have at most {MOST_ENTRIES} paths")
+    if any(len(each) > _LONGEST_PATH for each in paths):
+        raise Wrong(f"must have paths of at most {_LONGEST_PATH} characters")
+    message.paths.extend(_HUMP.sub(lambda hump: "_" + hump[0].lower(), each) for each in paths)
 
 
 _BY_TEXT: Mapping[str, Fill] = {

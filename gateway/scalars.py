@@ -15,6 +15,7 @@ Read = Callable[[Any], Any]
 _KINDS = FieldDescriptor
 _NUMBER = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?")
 _WHOLE = re.compile(r"-?[0-9]{1,40}")
+_LONGEST_NUMBER = 400
 _URL_SAFE = str.maketrans("-_", "+/")
 _NOT_FINITE = {"NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
 
@@ -68,7 +69,7 @@ def _bool_text(text: str) -> bool:
 
 def _number(value: Any) -> int | float | None:
     """The number of a JSON number, or of a text that looks like one."""
-    if isinstance(value, str) and _NUMBER.fullmatch(value):
+    if isinstance(value, str) and len(value) <= _LONGEST_NUMBER and _NUMBER.fullmatch(value):
         return int(value) if _WHOLE.fullmatch(value) else float(value)
     return value if isinstance(value, int | float) and not isinstance(value, bool) else None
 
@@ -107,7 +108,10 @@ def _float(value: Any) -> float:
 
 def _bytes(value: Any) -> bytes:
     """Base64 in either alphabet, padded or not, in its one spelling."""
-    text = as_text(value).translate(_URL_SAFE)
+    text = as_text(value)
+    if not text.isascii():
+        raise Wrong("must be base64")
+    text = text.translate(_URL_SAFE)
     try:
         raw = b64decode(text + "=" * (-len(text) % 4), validate=True)
     except ValueError:

@@ -143,11 +143,13 @@ class Transcoder:
 
     def _read_body(self, body: bytes, made: Any, found: Found) -> Any:
         try:
-            value = parse(body)
+            value, cut = parse(body)
             if self._body is not None:
                 self._body.put(made, value, self._body.name, found)
             else:
                 self._decode(value, made, "", found)
+            if cut and not found:
+                found.append(("body", cut))
         except Wrong as wrong:
             found.append(("body", str(wrong)))
             return None
