@@ -1,4 +1,4 @@
-"""Owns what each call of the async client goes through: credential, deadline, retries, typed errors."""
+"""What each call of the async client goes through: credential, deadline, retries, typed errors."""
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -7,7 +7,7 @@ from typing import Any, Generic, TypeVar
 import grpc
 from google.protobuf.message import Message
 
-from authy_grpc.client.errors import AuthyError, from_call
+from authy_grpc.client.errors import Canceled, from_call
 from authy_grpc.client.retry import Metadata, Method, Policy
 
 Request = TypeVar("Request", bound=Message)
@@ -19,34 +19,63 @@ class AsyncChannel:
     """What the generated stubs need of a `grpc.aio.Channel`.
 
     It wraps and is no interceptor: those lose cancellation and leak on streams. A call answers an
-    awaitable, a stream an async iterator with `cancel`.
+    awaitable, a stream an async iterator with `cancel`. It belongs to the event loop that it was made in.
+
+    Attributes:
+        policy: what all calls have in common.
+        sleep: waits that many seconds.
     """
 
     def __init__(self, inner: grpc.aio.Channel, policy: Policy, sleep: Sleep) -> None:
+        self.policy = policy
+        self.sleep = sleep
         self._inner = inner
-        self._policy = policy
-        self._sleep = sleep
+        self._closed = False
+        try:
+            self._loop: asyncio.AbstractEventLoop | None = asyncio.get_running_loop()
+        except RuntimeError:
+            self._loop = None
 
     def unary_unary(self, path: str, **coding: Any) -> "AsyncUnaryCall[Message, Message]":
         """Returns what makes a call of one answer."""
-        inner = self._inner.unary_unary(path, **coding)
-        return AsyncUnaryCall(inner, Method.at(path), self._policy, self._sleep)
+        return AsyncUnaryCall(self._inner.unary_unary(path, **coding), Method.at(path), self)
 
     def unary_stream(self, path: str, **coding: Any) -> "AsyncStreamCall[Message, Message]":
         """Returns what opens a stream of answers."""
-        return AsyncStreamCall(self._inner.unary_stream(path, **coding), self._policy)
+        return AsyncStreamCall(self._inner.unary_stream(path, **coding), self)
+
+    def check(self) -> None:
+        """Tells whether a call may begin.
+
+        Raises:
+            RuntimeError: this is another event loop, in which grpc would hang or fail at random.
+            Canceled: the channel was closed.
+        """
+        if self._loop is not asyncio.get_running_loop():
+            made = "outside of any event loop" if self._loop is None else "in another event loop"
+            raise RuntimeError(
+                f"this AsyncClient was made {made} than the one that calls: make it in a coroutine of the "
+                "loop that uses it (once for each asyncio.run, or at the start of the application), "
+                "or use the sync Client"
+            )
+        if self._closed:
+            raise Canceled
+
+    async def close(self) -> None:
+        """Ends the connection and all calls."""
+        self._closed = True
+        await self._inner.close()
 
 
 class AsyncUnaryCall(Generic[Request, Response]):
     """One method with one answer."""
 
     def __init__(
-        self, inner: Callable[..., Awaitable[Response]], method: Method, policy: Policy, sleep: Sleep
+        self, inner: Callable[..., Awaitable[Response]], method: Method, channel: AsyncChannel
     ) -> None:
         self._inner = inner
         self._method = method
-        self._policy = policy
-        self._sleep = sleep
+        self._channel = channel
 
     async def __call__(
         self, request: Request, timeout: float | None = None, metadata: Metadata | None = None, **more: Any
@@ -61,33 +90,41 @@ class AsyncUnaryCall(Generic[Request, Response]):
 
         Raises:
             AuthyError: the class says what went wrong.
+            RuntimeError: the client was made in another event loop.
         """
-        request = self._method.fill(request, self._policy.random)
-        sent = self._policy.metadata(metadata)
-        attempts = self._policy.attempts(self._method, timeout)
+        policy = self._channel.policy
+        request = self._method.fill(request, policy.random)
+        sent = policy.metadata(metadata)
+        attempts = policy.attempts(self._method, timeout)
         while True:
+            self._channel.check()
             try:
                 return await self._inner(request, timeout=attempts.remaining(), metadata=sent, **more)
             except grpc.RpcError as failure:
                 error = from_call(failure)
             except asyncio.CancelledError as cancellation:
                 error = _closed(cancellation)
-            await self._sleep(attempts.wait(error))
+            await self._channel.sleep(attempts.wait(error))
 
 
 class AsyncStreamCall(Generic[Request, Response]):
     """One method that answers with a stream. It is never tried again by itself: see `watch_*`."""
 
-    def __init__(self, inner: Callable[..., Any], policy: Policy) -> None:
+    def __init__(self, inner: Callable[..., Any], channel: AsyncChannel) -> None:
         self._inner = inner
-        self._policy = policy
+        self._channel = channel
 
     def __call__(
         self, request: Request, timeout: float | None = None, metadata: Metadata | None = None, **more: Any
     ) -> "AsyncStream[Response]":
-        """Opens the stream. `timeout`, in seconds, is for the whole of it; none where None."""
-        call = self._inner(request, timeout=timeout, metadata=self._policy.metadata(metadata), **more)
-        return AsyncStream(call)
+        """Opens the stream. `timeout`, in seconds, is for the whole of it; none where None.
+
+        Raises:
+            RuntimeError: the client was made in another event loop.
+        """
+        self._channel.check()
+        sent = self._channel.policy.metadata(metadata)
+        return AsyncStream(self._inner(request, timeout=timeout, metadata=sent, **more))
 
 
 class AsyncStream(Generic[Response]):
@@ -104,7 +141,7 @@ class AsyncStream(Generic[Response]):
         try:
             return await anext(self._answers)
         except grpc.RpcError as failure:
-            error: AuthyError = from_call(failure)
+            error = from_call(failure)
         except asyncio.CancelledError as cancellation:
             error = _closed(cancellation)
         raise error
@@ -114,7 +151,7 @@ class AsyncStream(Generic[Response]):
         self._call.cancel()
 
 
-def _closed(cancellation: asyncio.CancelledError) -> AuthyError:
+def _closed(cancellation: asyncio.CancelledError) -> Canceled:
     """Returns the error for a call that was ended by its channel, as the sync client has it.
 
     Raises:
@@ -123,4 +160,4 @@ def _closed(cancellation: asyncio.CancelledError) -> AuthyError:
     task = asyncio.current_task()
     if task is None or task.cancelling():
         raise cancellation
-    return AuthyError(grpc.StatusCode.CANCELLED, message="the channel was closed, or the stream canceled")
+    return Canceled()

@@ -1,4 +1,4 @@
-"""Owns the async client: the services of the contract as a relying site calls them."""
+"""The async client: the services of the contract as a relying site calls them."""
 
 import asyncio
 import secrets
@@ -12,7 +12,7 @@ import grpc
 from authy_grpc.client import async_watch, connect
 from authy_grpc.client.async_channel import AsyncChannel, AsyncStream, Sleep
 from authy_grpc.client.retry import Clock, Policy, Random
-from authy_grpc.client.watch import ENDED_APPROVAL, ENDED_ENROLLMENT, EventAt
+from authy_grpc.client.watch import ENDED_APPROVAL, ENDED_ENROLLMENT, EventAt, Resume
 from authy_grpc.v1.application_pb2_grpc import ApplicationServiceStub
 from authy_grpc.v1.approval_pb2 import Approval, WatchApprovalRequest, WatchApprovalResponse
 from authy_grpc.v1.approval_pb2_grpc import ApprovalServiceStub
@@ -34,8 +34,10 @@ class AsyncClient:
     A connection carries 1,000 streams: who watches more at a time makes another client, since calls and
     streams beyond them wait without a word.
 
-    Every call carries the API key, has a deadline and raises an `AuthyError`. A call is made again after
-    UNAVAILABLE only where that does no more: where it reads, or has a `request_id`, which is filled in.
+    Every call carries the API key, has a deadline and raises an `AuthyError`. A call that the service or the
+    way to it could not take is made again until its deadline, where that does no more: where it reads, has a
+    `request_id`, which is filled in, or was not begun. Watchers connect again by themselves; each time that
+    something on the way ends a stream they warn in the log `authy_grpc.client`.
 
     Attributes:
         enrollments: EnrollmentService.
@@ -69,7 +71,8 @@ class AsyncClient:
             credentials: for TLS; the usual certificate authorities where None.
             insecure: True for plaintext, False for TLS; where None, a loopback target alone is plaintext.
             timeout: seconds that a call may take, its tries and waits together.
-            silence: seconds without a message after which `watch_events` connects again.
+            silence: seconds without a message after which a watcher connects again; the service says
+                something at least every 25 s.
             sleep: waits that many seconds.
             random: returns that many random bytes.
             clock: seconds that only rise.
@@ -80,13 +83,14 @@ class AsyncClient:
         policy = Policy(api_key, timeout, random, clock)
         tls = connect.tls(target, credentials, insecure)
         if tls is None:
-            self._inner = grpc.aio.insecure_channel(target, connect.options(secure=False))
+            inner = grpc.aio.insecure_channel(target, connect.options(secure=False))
         else:
-            self._inner = grpc.aio.secure_channel(target, tls, connect.options(secure=True))
+            inner = grpc.aio.secure_channel(target, tls, connect.options(secure=True))
         self._policy = policy
         self._silence = silence
         self._sleep = sleep
-        channel = cast(grpc.aio.Channel, AsyncChannel(self._inner, policy, sleep))
+        self._channel = AsyncChannel(inner, policy, sleep)
+        channel = cast(grpc.aio.Channel, self._channel)
         self.enrollments = EnrollmentServiceStub(channel)
         self.users = UserServiceStub(channel)
         self.verification = VerificationServiceStub(channel)
@@ -105,25 +109,27 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Ends the connection, open streams too."""
-        await self._inner.close()
+        await self._channel.close()
 
     def watch_enrollment(
         self, enrollment_id: str, after_revision: int = 0
     ) -> AsyncGenerator[Enrollment, None]:
         """Yields an enrollment: its present state at once, then each change, to the terminal one.
 
-        Connects again by itself and goes on after the last revision seen.
+        Connects again by itself, whatever has cut the stream, and goes on after the last revision seen.
 
         Args:
             enrollment_id: from CreateEnrollment.
             after_revision: leave out states up to this one.
 
         Raises:
-            AuthyError: any but UNAVAILABLE.
+            AuthyError: what the service says, but UNAVAILABLE; or it was not reached in 30 s.
         """
 
         def start(revision: int) -> AsyncStream[WatchEnrollmentResponse]:
-            request = WatchEnrollmentRequest(enrollment_id=enrollment_id, after_revision=revision)
+            request = WatchEnrollmentRequest(
+                enrollment_id=enrollment_id, after_revision=revision, heartbeat=True
+            )
             return cast(AsyncStream[WatchEnrollmentResponse], self.enrollments.WatchEnrollment(request))
 
         return async_watch.resources(
@@ -131,25 +137,25 @@ class AsyncClient:
             lambda got: got.enrollment,
             ENDED_ENROLLMENT,
             after_revision,
-            self._policy.backoff(),
+            Resume("watch_enrollment", self._policy, self._silence),
             self._sleep,
         )
 
     def watch_approval(self, approval_id: str, after_revision: int = 0) -> AsyncGenerator[Approval, None]:
         """Yields an approval: its present state at once, then each change, to the terminal one.
 
-        Connects again by itself and goes on after the last revision seen.
+        Connects again by itself, whatever has cut the stream, and goes on after the last revision seen.
 
         Args:
             approval_id: from CreateApproval.
             after_revision: leave out states up to this one.
 
         Raises:
-            AuthyError: any but UNAVAILABLE.
+            AuthyError: what the service says, but UNAVAILABLE; or it was not reached in 30 s.
         """
 
         def start(revision: int) -> AsyncStream[WatchApprovalResponse]:
-            request = WatchApprovalRequest(approval_id=approval_id, after_revision=revision)
+            request = WatchApprovalRequest(approval_id=approval_id, after_revision=revision, heartbeat=True)
             return cast(AsyncStream[WatchApprovalResponse], self.approvals.WatchApproval(request))
 
         return async_watch.resources(
@@ -157,7 +163,7 @@ class AsyncClient:
             lambda got: got.approval,
             ENDED_APPROVAL,
             after_revision,
-            self._policy.backoff(),
+            Resume("watch_approval", self._policy, self._silence),
             self._sleep,
         )
 
@@ -166,17 +172,17 @@ class AsyncClient:
     ) -> AsyncGenerator[EventAt, None]:
         """Yields the site's events after a cursor, each once, for ever.
 
-        Connects again by itself and goes on after the last cursor. Keep the cursor of the last event that
-        is dealt with: a new process goes on from there.
+        Connects again by itself, whatever has cut the stream, and goes on after the last cursor. Keep the
+        cursor of the last event that is dealt with: a new process goes on from there.
 
         Args:
             cursor: where to go on from; empty: from when the first is asked for; `earliest`: from the oldest.
             types: such as `approval.*`; all where empty.
-            checkpoints: yield cursors without an event too (`event.event_id` is empty), at least every 30 s.
+            checkpoints: yield cursors without an event too (`event.event_id` is empty), at least every 25 s.
 
         Raises:
             CursorExpired: the cursor is older than what is kept.
-            AuthyError: any other but UNAVAILABLE.
+            AuthyError: what else the service says, but UNAVAILABLE; or it was not reached in 30 s.
         """
 
         async def begin() -> str:
@@ -187,5 +193,10 @@ class AsyncClient:
             return cast(AsyncStream[WatchEventsResponse], self.events.WatchEvents(request))
 
         return async_watch.events(
-            begin, start, cursor, checkpoints, self._silence, self._policy.backoff(), self._sleep
+            begin,
+            start,
+            cursor,
+            checkpoints,
+            Resume("watch_events", self._policy, self._silence),
+            self._sleep,
         )

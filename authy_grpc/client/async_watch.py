@@ -1,4 +1,4 @@
-"""Owns the watchers of the async client: streams that resume by themselves, as async iterators."""
+"""Watchers of the async client: streams that resume by themselves, as async iterators."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
@@ -9,8 +9,7 @@ from google.protobuf.message import Message
 
 from authy_grpc.client.async_channel import AsyncStream, Sleep
 from authy_grpc.client.errors import AuthyError
-from authy_grpc.client.retry import Backoff
-from authy_grpc.client.watch import EventAt, passes
+from authy_grpc.client.watch import EventAt, Resume, broken
 from authy_grpc.v1.approval_pb2 import Approval
 from authy_grpc.v1.enrollment_pb2 import Enrollment
 from authy_grpc.v1.event_pb2 import WatchEventsResponse
@@ -24,38 +23,34 @@ async def resources(
     read: Callable[[Response], Resource],
     ended: frozenset[int],
     revision: int,
-    backoff: Backoff,
+    resume: Resume,
     sleep: Sleep,
 ) -> AsyncGenerator[Resource, None]:
     """Yields the states of one thing, each once, to the last one.
 
     Args:
         connect: opens the stream after a revision.
-        read: what a message brings.
+        read: what a message brings; of a heartbeat, a state without a revision.
         ended: the terminal states.
         revision: the last one that the caller has seen.
-        backoff: the waits between connections.
+        resume: says when to connect again.
         sleep: waits that many seconds.
     """
+    resume.begin()
     while True:
-        stream = connect(revision)
         try:
-            async for message in stream:
-                backoff.reset()
-                resource = read(message)
-                if resource.revision <= revision:
-                    continue
-                revision = resource.revision
-                yield resource
-                if resource.state in ended:
-                    return
+            async with aclosing(_messages(connect(revision), resume)) as messages:
+                async for message in messages:
+                    resource = read(message)
+                    if resource.revision <= revision:
+                        continue
+                    revision = resource.revision
+                    yield resource
+                    if resource.state in ended:
+                        return
             return
         except AuthyError as error:
-            if not passes(error):
-                raise
-            wait = backoff.wait(error)
-        finally:
-            stream.cancel()
+            wait = resume.wait(error)
         await sleep(wait)
 
 
@@ -64,8 +59,7 @@ async def events(
     connect: Callable[[str], AsyncStream[WatchEventsResponse]],
     cursor: str,
     checkpoints: bool,
-    silence: float,
-    backoff: Backoff,
+    resume: Resume,
     sleep: Sleep,
 ) -> AsyncGenerator[EventAt, None]:
     """Yields the events of the feed after a cursor, each once, for ever.
@@ -76,36 +70,43 @@ async def events(
         connect: opens the stream after a cursor.
         cursor: of the last event that the caller has dealt with, or empty, or `earliest`.
         checkpoints: yield those too.
-        silence: seconds without a message after which the stream counts as broken.
-        backoff: the waits between connections.
+        resume: says when to connect again.
         sleep: waits that many seconds.
     """
+    resume.begin()
     while True:
-        broken: AuthyError | None = None
         try:
-            cursor = cursor or await begin()
-            async with aclosing(_heard(connect(cursor), silence)) as messages:
+            if not cursor:
+                cursor = await begin()
+                resume.heard()
+            async with aclosing(_messages(connect(cursor), resume)) as messages:
                 async for message in messages:
-                    backoff.reset()
                     cursor = message.cursor
                     if checkpoints or message.HasField("event"):
                         yield EventAt(message.event, cursor)
+            raise broken("the feed ended")
         except AuthyError as error:
-            if not passes(error):
-                raise
-            broken = error
-        await sleep(backoff.wait(broken))
+            wait = resume.wait(error)
+        await sleep(wait)
 
 
-async def _heard(stream: AsyncStream[Response], silence: float) -> AsyncGenerator[Response, None]:
-    """Yields the messages until the stream ends, or has been silent for too long."""
+async def _messages(stream: AsyncStream[Response], resume: Resume) -> AsyncGenerator[Response, None]:
+    """Yields the messages until the stream ends.
+
+    Raises:
+        Unavailable: it has been silent for too long.
+    """
     try:
         while True:
+            patience = resume.patience()
             try:
-                async with asyncio.timeout(silence):
+                async with asyncio.timeout(patience):
                     message = await anext(stream)
-            except (StopAsyncIteration, TimeoutError):
+            except StopAsyncIteration:
                 return
+            except TimeoutError:
+                raise broken(f"nothing was heard for {patience:.0f} s") from None
+            resume.heard()
             yield message
     finally:
         stream.cancel()

@@ -123,6 +123,13 @@ class Internal(AuthyError):
     """A fault of the service: `request_id` finds it in the operator's log."""
 
 
+class Canceled(AuthyError):
+    """The caller's own end: the client was closed, or the stream canceled. Never what the service says."""
+
+    def __init__(self) -> None:
+        super().__init__(grpc.StatusCode.CANCELLED, message="the client was closed, or the stream canceled")
+
+
 class DeadlineExceeded(AuthyError):
     """No answer in time; what was asked may have been done."""
 

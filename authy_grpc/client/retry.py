@@ -1,4 +1,4 @@
-"""Owns which calls are tried again, when, and what every call carries. Reads it from the contract; no I/O."""
+"""Retries: which calls are made again and when, by what the contract says of them, and what each carries."""
 
 import math
 from collections.abc import Callable
@@ -11,12 +11,23 @@ from google.protobuf import descriptor_pool
 from google.protobuf.descriptor_pb2 import MethodOptions
 from google.protobuf.message import Message
 
-from authy_grpc.client.errors import AuthyError
+from authy_grpc.client.errors import AuthyError, Canceled
 
-# In all, the first one counted.
-ATTEMPTS = 5
 FIRST_WAIT = 0.1
-LONGEST_WAIT = 30.0
+# Of watchers, which have no deadline; a call must find a server soon after it is back.
+LONGEST_WAIT, LONGEST_WAIT_OF_CALL = 30.0, 1.0
+_SHORTEST_TRY = 0.05
+# What proxies make of a server that goes away: HTTP 502 to 504, RST_STREAM, an answer without a status.
+_ROAD = frozenset(
+    {
+        grpc.StatusCode.UNAVAILABLE,
+        grpc.StatusCode.INTERNAL,
+        grpc.StatusCode.UNKNOWN,
+        grpc.StatusCode.CANCELLED,
+    }
+)
+# gRPC says so where it had no connection to send the call on.
+_NOT_SENT = ("failed to connect to all addresses", "DNS resolution failed")
 
 Request = TypeVar("Request", bound=Message)
 Random = Callable[[int], bytes]
@@ -62,11 +73,34 @@ class Method:
         return filled
 
 
-class Backoff:
-    """Waits that double from 0.1 s to 30 s, each with up to half of it taken off at random."""
+def passes(error: AuthyError, safe: bool) -> bool:
+    """Tells whether a call that failed may be made again.
 
-    def __init__(self, random: Random) -> None:
+    Args:
+        error: what it failed with.
+        safe: whether it does no more when it is made twice.
+    """
+    if isinstance(error, Canceled):
+        return False
+    if error.reason:
+        # A server that drains answers so before it begins a call.
+        return error.reason == "DRAINING" or (safe and error.code is grpc.StatusCode.UNAVAILABLE)
+    if safe:
+        return error.code in _ROAD
+    return error.code is grpc.StatusCode.UNAVAILABLE and error.message.startswith(_NOT_SENT)
+
+
+class Backoff:
+    """Waits that double from 0.1 s to `longest`, each with up to half of it taken off at random.
+
+    Args:
+        random: random bytes.
+        longest: seconds.
+    """
+
+    def __init__(self, random: Random, longest: float = LONGEST_WAIT) -> None:
         self._random = random
+        self._longest = longest
         self._doublings = 0
 
     def reset(self) -> None:
@@ -75,8 +109,8 @@ class Backoff:
 
     def wait(self, error: AuthyError | None = None) -> float:
         """Returns the next wait in seconds, beyond the `retry_delay` of the error."""
-        wait: float = min(FIRST_WAIT * 2**self._doublings, LONGEST_WAIT)
-        if wait < LONGEST_WAIT:
+        wait: float = min(FIRST_WAIT * 2**self._doublings, self._longest)
+        if wait < self._longest:
             self._doublings += 1
         wait *= 1 - int.from_bytes(self._random(4), "big") / 2**33
         told = error.retry_delay if error is not None else None
@@ -84,17 +118,26 @@ class Backoff:
 
 
 class Attempts:
-    """The tries of one call, all within one deadline."""
+    """The tries of one call: as many as its deadline has room for.
 
-    def __init__(self, safe: bool, deadline: float, clock: Clock, backoff: Backoff) -> None:
-        self._left = ATTEMPTS if safe else 1
-        self._deadline = deadline
+    Args:
+        safe: whether the call does no more when it is made twice.
+        timeout: seconds for all tries and waits together.
+        clock: seconds that only rise.
+        backoff: the waits between tries.
+    """
+
+    def __init__(self, safe: bool, timeout: float, clock: Clock, backoff: Backoff) -> None:
+        self._safe = safe
+        self._timeout = timeout
         self._clock = clock
+        self._begin = clock()
+        self._waited = 0.0
         self._backoff = backoff
 
     def remaining(self) -> float:
         """Returns the seconds until the deadline."""
-        return max(self._deadline - self._clock(), 0.0)
+        return max(self._timeout - max(self._clock() - self._begin, self._waited), 0.0)
 
     def wait(self, error: AuthyError) -> float:
         """Returns the seconds until the next try.
@@ -102,12 +145,13 @@ class Attempts:
         Raises:
             AuthyError: the one given, where there is no next try.
         """
-        self._left -= 1
-        if error.code is not grpc.StatusCode.UNAVAILABLE or self._left <= 0:
+        remaining = self.remaining()
+        told = error.retry_delay.total_seconds() if error.retry_delay is not None else 0.0
+        if not passes(error, self._safe) or remaining - told <= _SHORTEST_TRY:
             raise error
-        wait = self._backoff.wait(error)
-        if wait >= self.remaining():
-            raise error
+        # The last try comes before the deadline, and has time to be answered.
+        wait = min(self._backoff.wait(error), told + (remaining - told) / 2)
+        self._waited += wait
         return wait
 
 
@@ -140,8 +184,8 @@ class Policy:
 
     def attempts(self, method: Method, timeout: float | None) -> Attempts:
         """Begins a call. `timeout` is the caller's own, in seconds."""
-        deadline = self.clock() + (self.timeout if timeout is None else timeout)
-        return Attempts(method.safe, deadline, self.clock, self.backoff())
+        seconds = self.timeout if timeout is None else timeout
+        return Attempts(method.safe, seconds, self.clock, Backoff(self.random, LONGEST_WAIT_OF_CALL))
 
     def backoff(self) -> Backoff:
         """Returns waits that begin with the shortest."""

@@ -1,4 +1,4 @@
-"""Owns what each call of the sync client goes through: credential, deadline, retries, typed errors."""
+"""What each call of the sync client goes through: credential, deadline, retries, typed errors."""
 
 from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar
@@ -6,7 +6,7 @@ from typing import Any, Generic, TypeVar
 import grpc
 from google.protobuf.message import Message
 
-from authy_grpc.client.errors import AuthyError, from_call
+from authy_grpc.client.errors import AuthyError, Canceled, from_call
 from authy_grpc.client.retry import Metadata, Method, Policy
 
 Request = TypeVar("Request", bound=Message)
@@ -19,30 +19,53 @@ class Channel:
 
     It wraps and is no interceptor: those lose cancellation and leak on streams. Of a method of a stub,
     calling it is offered, and neither `with_call` nor `future`.
+
+    Attributes:
+        policy: what all calls have in common.
+        sleep: waits that many seconds.
+        closed: whether its owner has closed it.
     """
 
     def __init__(self, inner: grpc.Channel, policy: Policy, sleep: Sleep) -> None:
+        self.policy = policy
+        self.sleep = sleep
+        self.closed = False
         self._inner = inner
-        self._policy = policy
-        self._sleep = sleep
 
     def unary_unary(self, path: str, **coding: Any) -> "UnaryCall[Message, Message]":
         """Returns what makes a call of one answer."""
-        return UnaryCall(self._inner.unary_unary(path, **coding), Method.at(path), self._policy, self._sleep)
+        return UnaryCall(self._inner.unary_unary(path, **coding), Method.at(path), self)
 
     def unary_stream(self, path: str, **coding: Any) -> "StreamCall[Message, Message]":
         """Returns what opens a stream of answers."""
-        return StreamCall(self._inner.unary_stream(path, **coding), self._policy)
+        return StreamCall(self._inner.unary_stream(path, **coding), self)
+
+    def check(self) -> None:
+        """Tells whether a call may begin.
+
+        Raises:
+            Canceled: the channel was closed.
+        """
+        if self.closed:
+            raise Canceled
+
+    def read(self, failure: grpc.RpcError) -> AuthyError:
+        """Returns the typed error of a failed call: one that a closed channel has ended is its owner's."""
+        return Canceled() if self.closed else from_call(failure)
+
+    def close(self) -> None:
+        """Ends the connection and all calls."""
+        self.closed = True
+        self._inner.close()
 
 
 class UnaryCall(Generic[Request, Response]):
     """One method with one answer."""
 
-    def __init__(self, inner: Callable[..., Response], method: Method, policy: Policy, sleep: Sleep) -> None:
+    def __init__(self, inner: Callable[..., Response], method: Method, channel: Channel) -> None:
         self._inner = inner
         self._method = method
-        self._policy = policy
-        self._sleep = sleep
+        self._channel = channel
 
     def __call__(
         self, request: Request, timeout: float | None = None, metadata: Metadata | None = None, **more: Any
@@ -58,36 +81,42 @@ class UnaryCall(Generic[Request, Response]):
         Raises:
             AuthyError: the class says what went wrong.
         """
-        request = self._method.fill(request, self._policy.random)
-        sent = self._policy.metadata(metadata)
-        attempts = self._policy.attempts(self._method, timeout)
+        policy = self._channel.policy
+        request = self._method.fill(request, policy.random)
+        sent = policy.metadata(metadata)
+        attempts = policy.attempts(self._method, timeout)
         while True:
+            self._channel.check()
             try:
                 return self._inner(request, timeout=attempts.remaining(), metadata=sent, **more)
             except grpc.RpcError as failure:
-                error = from_call(failure)
-            self._sleep(attempts.wait(error))
+                error = self._channel.read(failure)
+            self._channel.sleep(attempts.wait(error))
 
 
 class StreamCall(Generic[Request, Response]):
     """One method that answers with a stream. It is never tried again by itself: see `watch_*`."""
 
-    def __init__(self, inner: Callable[..., Any], policy: Policy) -> None:
+    def __init__(self, inner: Callable[..., Any], channel: Channel) -> None:
         self._inner = inner
-        self._policy = policy
+        self._channel = channel
 
     def __call__(
         self, request: Request, timeout: float | None = None, metadata: Metadata | None = None, **more: Any
     ) -> "Stream[Response]":
         """Opens the stream. `timeout`, in seconds, is for the whole of it; none where None."""
-        return Stream(self._inner(request, timeout=timeout, metadata=self._policy.metadata(metadata), **more))
+        self._channel.check()
+        sent = self._channel.policy.metadata(metadata)
+        return Stream(self._inner(request, timeout=timeout, metadata=sent, **more), self._channel)
 
 
 class Stream(Generic[Response]):
     """The answers of an open stream. Cancel it when done: a stream that is dropped stays open."""
 
-    def __init__(self, call: Any) -> None:
+    def __init__(self, call: Any, channel: Channel) -> None:
         self._call = call
+        self._channel = channel
+        self._canceled = False
 
     def __iter__(self) -> Iterator[Response]:
         return self
@@ -96,11 +125,12 @@ class Stream(Generic[Response]):
         try:
             answer: Response = next(self._call)
         except grpc.RpcError as failure:
-            error: AuthyError = from_call(failure)
+            error = Canceled() if self._canceled else self._channel.read(failure)
         else:
             return answer
         raise error
 
     def cancel(self) -> None:
         """Ends the stream; of one that has ended does nothing."""
+        self._canceled = True
         self._call.cancel()

@@ -1,4 +1,4 @@
-"""Owns the sync client: the services of the contract as a relying site calls them."""
+"""The sync client: the services of the contract as a relying site calls them."""
 
 import secrets
 import time
@@ -11,7 +11,7 @@ import grpc
 from authy_grpc.client import connect, sync_watch
 from authy_grpc.client.retry import Clock, Policy, Random
 from authy_grpc.client.sync_channel import Channel, Sleep, Stream
-from authy_grpc.client.watch import ENDED_APPROVAL, ENDED_ENROLLMENT, EventAt
+from authy_grpc.client.watch import ENDED_APPROVAL, ENDED_ENROLLMENT, EventAt, Resume
 from authy_grpc.v1.application_pb2_grpc import ApplicationServiceStub
 from authy_grpc.v1.approval_pb2 import Approval, WatchApprovalRequest, WatchApprovalResponse
 from authy_grpc.v1.approval_pb2_grpc import ApprovalServiceStub
@@ -30,8 +30,10 @@ class Client:
     A connection carries 1,000 streams: who watches more at a time makes another client, since calls and
     streams beyond them wait without a word.
 
-    Every call carries the API key, has a deadline and raises an `AuthyError`. A call is made again after
-    UNAVAILABLE only where that does no more: where it reads, or has a `request_id`, which is filled in.
+    Every call carries the API key, has a deadline and raises an `AuthyError`. A call that the service or the
+    way to it could not take is made again until its deadline, where that does no more: where it reads, has a
+    `request_id`, which is filled in, or was not begun. Watchers connect again by themselves; each time that
+    something on the way ends a stream they warn in the log `authy_grpc.client`.
 
     Attributes:
         enrollments: EnrollmentService.
@@ -65,7 +67,8 @@ class Client:
             credentials: for TLS; the usual certificate authorities where None.
             insecure: True for plaintext, False for TLS; where None, a loopback target alone is plaintext.
             timeout: seconds that a call may take, its tries and waits together.
-            silence: seconds without a message after which `watch_events` connects again.
+            silence: seconds without a message after which a watcher connects again; the service says
+                something at least every 25 s.
             sleep: waits that many seconds.
             random: returns that many random bytes.
             clock: seconds that only rise.
@@ -76,13 +79,14 @@ class Client:
         policy = Policy(api_key, timeout, random, clock)
         tls = connect.tls(target, credentials, insecure)
         if tls is None:
-            self._inner = grpc.insecure_channel(target, connect.options(secure=False))
+            inner = grpc.insecure_channel(target, connect.options(secure=False))
         else:
-            self._inner = grpc.secure_channel(target, tls, connect.options(secure=True))
+            inner = grpc.secure_channel(target, tls, connect.options(secure=True))
         self._policy = policy
         self._silence = silence
         self._sleep = sleep
-        channel = cast(grpc.Channel, Channel(self._inner, policy, sleep))
+        self._channel = Channel(inner, policy, sleep)
+        channel = cast(grpc.Channel, self._channel)
         self.enrollments = EnrollmentServiceStub(channel)
         self.users = UserServiceStub(channel)
         self.verification = VerificationServiceStub(channel)
@@ -101,25 +105,27 @@ class Client:
 
     def close(self) -> None:
         """Ends the connection, open streams too."""
-        self._inner.close()
+        self._channel.close()
 
     def watch_enrollment(
         self, enrollment_id: str, after_revision: int = 0
     ) -> Generator[Enrollment, None, None]:
         """Yields an enrollment: its present state at once, then each change, to the terminal one.
 
-        Connects again by itself and goes on after the last revision seen.
+        Connects again by itself, whatever has cut the stream, and goes on after the last revision seen.
 
         Args:
             enrollment_id: from CreateEnrollment.
             after_revision: leave out states up to this one.
 
         Raises:
-            AuthyError: any but UNAVAILABLE.
+            AuthyError: what the service says, but UNAVAILABLE; or it was not reached in 30 s.
         """
 
         def start(revision: int) -> Stream[WatchEnrollmentResponse]:
-            request = WatchEnrollmentRequest(enrollment_id=enrollment_id, after_revision=revision)
+            request = WatchEnrollmentRequest(
+                enrollment_id=enrollment_id, after_revision=revision, heartbeat=True
+            )
             return cast(Stream[WatchEnrollmentResponse], self.enrollments.WatchEnrollment(request))
 
         return sync_watch.resources(
@@ -127,25 +133,25 @@ class Client:
             lambda got: got.enrollment,
             ENDED_ENROLLMENT,
             after_revision,
-            self._policy.backoff(),
+            Resume("watch_enrollment", self._policy, self._silence),
             self._sleep,
         )
 
     def watch_approval(self, approval_id: str, after_revision: int = 0) -> Generator[Approval, None, None]:
         """Yields an approval: its present state at once, then each change, to the terminal one.
 
-        Connects again by itself and goes on after the last revision seen.
+        Connects again by itself, whatever has cut the stream, and goes on after the last revision seen.
 
         Args:
             approval_id: from CreateApproval.
             after_revision: leave out states up to this one.
 
         Raises:
-            AuthyError: any but UNAVAILABLE.
+            AuthyError: what the service says, but UNAVAILABLE; or it was not reached in 30 s.
         """
 
         def start(revision: int) -> Stream[WatchApprovalResponse]:
-            request = WatchApprovalRequest(approval_id=approval_id, after_revision=revision)
+            request = WatchApprovalRequest(approval_id=approval_id, after_revision=revision, heartbeat=True)
             return cast(Stream[WatchApprovalResponse], self.approvals.WatchApproval(request))
 
         return sync_watch.resources(
@@ -153,7 +159,7 @@ class Client:
             lambda got: got.approval,
             ENDED_APPROVAL,
             after_revision,
-            self._policy.backoff(),
+            Resume("watch_approval", self._policy, self._silence),
             self._sleep,
         )
 
@@ -162,17 +168,17 @@ class Client:
     ) -> Generator[EventAt, None, None]:
         """Yields the site's events after a cursor, each once, for ever.
 
-        Connects again by itself and goes on after the last cursor. Keep the cursor of the last event that
-        is dealt with: a new process goes on from there.
+        Connects again by itself, whatever has cut the stream, and goes on after the last cursor. Keep the
+        cursor of the last event that is dealt with: a new process goes on from there.
 
         Args:
             cursor: where to go on from; empty: from when the first is asked for; `earliest`: from the oldest.
             types: such as `approval.*`; all where empty.
-            checkpoints: yield cursors without an event too (`event.event_id` is empty), at least every 30 s.
+            checkpoints: yield cursors without an event too (`event.event_id` is empty), at least every 25 s.
 
         Raises:
             CursorExpired: the cursor is older than what is kept.
-            AuthyError: any other but UNAVAILABLE.
+            AuthyError: what else the service says, but UNAVAILABLE; or it was not reached in 30 s.
         """
 
         def begin() -> str:
@@ -183,5 +189,10 @@ class Client:
             return cast(Stream[WatchEventsResponse], self.events.WatchEvents(request))
 
         return sync_watch.events(
-            begin, start, cursor, checkpoints, self._silence, self._policy.backoff(), self._sleep
+            begin,
+            start,
+            cursor,
+            checkpoints,
+            Resume("watch_events", self._policy, self._silence),
+            self._sleep,
         )

@@ -1,4 +1,4 @@
-"""Owns the watchers of the sync client: streams that resume by themselves, as plain iterators."""
+"""Watchers of the sync client: streams that resume by themselves, as plain iterators."""
 
 from collections.abc import Callable, Generator
 from contextlib import closing
@@ -7,9 +7,8 @@ from typing import TypeVar
 from google.protobuf.message import Message
 
 from authy_grpc.client.errors import AuthyError
-from authy_grpc.client.retry import Backoff
 from authy_grpc.client.sync_channel import Sleep, Stream
-from authy_grpc.client.watch import EventAt, passes
+from authy_grpc.client.watch import EventAt, Resume, broken
 from authy_grpc.client.watchdog import Watchdog
 from authy_grpc.v1.approval_pb2 import Approval
 from authy_grpc.v1.enrollment_pb2 import Enrollment
@@ -24,38 +23,34 @@ def resources(
     read: Callable[[Response], Resource],
     ended: frozenset[int],
     revision: int,
-    backoff: Backoff,
+    resume: Resume,
     sleep: Sleep,
 ) -> Generator[Resource, None, None]:
     """Yields the states of one thing, each once, to the last one.
 
     Args:
         connect: opens the stream after a revision.
-        read: what a message brings.
+        read: what a message brings; of a heartbeat, a state without a revision.
         ended: the terminal states.
         revision: the last one that the caller has seen.
-        backoff: the waits between connections.
+        resume: says when to connect again.
         sleep: waits that many seconds.
     """
+    resume.begin()
     while True:
-        stream = connect(revision)
         try:
-            for message in stream:
-                backoff.reset()
-                resource = read(message)
-                if resource.revision <= revision:
-                    continue
-                revision = resource.revision
-                yield resource
-                if resource.state in ended:
-                    return
+            with closing(_messages(connect(revision), resume)) as messages:
+                for message in messages:
+                    resource = read(message)
+                    if resource.revision <= revision:
+                        continue
+                    revision = resource.revision
+                    yield resource
+                    if resource.state in ended:
+                        return
             return
         except AuthyError as error:
-            if not passes(error):
-                raise
-            wait = backoff.wait(error)
-        finally:
-            stream.cancel()
+            wait = resume.wait(error)
         sleep(wait)
 
 
@@ -64,8 +59,7 @@ def events(
     connect: Callable[[str], Stream[WatchEventsResponse]],
     cursor: str,
     checkpoints: bool,
-    silence: float,
-    backoff: Backoff,
+    resume: Resume,
     sleep: Sleep,
 ) -> Generator[EventAt, None, None]:
     """Yields the events of the feed after a cursor, each once, for ever.
@@ -76,31 +70,34 @@ def events(
         connect: opens the stream after a cursor.
         cursor: of the last event that the caller has dealt with, or empty, or `earliest`.
         checkpoints: yield those too.
-        silence: seconds without a message after which the stream counts as broken.
-        backoff: the waits between connections.
+        resume: says when to connect again.
         sleep: waits that many seconds.
     """
+    resume.begin()
     while True:
-        broken: AuthyError | None = None
         try:
-            cursor = cursor or begin()
-            with closing(_heard(connect(cursor), silence)) as messages:
+            if not cursor:
+                cursor = begin()
+                resume.heard()
+            with closing(_messages(connect(cursor), resume)) as messages:
                 for message in messages:
-                    backoff.reset()
                     cursor = message.cursor
                     if checkpoints or message.HasField("event"):
                         yield EventAt(message.event, cursor)
+            raise broken("the feed ended")
         except AuthyError as error:
-            if not passes(error):
-                raise
-            broken = error
-        sleep(backoff.wait(broken))
+            wait = resume.wait(error)
+        sleep(wait)
 
 
-def _heard(stream: Stream[Response], silence: float) -> Generator[Response, None, None]:
-    """Yields the messages until the stream ends, or has been silent for too long."""
+def _messages(stream: Stream[Response], resume: Resume) -> Generator[Response, None, None]:
+    """Yields the messages until the stream ends.
+
+    Raises:
+        Unavailable: it has been silent for too long.
+    """
     try:
-        with Watchdog(silence, stream.cancel) as watchdog:
+        with Watchdog(resume.patience, stream.cancel) as watchdog:
             while True:
                 try:
                     message = watchdog.watch(stream.__next__)
@@ -108,8 +105,9 @@ def _heard(stream: Stream[Response], silence: float) -> Generator[Response, None
                     return
                 except AuthyError:
                     if watchdog.barked:
-                        return
+                        raise broken("nothing was heard for too long") from None
                     raise
+                resume.heard()
                 yield message
     finally:
         stream.cancel()

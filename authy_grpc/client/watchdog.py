@@ -1,4 +1,4 @@
-"""Owns the end of a wait that lasts too long: grpc's sync streams cannot be read with a time limit."""
+"""Ends a wait that lasts too long: grpc's sync streams cannot be read with a time limit."""
 
 import threading
 import time
@@ -7,18 +7,23 @@ from types import TracebackType
 from typing import Self, TypeVar
 
 Answer = TypeVar("Answer")
+_SHORTEST_PAUSE = 0.01
 
 
 class Watchdog:
-    """Calls `bark` once when a watched wait has lasted `limit` seconds.
+    """Calls `bark` once when a watched wait has lasted too long.
 
     One thread for all waits, not one each. Time between them does not count: a slow reader is not silence.
+
+    Args:
+        limit: returns the seconds that a wait may last now.
+        bark: ends the wait, from another thread.
 
     Attributes:
         barked: whether it has.
     """
 
-    def __init__(self, limit: float, bark: Callable[[], object]) -> None:
+    def __init__(self, limit: Callable[[], float], bark: Callable[[], object]) -> None:
         self.barked = False
         self._limit = limit
         self._bark = bark
@@ -44,12 +49,13 @@ class Watchdog:
             self._since = None
 
     def _watch(self) -> None:
-        pause = self._limit
+        pause = self._limit()
         while not self._ended.wait(pause):
             since = self._since
             waited = 0.0 if since is None else time.monotonic() - since
-            if waited >= self._limit:
+            limit = self._limit()
+            if since is not None and waited >= limit:
                 self.barked = True
                 self._bark()
                 return
-            pause = self._limit - waited
+            pause = max(limit - waited, _SHORTEST_PAUSE)

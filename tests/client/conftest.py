@@ -169,7 +169,7 @@ class Caller:
         `left` must be set by that, while the client is still open.
         """
         if self.kind == "sync":
-            with Client(target, API_KEY, sleep=self._sleep, silence=silence) as client:
+            with Client(target, API_KEY, sleep=self._sleep, silence=silence, **self._clock()) as client:
                 with closing(getattr(client, watcher)(*args, **more)) as items:
                     taken = list(islice(items, count))
                 assert left is None or left.wait(5)
@@ -177,7 +177,9 @@ class Caller:
 
         async def go() -> list[Any]:
             taken: list[Any] = []
-            async with AsyncClient(target, API_KEY, sleep=self._asleep, silence=silence) as client:
+            async with AsyncClient(
+                target, API_KEY, sleep=self._asleep, silence=silence, **self._clock()
+            ) as client:
                 async with aclosing(getattr(client, watcher)(*args, **more)) as items:
                     async for item in items:
                         taken.append(item)
