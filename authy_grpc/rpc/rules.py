@@ -9,7 +9,8 @@ from typing import Any, Protocol
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.timestamp_pb2 import Timestamp
 
-_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
+from authy_grpc.domain.visible import wrong_in
+
 _PNG = b"\x89PNG\r\n\x1a\n"
 _BILLION = 1_000_000_000
 _DURATION_SECONDS = 315_576_000_000
@@ -33,7 +34,7 @@ class Text:
     Attributes:
         low: the least; above 0 the field is required.
         high: the most.
-        human: people read it: no control characters.
+        human: people read it: nothing in it that cannot be seen.
         pattern: what all of it must match, and `form`, the pattern in words.
     """
 
@@ -48,8 +49,10 @@ class Text:
             if not value:
                 return "is required"
             return f"must have {self.low} to {self.high} characters"
-        if "\x00" in value or (self.human and _CONTROL.search(value)):
+        if "\x00" in value:
             return "must have no control characters"
+        if self.human and (wrong := wrong_in(value)) is not None:
+            return wrong
         if self.pattern and not re.fullmatch(self.pattern, value):
             return f"must be {self.form}"
         return None

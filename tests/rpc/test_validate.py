@@ -111,7 +111,7 @@ LIMITS: dict[str, tuple[tuple[Any, ...], tuple[Any, ...]]] = {
     "CreateApplicationRequest.application.code_period_seconds": ((0, 10, 60), (-1, 9, 61)),
     "CreateApplicationRequest.application.match_digits": ((0, 2, 8), (-1, 1, 9)),
     "CreateApprovalRequest.authy_id": (("1", "1" * 256), ("", "1" * 257)),
-    "CreateApprovalRequest.message": (("a", "a" * 200), ("", "a" * 201, "a\u2069")),
+    "CreateApprovalRequest.message": (("a", "a" * 200), ("", "a" * 201, "a\u2069", "a\u200b", "\u3164", " ")),
     "CreateApprovalRequest.ttl": ((seconds(15), seconds(86400)), (seconds(14.9), seconds(86401))),
     "CreateApprovalRequest.match_digits": ((0, 2, 8), (1, 9)),
     "CreateApprovalRequest.details": (([DETAIL] * 20,), ([DETAIL] * 21,)),
