@@ -11,6 +11,8 @@ from prometheus_client import CollectorRegistry
 from structlog.typing import FilteringBoundLogger
 
 from authy_grpc import logs
+from authy_grpc.client.certificates import PemFile, read_pair, read_roots
+from authy_grpc.client.renewal import Renewal
 from authy_grpc.home import Secrets
 from authy_grpc.outbound.addresses import Addresses, Resolve
 from authy_grpc.outbound.sms import from_url
@@ -166,7 +168,7 @@ async def build(settings: Settings, secrets: Secrets, world: World) -> Core:
         streams=streams,
         services=parts.services,
         listen=settings.listen,
-        tls=_tls(settings),
+        tls=read_tls(settings, log),
         reflects=settings.reflection,
     )
     return Core(
@@ -187,8 +189,21 @@ def _sender(settings: Settings, clock: Clock) -> Sender:
     return from_url(settings.texts, stream=sys.stdout, clock=clock)
 
 
-def _tls(settings: Settings) -> Tls | None:
+def read_tls(settings: Settings, log: FilteringBoundLogger | None = None) -> Renewal[Tls] | None:
+    """What a server shows; None for clear text.
+
+    Raises:
+        CertificateError: a file cannot be used.
+    """
     if settings.tls_cert is None or settings.tls_key is None:
         return None
-    client_ca = settings.tls_client_ca.read_bytes() if settings.tls_client_ca else None
-    return Tls(settings.tls_cert.read_bytes(), settings.tls_key.read_bytes(), client_ca)
+    certificate = PemFile("AUTHY_TLS_CERT", settings.tls_cert)
+    key = PemFile("AUTHY_TLS_KEY", settings.tls_key)
+    client_ca = PemFile("AUTHY_TLS_CLIENT_CA", settings.tls_client_ca) if settings.tls_client_ca else None
+
+    def read() -> Tls:
+        chain, secret = read_pair(certificate, key)
+        return Tls(chain, secret, read_roots(client_ca) if client_ca else None)
+
+    files = [file.path for file in (certificate, key, client_ca) if file is not None]
+    return Renewal(files, read, log=log)

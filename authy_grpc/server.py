@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from threading import Lock
 from typing import Any
 
 import grpc
@@ -13,6 +14,8 @@ from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry, start_http_server
 
+from authy_grpc import listening
+from authy_grpc.client.renewal import Renewal
 from authy_grpc.rpc.adapter import Chain, Methods
 from authy_grpc.rpc.health import Health
 from authy_grpc.rpc.local import LocalChannel
@@ -81,7 +84,7 @@ class Server:
         streams: what ends the streams when the server drains.
         services: what is served, beside health.
         listen: `host:port`, port 0 for any that is free, or `unix:/path`.
-        tls: None serves in the clear.
+        tls: None serves in the clear. What can be renewed is read anew when its files change.
         reflects: whether tools may ask what is served.
         shares_port: whether other processes may bind the same port.
         grace: how long calls that were accepted may take to finish.
@@ -94,7 +97,7 @@ class Server:
         streams: Streams,
         services: Sequence[Service],
         listen: str,
-        tls: Tls | None = None,
+        tls: Tls | Renewal[Tls] | None = None,
         reflects: bool = True,
         shares_port: bool = False,
         grace: timedelta = timedelta(seconds=30),
@@ -102,9 +105,10 @@ class Server:
         self._chain = chain
         self._streams = streams
         self._services = services
-        self._listen = listen
+        self._place = listening.parse("AUTHY_LISTEN", listen, unix=True)
         self._tls = tls
         self._reflects = reflects
+        self._shares_port = shares_port
         self._options = (*OPTIONS, ("grpc.so_reuseport", int(shares_port)))
         self._grace = grace.total_seconds()
         self._health = Health([service.name for service in services], streams)
@@ -139,12 +143,21 @@ class Server:
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
 
     def _bind(self, server: grpc.aio.Server) -> int:
+        listening.probe(self._place, shared=self._shares_port)
         try:
             if self._tls is None:
-                return server.add_insecure_port(self._listen)
-            return server.add_secure_port(self._listen, _credentials(self._tls))
-        except RuntimeError as error:
-            raise OSError(f"cannot listen on {self._listen}: is another server there?") from error
+                return server.add_insecure_port(str(self._place))
+            return server.add_secure_port(str(self._place), _credentials(self._tls))
+        except (RuntimeError, ValueError) as error:
+            reason = "gRPC cannot listen there"
+            if self._tls is not None:
+                reason += ", or cannot use the certificate and its key"
+            raise self._place.wrong(reason) from error
+
+    def renew(self) -> None:
+        """Read the certificates anew, for the connections that come from now on."""
+        if isinstance(self._tls, Renewal):
+            self._tls.renew()
 
     def quit(self) -> None:
         """Say NOT_SERVING from now on, and answer as before: for who stops what calls it first."""
@@ -184,12 +197,25 @@ class Server:
                 await self._chain.idle()
 
 
-def _credentials(tls: Tls) -> grpc.ServerCredentials:
-    return grpc.ssl_server_credentials(
-        [(tls.key, tls.certificate)],
-        root_certificates=tls.client_ca,
-        require_client_auth=tls.client_ca is not None,
-    )
+def _credentials(tls: Tls | Renewal[Tls]) -> grpc.ServerCredentials:
+    shown = tls.look() if isinstance(tls, Renewal) else tls
+    lock = Lock()
+
+    def changed() -> Any:
+        """What a new connection is shown, if it is something else than the last; grpc asks in a thread."""
+        nonlocal shown
+        with lock:
+            found = tls.look() if isinstance(tls, Renewal) else tls
+            if found is shown:
+                return None
+            shown = found
+            return _configuration(found)
+
+    return grpc.dynamic_ssl_server_credentials(_configuration(shown), changed, shown.client_ca is not None)
+
+
+def _configuration(tls: Tls) -> Any:
+    return grpc.ssl_server_certificate_configuration([(tls.key, tls.certificate)], tls.client_ca)
 
 
 def serve_metrics(listen: str, registry: CollectorRegistry) -> tuple[int, Callable[[], None]]:
@@ -204,8 +230,9 @@ def serve_metrics(listen: str, registry: CollectorRegistry) -> tuple[int, Callab
     Raises:
         OSError: the address cannot be bound.
     """
-    host, _, port = listen.rpartition(":")
-    server, thread = start_http_server(int(port), host.strip("[]"), registry)
+    place = listening.parse("AUTHY_METRICS_LISTEN", listen)
+    listening.probe(place)
+    server, thread = start_http_server(place.port, place.host, registry)
 
     def stop() -> None:
         server.shutdown()

@@ -1,5 +1,6 @@
 """Owns the commands by which an operator makes the API keys of a relying site, lists and revokes them."""
 
+import os
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Annotated
@@ -33,8 +34,8 @@ def create(
     json: Json = False,
 ) -> None:
     """Make a key. It is shown once: only its hash is kept."""
-    from authy_grpc.cli import operator, show
-    from authy_grpc.client.connect import is_loopback
+    from authy_grpc.cli import grpcurl, operator, show
+    from authy_grpc.client.connect import TlsFiles, road
     from authy_grpc.v1.application_pb2 import ApiKeyScope, CreateApiKeyRequest
 
     with operator.connect(server) as client:
@@ -50,9 +51,10 @@ def create(
         return show.as_json(made)
     show.console.print(f"Made [bold]{made.api_key.api_key_id}[/]. The key itself, shown this once:\n")
     show.console.print(made.secret, style="bold green")
-    grpcurl = show.program("grpcurl") + (" -plaintext" if is_loopback(server) else "")
+    files = TlsFiles.of(os.environ)
+    program, address = grpcurl.words(road(server, files=files), files)
     show.following(
-        f"{grpcurl} -H 'authorization: Bearer {made.secret}' {server} "
+        f"{program} -H 'authorization: Bearer {made.secret}' {address} "
         "authy_grpc.v1.ApplicationService/GetCurrentApplication"
     )
 

@@ -3,21 +3,17 @@
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
 
-import grpc
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 from pydantic import ValidationError
 
 from authy_grpc import home
 from authy_grpc.bootstrap import real_clock
-from authy_grpc.cli import installation
+from authy_grpc.cli import addresses, installation
 from authy_grpc.cli.failure import Failure, explain
-from authy_grpc.cli.serve import check_listen, check_texts
-from authy_grpc.client import connect
+from authy_grpc.cli.finding import Finding
+from authy_grpc.cli.serve import check_texts
 from authy_grpc.settings import Settings
 from authy_grpc.store import checkup, rotation, schema
 from authy_grpc.store.vault import KeysetError, Vault
@@ -25,33 +21,11 @@ from authy_grpc.store.vault import KeysetError, Vault
 _OTHERS = 0o077
 _MAX_SKEW_SECONDS = 5
 _MAX_HELD_BACK_SECONDS = 5
-_PATIENCE = 3.0
 _LOW_SPACE = 200 * 1024 * 1024
 _ROTATION = {
     rotation.Stage.ADDED: "; new keys were added, next is `authy-grpc keys promote`",
     rotation.Stage.PROMOTED: "; new keys were promoted, next is `authy-grpc keys reencrypt`",
 }
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at.
-
-    Attributes:
-        name: of the thing.
-        level: `ok`, `warn` or `fail`.
-        text: what was found.
-        mend: what to do; empty where it is ok.
-    """
-
-    name: str
-    level: str
-    text: str
-    mend: str = ""
-
-    def as_dict(self) -> dict[str, str]:
-        """For a program."""
-        return asdict(self)
 
 
 def all_of(server: str) -> list[Finding]:
@@ -67,10 +41,10 @@ def all_of(server: str) -> list[Finding]:
         return [Finding("settings", "fail", failure.text, failure.mend)]
     return [
         *_settings(settings),
-        *_listens(settings),
+        *addresses.listens(settings),
         *_texts(settings),
         *_store(settings),
-        *_server(server, settings),
+        *addresses.server(server),
     ]
 
 
@@ -78,6 +52,9 @@ def _settings(settings: Settings) -> Iterator[Finding]:
     # Those of commands and of the make targets are no settings of the service.
     known = {f"AUTHY_{name.upper()}" for name in Settings.model_fields} | {
         "AUTHY_API_KEY",
+        "AUTHY_CA",
+        "AUTHY_CLIENT_CERT",
+        "AUTHY_CLIENT_KEY",
         "AUTHY_PHONE_STATE",
         "AUTHY_SERVER",
     }
@@ -93,31 +70,6 @@ def _settings(settings: Settings) -> Iterator[Finding]:
     else:
         yield Finding(
             "settings", "ok", f"{len(given)} from the environment; home is {settings.home.resolve()}"
-        )
-
-
-def _listens(settings: Settings) -> Iterator[Finding]:
-    try:
-        check_listen(settings)
-    except Failure as failure:
-        yield Finding("listen", "fail", failure.text, failure.mend)
-        return
-    tls = "with TLS" if settings.tls_cert else "without TLS"
-    if settings.insecure:
-        yield Finding(
-            "listen", "warn", f"{settings.listen}, AUTHY_INSECURE", "Let only a proxy that does TLS reach it."
-        )
-    else:
-        yield Finding("listen", "ok", f"{settings.listen}, {tls}")
-    for path in (settings.tls_cert, settings.tls_key, settings.tls_client_ca):
-        if path is not None and not os.access(path, os.R_OK):
-            yield Finding("tls", "fail", f"{path} cannot be read.", "Set AUTHY_TLS_… to PEM files.")
-    if not settings.origin.startswith("https://") and not settings.dev:
-        yield Finding(
-            "public url",
-            "warn",
-            f"QR links begin with {settings.origin}",
-            "Set AUTHY_PUBLIC_URL to an https origin.",
         )
 
 
@@ -210,19 +162,3 @@ def _feed(held_back: timedelta | None) -> Finding:
         f"An event of {held_back.total_seconds():.0f} s ago waits: a write is open in this cluster.",
         "Look for an old xact_start in pg_stat_activity and in pg_prepared_xacts, and end what it is.",
     )
-
-
-def _server(server: str, settings: Settings) -> Iterator[Finding]:
-    tls = connect.tls(server, None, settings.insecure or None)
-    options = connect.options(secure=tls is not None)
-    channel = grpc.secure_channel(server, tls, options) if tls else grpc.insecure_channel(server, options)
-    with channel:
-        stub: Any = health_pb2_grpc.HealthStub(channel)
-        try:
-            answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=_PATIENCE)
-        except grpc.RpcError:
-            mend = "Start it with `authy-grpc serve`, or set AUTHY_SERVER."
-            yield Finding("server", "warn", f"No answer from {server}.", mend)
-            return
-    state = health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status)
-    yield Finding("server", "ok" if state == "SERVING" else "warn", f"{server} is {state}")

@@ -7,7 +7,7 @@ import typer
 from authy_grpc.cli.options import LOCAL_SERVER, Json, Server
 
 if TYPE_CHECKING:
-    from authy_grpc.cli.checks import Finding
+    from authy_grpc.cli.finding import Finding
 
 _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 

@@ -22,6 +22,16 @@ _MENDS = {
     "CODE_REJECTED": "Ask for another code by running the command again.",
 }
 
+# Errors whose own text says what is wrong, and what to do where they do not.
+_SAY_IT = {
+    "HomeError": "",
+    "SchemaError": "",
+    "KeysetError": "",
+    "ListenError": "",
+    "TargetError": "Set AUTHY_SERVER; see Addresses and TLS in docs/operations.md.",
+    "CertificateError": "See Addresses and TLS in docs/operations.md.",
+}
+
 
 class Failure(Exception):
     """A command cannot go on, as may happen.
@@ -62,9 +72,10 @@ def explain(error: Exception) -> Failure | None:
     if isinstance(error, ModuleNotFoundError) and error.name == "psycopg":
         return _missing(error, "postgres")
     # By name: to import each class would cost each command a second.
-    match type(error).__name__:
-        case "HomeError" | "SchemaError" | "KeysetError":
-            return Failure(str(error))
+    name = type(error).__name__
+    if name in _SAY_IT:
+        return Failure(str(error), getattr(error, "mend", "") or _SAY_IT[name])
+    match name:
         case "ValidationError":
             return _bad_settings(error)
         case "BackendUnavailable":

@@ -2,6 +2,7 @@
 
 import sys
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,8 +12,8 @@ from authy_grpc.cli.options import LOCAL_SERVER, Server
 from authy_grpc.cli.serve import (
     Stoppable,
     Stopper,
-    check_addresses,
     check_listen,
+    check_metrics,
     check_texts,
     prepare,
     start,
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from structlog.typing import FilteringBoundLogger
 
     from authy_grpc.home import Secrets
+    from authy_grpc.listening import Place
     from authy_grpc.settings import Settings
     from gateway.settings import GatewaySettings
 
@@ -58,8 +60,8 @@ def gateway(
         insecure=insecure,
         dev=dev or None,
     )
-    check_addresses(settings)
     check_http_listen(settings)
+    check_metrics(settings)
     uvloop.run(_gateway(settings, server, read_gateway_key(settings)))
 
 
@@ -94,21 +96,30 @@ def up(
 
 
 def check_http_listen(settings: "Settings") -> None:
+    """Ask whether the gateway may listen where it is told to, and whether it can.
+
+    Raises:
+        Failure: others could read along, or use what is for development.
+        ListenError: the address cannot be read or bound.
+    """
+    from authy_grpc import listening
+
+    listening.probe(check_http_address(settings))
+
+
+def check_http_address(settings: "Settings") -> "Place":
     """Ask whether the gateway may listen where it is told to.
 
     Raises:
         Failure: others could read along, or use what is for development.
+        ListenError: the address cannot be read.
     """
+    from authy_grpc import listening
     from authy_grpc.cli.failure import Failure
-    from authy_grpc.client.connect import is_loopback
 
-    host, _, port = settings.http_listen.rpartition(":")
-    if not (host and port.isdigit() and int(port) < 1 << 16):
-        raise Failure(
-            f"AUTHY_HTTP_LISTEN is {settings.http_listen}.", "Write HOST:PORT, such as 127.0.0.1:8080."
-        )
-    if is_loopback(settings.http_listen):
-        return
+    place = listening.parse("AUTHY_HTTP_LISTEN", settings.http_listen)
+    if place.loopback:
+        return place
     if settings.dev:
         raise Failure(
             f"AUTHY_DEV is for this machine alone, and AUTHY_HTTP_LISTEN is {settings.http_listen}.",
@@ -119,6 +130,7 @@ def check_http_listen(settings: "Settings") -> None:
             f"AUTHY_HTTP_LISTEN is {settings.http_listen}: without TLS others could read credentials.",
             "Listen on 127.0.0.1 behind a proxy that does TLS, or set AUTHY_INSECURE=1.",
         )
+    return place
 
 
 async def _up(settings: "Settings", secrets: "Secrets") -> None:
@@ -145,28 +157,28 @@ async def _up(settings: "Settings", secrets: "Secrets") -> None:
 async def _gateway(settings: "Settings", server: str, key: str) -> None:
     from prometheus_client import CollectorRegistry
 
-    from authy_grpc import logs
+    from authy_grpc import listening, logs
     from authy_grpc.bootstrap import real_clock
     from authy_grpc.cli import show
-    from authy_grpc.cli.failure import Failure
     from gateway.channels import Channels
+    from gateway.reaching import Reaching
 
     registry = CollectorRegistry()
     log = logs.build(sys.stderr, real_clock, registry=registry)
     logs.take_over(log)
     options = _options(settings, key)
     async with AsyncExitStack() as closing:
-        channel = Channels(server)
+        channel = Channels(server, log=log)
         closing.push_async_callback(channel.close)
-        try:
-            tell_metrics(settings, registry, closing)
-        except OSError as error:
-            raise Failure(str(error), "Set AUTHY_METRICS_LISTEN, or stop what is there.") from error
+        tell_metrics(settings, registry, closing)
         http, deliverer, port = await _serve_http(channel, options, log, registry, dev=settings.dev)
-        stopper = Stopper(http, deliverer)
+        reaching = Reaching(channel, channel.road, log)
+        reaching.start()
+        closing.push_async_callback(reaching.stop)
+        stopper = Stopper(http, deliverer, renew=channel.renew)
         stopper.listen()
-        host = settings.http_listen.rpartition(":")[0]
-        show.say(f"The gateway serves http://{host}:{port}, and calls {server}.")
+        place = replace(listening.parse("AUTHY_HTTP_LISTEN", settings.http_listen), port=port)
+        show.say(f"The gateway serves http://{place}, and calls {channel.target}.")
         show.say("Ctrl-C lets answers finish and stops; twice stops at once. The log is on stderr.")
         await stopper.stopped()
 

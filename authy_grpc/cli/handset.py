@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from authy_grpc.cli.failure import Failure, extra
+from authy_grpc.cli.reaching import explained
 
 if TYPE_CHECKING:
     from authy_grpc.phone import Offer, Pending, Phone, Question
@@ -47,7 +48,8 @@ def run(
                 )
             return await use(phone)
 
-    return asyncio.run(within())
+    with explained(server):
+        return asyncio.run(within())
 
 
 async def open_offer(phone: "Phone", scanned: str | bytes) -> "Offer":

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from authy_grpc.cli.failure import Failure, extra
+from authy_grpc.cli.reaching import explained
 from authy_grpc.client import AuthyError, Client
 from authy_grpc.v1 import application_pb2
 
@@ -29,7 +30,7 @@ def connect(server: str) -> Iterator[Client]:
             f"There is no operator key: AUTHY_OPERATOR_KEY is not set, and {path} is missing.",
             "Set AUTHY_HOME to the folder that `authy-grpc serve` has named.",
         )
-    with Client(server, read_operator_key(settings), insecure=settings.insecure or None) as client:
+    with explained(server), Client(server, read_operator_key(settings)) as client:
         try:
             yield client
         except AuthyError as error:

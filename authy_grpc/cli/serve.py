@@ -2,9 +2,9 @@
 
 import asyncio
 import os
-import re
 import signal
 import sys
+from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Protocol
@@ -16,11 +16,9 @@ if TYPE_CHECKING:
 
     from authy_grpc.bootstrap import Core
     from authy_grpc.home import Secrets
+    from authy_grpc.listening import Place
     from authy_grpc.server import Server
     from authy_grpc.settings import Settings
-
-
-_ADDRESS = re.compile(r"unix:.+|.+:\d{1,5}")
 
 
 def serve(
@@ -62,40 +60,75 @@ def serve(
 
 
 def check_listen(settings: "Settings") -> None:
+    """Ask whether the service may listen where it is told to, and whether it can.
+
+    Raises:
+        Failure: others could read along, or use what is for development.
+        ListenError: an address cannot be read or bound.
+        CertificateError: what it is to show cannot be used.
+    """
+    from authy_grpc import listening
+
+    place = check_address(settings)
+    check_certificates(settings)
+    listening.probe(place)
+    check_metrics(settings)
+
+
+def check_address(settings: "Settings") -> "Place":
     """Ask whether the service may listen where it is told to.
 
     Raises:
         Failure: others could read along, or use what is for development.
+        ListenError: the address cannot be read.
     """
+    from authy_grpc import listening
     from authy_grpc.cli.failure import Failure
-    from authy_grpc.client.connect import is_loopback
 
-    check_addresses(settings)
-    if is_loopback(settings.listen):
-        return
+    place = listening.parse("AUTHY_LISTEN", settings.listen, unix=True)
+    if place.path or place.loopback:
+        return place
     if settings.dev:
         raise Failure(
-            f"AUTHY_DEV is for this machine alone, and AUTHY_LISTEN is {settings.listen}.",
+            f"AUTHY_DEV is for this machine alone, and AUTHY_LISTEN is {place}.",
             "Listen on 127.0.0.1, or unset AUTHY_DEV.",
         )
     if settings.tls_cert is None and not settings.insecure:
         raise Failure(
-            f"AUTHY_LISTEN is {settings.listen}: without TLS others could read API keys.",
+            f"AUTHY_LISTEN is {place}: without TLS others could read API keys.",
             "Set AUTHY_TLS_CERT and AUTHY_TLS_KEY, or AUTHY_INSECURE=1 behind a proxy that does TLS.",
         )
+    return place
 
 
-def check_addresses(settings: "Settings") -> None:
-    """Ask whether the addresses of gRPC and of the metrics can be read.
+def check_certificates(settings: "Settings") -> None:
+    """Ask whether the certificates that the service is to show can be used.
 
     Raises:
-        Failure: one cannot.
+        Failure: some are missing.
+        CertificateError: a file cannot be used.
     """
+    from authy_grpc.bootstrap import read_tls
     from authy_grpc.cli.failure import Failure
 
-    for name, address in (("LISTEN", settings.listen), ("METRICS_LISTEN", settings.metrics_listen)):
-        if address and not _ADDRESS.fullmatch(address):
-            raise Failure(f"AUTHY_{name} is {address}.", "Write HOST:PORT, such as 127.0.0.1:50051.")
+    if settings.tls_client_ca is not None and settings.tls_cert is None:
+        raise Failure(
+            "AUTHY_TLS_CLIENT_CA asks callers for certificates, and the service has none itself.",
+            "Set AUTHY_TLS_CERT and AUTHY_TLS_KEY.",
+        )
+    read_tls(settings)
+
+
+def check_metrics(settings: "Settings") -> None:
+    """Ask whether metrics can be told where they should.
+
+    Raises:
+        ListenError: the address cannot be read or bound.
+    """
+    from authy_grpc import listening
+
+    if settings.metrics_listen:
+        listening.probe(listening.parse("AUTHY_METRICS_LISTEN", settings.metrics_listen))
 
 
 def check_texts(settings: "Settings") -> None:
@@ -165,21 +198,19 @@ async def start(settings: "Settings", secrets: "Secrets", closing: AsyncExitStac
         closing: stops what tells the metrics.
 
     Raises:
-        Failure: an address cannot be bound.
+        ListenError: an address cannot be bound.
     """
     from authy_grpc import logs
     from authy_grpc.bootstrap import World, build
-    from authy_grpc.cli.failure import Failure
 
     core = await build(settings, secrets, World())
     logs.take_over(core.log)
     try:
         port = await core.start()
         tell_metrics(settings, core.registry, closing)
-    except OSError as error:
+    except OSError:
         await core.stop(now=True)
-        mend = "Set AUTHY_LISTEN (or AUTHY_METRICS_LISTEN), or stop what is there."
-        raise Failure(str(error), mend) from error
+        raise
     return core, port
 
 
@@ -209,14 +240,18 @@ class Stoppable(Protocol):
 
 
 class Stopper:
-    """Waits for SIGTERM or SIGINT: the first drains, the second stops at once.
+    """Waits for SIGTERM or SIGINT: the first drains, the second stops at once. SIGHUP ends nobody.
 
     Args:
         before: what is stopped first, all at one time: they still call the core.
         core: says at once that it stops, and is stopped last; None where it is elsewhere.
+        renew: reads certificates anew, at SIGHUP; where None, the core's.
     """
 
-    def __init__(self, *before: Stoppable, core: "Server | None" = None) -> None:
+    def __init__(
+        self, *before: Stoppable, core: "Server | None" = None, renew: Callable[[], None] | None = None
+    ) -> None:
+        self._renew = renew
         self._before = before
         self._core = core
         self._stopped = asyncio.Event()
@@ -228,6 +263,7 @@ class Stopper:
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._signal)
+        loop.add_signal_handler(signal.SIGHUP, self._renewed)
 
     async def stopped(self) -> None:
         """Wait until all has stopped, or could not; raises why."""
@@ -237,6 +273,12 @@ class Stopper:
     async def close(self, last: Stoppable) -> None:
         """Close what they stood on."""
         await last.stop(now=self._hurried)
+
+    def _renewed(self) -> None:
+        if self._renew is not None:
+            self._renew()
+        elif self._core is not None:
+            self._core.renew()
 
     def _signal(self) -> None:
         self._hurried = bool(self._stopping)

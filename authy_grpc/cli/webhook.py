@@ -38,11 +38,12 @@ def listen(
 ) -> None:
     """Make a webhook to this machine, and print what arrives until Ctrl-C. The service runs with --dev."""
     from authy_grpc.cli import show
+    from authy_grpc.cli.reaching import explained
     from authy_grpc.client import Client
     from authy_grpc.v1.webhook_pb2 import CreateWebhookRequest, DeleteWebhookRequest
 
     receiver, url = _bind(at)
-    with Client(server, key) as client:
+    with explained(server), Client(server, key) as client:
         made = client.webhooks.CreateWebhook(CreateWebhookRequest(url=url, types=types or ()))
         receiver.secret = made.secret
         name = made.webhook.webhook_id

@@ -1,11 +1,19 @@
 """Owns what `serve` prints once it serves: where, and what to try next."""
 
+import os
+import shlex
+from collections.abc import Iterator
+from dataclasses import replace
 from importlib.util import find_spec
+from pathlib import Path
 
 from rich.text import Text
 
-from authy_grpc.cli import show
+from authy_grpc import listening
+from authy_grpc.cli import grpcurl, show
 from authy_grpc.cli.options import LOCAL_ORIGIN, LOCAL_SERVER
+from authy_grpc.client.certificates import PemFile
+from authy_grpc.client.connect import TlsFiles, road
 from authy_grpc.settings import Settings
 
 
@@ -16,13 +24,12 @@ def welcome(settings: Settings, port: int) -> None:
         settings: what it was started with.
         port: what it listens on.
     """
-    unix = settings.listen.startswith("unix:")
-    server = settings.listen if unix else f"{settings.listen.rpartition(':')[0]}:{port}"
+    server = reached_at(settings, port)
     say = show.say
     say(
         Text.assemble(
             ("authy-grpc", "bold"),
-            f" serves gRPC at {server}",
+            f" serves gRPC at {server.removeprefix('grpc://')}",
             "." if settings.tls_cert else ", without TLS.",
         )
     )
@@ -35,6 +42,13 @@ def welcome(settings: Settings, port: int) -> None:
                 "red",
             )
         )
+    if settings.tls_client_ca and not _files(settings).certificate:
+        wanted = "AUTHY_CLIENT_CERT and AUTHY_CLIENT_KEY"
+        say(
+            Text(
+                f"Callers need a certificate: set {wanted} to one that {settings.tls_client_ca} has signed.\n"
+            )
+        )
     say(Text("Try next, in another terminal:", style="bold"))
     for line in _lines(settings, server):
         say(Text(f"  {line}", style="cyan"))
@@ -42,11 +56,15 @@ def welcome(settings: Settings, port: int) -> None:
 
 
 def _lines(settings: Settings, server: str) -> list[str]:
-    authy, grpcurl = (show.program(name, elsewhere=True) for name in ("authy-grpc", "grpcurl"))
-    plain = f"{grpcurl} {'' if settings.tls_cert else '-plaintext '}{server}"
-    lines = [f"export AUTHY_HOME={settings.home.resolve()}"]
+    authy = show.program("authy-grpc", elsewhere=True)
+    files = _files(settings)
+    plain = " ".join(grpcurl.words(road(server, files=files), files, elsewhere=True))
+    lines = [f"export AUTHY_HOME={shlex.quote(str(settings.home.resolve()))}"]
     if server != LOCAL_SERVER:
-        lines.append(f"export AUTHY_SERVER={server}")
+        lines.append(f"export AUTHY_SERVER={shlex.quote(server)}")
+    lines += [
+        f"export {name}={shlex.quote(str(path.resolve()))}" for name, path in _exported(settings, files)
+    ]
     if settings.origin != LOCAL_ORIGIN:
         lines.append(f"export AUTHY_PUBLIC_URL={settings.origin}")
     lines += [
@@ -62,6 +80,36 @@ def _lines(settings: Settings, server: str) -> list[str]:
     return lines
 
 
+def reached_at(settings: Settings, port: int) -> str:
+    """Where commands on this machine find the service, as AUTHY_SERVER takes it.
+
+    Args:
+        settings: what it was started with.
+        port: what it listens on.
+    """
+    place = listening.parse("AUTHY_LISTEN", settings.listen, unix=True)
+    if place.path:
+        return str(replace(place, path=str(Path(place.path).resolve())))
+    place = replace(listening.reachable(place), port=port)
+    clear = settings.tls_cert is None and not place.loopback
+    return f"grpc://{place}" if clear else str(place)
+
+
+def _files(settings: Settings) -> TlsFiles:
+    served = settings.tls_cert and PemFile("AUTHY_TLS_CERT", settings.tls_cert)
+    return replace(TlsFiles.of(os.environ), served=served or None)
+
+
+def _exported(settings: Settings, files: TlsFiles) -> Iterator[tuple[str, Path]]:
+    """The settings by which a command in another terminal trusts the served file, and is trusted."""
+    if settings.tls_cert and settings.tls_key:
+        yield "AUTHY_TLS_CERT", settings.tls_cert
+        yield "AUTHY_TLS_KEY", settings.tls_key
+        for file in (files.ca, files.certificate, files.key):
+            if file is not None:
+                yield file.setting, file.path
+
+
 def welcome_up(settings: Settings, port: int, http_port: int) -> None:
     """Print where service and gateway are, and commands that work when pasted into another terminal.
 
@@ -70,6 +118,6 @@ def welcome_up(settings: Settings, port: int, http_port: int) -> None:
         port: what gRPC listens on.
         http_port: what the gateway listens on.
     """
-    http = f"http://{settings.http_listen.rpartition(':')[0]}:{http_port}"
+    http = f"http://{replace(listening.parse('AUTHY_HTTP_LISTEN', settings.http_listen), port=http_port)}"
     show.say(Text.assemble(("authy-grpc", "bold"), f" serves REST at {http}"))
     welcome(settings, port)

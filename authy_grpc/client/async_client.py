@@ -1,6 +1,7 @@
 """The async client: the services of the contract as a relying site calls them."""
 
 import asyncio
+import os
 import secrets
 import time
 from collections.abc import AsyncGenerator, Sequence
@@ -57,6 +58,9 @@ class AsyncClient:
         *,
         credentials: grpc.ChannelCredentials | None = None,
         insecure: bool | None = None,
+        ca: str | os.PathLike[str] | None = None,
+        client_cert: str | os.PathLike[str] | None = None,
+        client_key: str | os.PathLike[str] | None = None,
         timeout: float = 10.0,
         silence: float = 75.0,
         sleep: Sleep = asyncio.sleep,
@@ -66,10 +70,15 @@ class AsyncClient:
         """Connects when the first call is made.
 
         Args:
-            target: where the service listens, such as `authy.example:443`.
+            target: where the service listens: `authy.example:443`, `grpcs://authy.example`, `grpc://core:50051`
+                for clear text, `unix:/run/authy.sock`.
             api_key: `ak_…`, or the operator's `op_…`.
-            credentials: for TLS; the usual certificate authorities where None.
-            insecure: True for plaintext, False for TLS; where None, a loopback target alone is plaintext.
+            credentials: for TLS, in place of those of files.
+            insecure: True for plaintext, False for TLS; where None, the target's scheme says it, and without
+                one a loopback target is plaintext unless there are files of certificates.
+            ca: PEM file of who has signed the service's certificate; where None, AUTHY_CA, else the usual.
+            client_cert: PEM file of the certificate to show; where None, AUTHY_CLIENT_CERT.
+            client_key: PEM file of its key; where None, AUTHY_CLIENT_KEY.
             timeout: seconds that a call may take, its tries and waits together.
             silence: seconds without a message after which a watcher connects again; the service says
                 something at least every 25 s.
@@ -81,11 +90,8 @@ class AsyncClient:
             ValueError: an argument that cannot be right.
         """
         policy = Policy(api_key, timeout, random, clock)
-        tls = connect.tls(target, credentials, insecure)
-        if tls is None:
-            inner = grpc.aio.insecure_channel(target, connect.options(secure=False))
-        else:
-            inner = grpc.aio.secure_channel(target, tls, connect.options(secure=True))
+        files = connect.TlsFiles.of(os.environ, ca=ca, client_cert=client_cert, client_key=client_key)
+        inner = connect.road(target, credentials, insecure, files).aio_channel()
         self._policy = policy
         self._silence = silence
         self._sleep = sleep

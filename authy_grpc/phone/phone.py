@@ -1,19 +1,17 @@
 """Owns the phone as a whole: its channel, its state and its clock, behind one object."""
 
 import os
-import re
 from datetime import UTC, datetime
 from types import TracebackType
 from typing import Self
 
 import grpc
 
+from authy_grpc.client.connect import road
 from authy_grpc.phone.account import AccountCalls
 from authy_grpc.phone.inbox import InboxCalls
 from authy_grpc.phone.session import Clock, Session
 from authy_grpc.phone.state import Keeper
-
-_LOCAL = re.compile(r"(localhost|127(\.\d{1,3}){3}|\[::1\]):\d+|unix:.+")
 
 
 def _real_clock() -> datetime:
@@ -26,8 +24,8 @@ class Phone(AccountCalls, InboxCalls):
     Use it as `async with Phone(...) as phone`.
 
     Args:
-        channel: a channel, which stays the caller's to close, or a target such as `127.0.0.1:50051`, reached
-            without TLS on this machine and by TLS elsewhere.
+        channel: a channel, which stays the caller's to close, or a target such as `127.0.0.1:50051` or
+            `grpcs://authy.example`, reached as the client reaches it.
         origin: the service's public URL: QR codes of another are refused.
         state: the file that keeps keys from one run to the next, mode 0600; None keeps them in memory.
         clock: the phone's clock, aware; the service's is learned from it by what the service says.
@@ -71,6 +69,4 @@ class Phone(AccountCalls, InboxCalls):
 
 
 def _connect(target: str) -> grpc.aio.Channel:
-    if _LOCAL.fullmatch(target):
-        return grpc.aio.insecure_channel(target)
-    return grpc.aio.secure_channel(target, grpc.ssl_channel_credentials())
+    return road(target).aio_channel()

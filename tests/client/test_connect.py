@@ -6,7 +6,7 @@ import grpc
 import pytest
 
 from authy_grpc.client import AsyncClient, Client, Unavailable
-from authy_grpc.client.connect import is_loopback, tls
+from authy_grpc.client.connect import TlsFiles, is_loopback, road
 from authy_grpc.v1.user_pb2 import GetUserRequest, GetUserResponse
 
 LOOPBACK = [
@@ -34,30 +34,42 @@ ELSEWHERE = [
     "0.0.0.0:50051",
     "[::]:50051",
     "[2001:db8::1]:443",
-    "[::1",
-    "[::1]x:1",
     "dns://192.0.2.1/localhost:1",
     "ipv4:127.0.0.1:1,192.0.2.1:1",
-    "2130706433:1",
     "127.1:1",
     "unixy:1",
     "xds:///authy",
-    "",
 ]
+UNREADABLE = ["[::1", "[::1]x:1", "2130706433:1", ""]
+
+
+NO_FILES = TlsFiles()
 
 
 @pytest.mark.parametrize("target", LOOPBACK)
 def test_loopback_is_plaintext_unless_tls_is_asked_for(target: str) -> None:
     assert is_loopback(target)
-    assert tls(target, None, None) is None
-    assert tls(target, None, False) is not None
+    assert not road(target, files=NO_FILES).secure
+    assert road(target, insecure=False, files=NO_FILES).secure
 
 
 @pytest.mark.parametrize("target", ELSEWHERE)
 def test_elsewhere_is_tls_unless_plaintext_is_asked_for(target: str) -> None:
     assert not is_loopback(target)
-    assert tls(target, None, None) is not None
-    assert tls(target, None, True) is None
+    assert road(target, files=NO_FILES).secure
+    assert not road(target, insecure=True, files=NO_FILES).secure
+
+
+@pytest.mark.parametrize("target", UNREADABLE)
+def test_what_cannot_be_read_is_not_taken_for_this_machine(target: str) -> None:
+    assert not is_loopback(target)
+
+
+@pytest.mark.parametrize(("target", "insecure"), [("grpc://core:1", False), ("grpcs://core:1", True)])
+def test_scheme_and_argument_may_not_differ(target: str, insecure: bool) -> None:
+    with pytest.raises(ValueError, match="two things"):
+        road(target, insecure=insecure, files=NO_FILES)
+    assert road(target, insecure=not insecure, files=NO_FILES).secure is insecure
 
 
 def test_credentials_and_plaintext_exclude_each_other() -> None:
