@@ -67,16 +67,22 @@ def listens(settings: Settings) -> Iterator[Finding]:
         yield from _lifetime(settings)
     except (Failure, listening.ListenError, CertificateError) as error:
         yield _failed("listen", error)
+    else:
+        yield from _origin(settings)
     for name, setting, text in (
         ("http listen", "AUTHY_HTTP_LISTEN", settings.http_listen),
         ("metrics listen", "AUTHY_METRICS_LISTEN", settings.metrics_listen),
     ):
-        if text:
+        # Its default may be another program's: the gateway need not run here.
+        if text and setting.removeprefix("AUTHY_").lower() in settings.model_fields_set:
             try:
                 place = listening.parse(setting, text)
                 yield from _binds(name, place, partial(_speaks_http, place))
             except listening.ListenError as error:
                 yield _failed(name, error)
+
+
+def _origin(settings: Settings) -> Iterator[Finding]:
     if not settings.origin.startswith("https://") and not settings.dev:
         yield Finding(
             "public url",

@@ -108,8 +108,10 @@ def check_certificates(settings: "Settings") -> None:
         Failure: some are missing.
         CertificateError: a file cannot be used.
     """
-    from authy_grpc.bootstrap import read_tls
-    from authy_grpc.cli.failure import Failure
+    from authy_grpc.cli.failure import Failure, extra
+
+    with extra("server"):
+        from authy_grpc.bootstrap import read_tls
 
     if settings.tls_client_ca is not None and settings.tls_cert is None:
         raise Failure(

@@ -5,6 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from socket import create_server
+from typing import Any
 
 import grpc
 import pytest
@@ -38,14 +39,16 @@ class Folder:
         self.issue("wild", "*.authy.internal")
         self.issue("caller", "caller.internal")
         self.issue("stranger", "caller.internal", by=self.other)
-        self.issue("old", "authy.internal", not_after=datetime.now(UTC) - timedelta(days=1))
+        self.issue("old", "authy.internal", ends=datetime.now(UTC) - timedelta(days=1))
 
     def write(self, name: str, pem: bytes) -> Path:
         (self.path / name).write_bytes(pem)
         return self.path / name
 
-    def issue(self, name: str, *names: str, by: trustme.CA | None = None, **more: datetime) -> None:
-        made = (by or self.ca).issue_cert(*names, **more)
+    def issue(
+        self, name: str, *names: str, by: trustme.CA | None = None, not_after: datetime | None = None
+    ) -> None:
+        made = (by or self.ca).issue_cert(*names, not_after=not_after)
         self.write(f"{name}.crt", b"".join(each.bytes() for each in made.cert_chain_pems))
         self.write(f"{name}.key", made.private_key_pem.bytes())
 
@@ -92,8 +95,9 @@ def serve(folder: Folder) -> Iterator[Serve]:
 
 def answers(found: Road) -> bool:
     with found.channel() as channel:
+        stub: Any = health_pb2_grpc.HealthStub(channel)
         try:
-            health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=5)
+            stub.Check(health_pb2.HealthCheckRequest(), timeout=5)
         except grpc.RpcError:
             return False
     return True
