@@ -46,9 +46,9 @@ class Folder:
         return self.path / name
 
     def issue(
-        self, name: str, *names: str, by: trustme.CA | None = None, not_after: datetime | None = None
+        self, name: str, *names: str, by: trustme.CA | None = None, ends: datetime | None = None
     ) -> None:
-        made = (by or self.ca).issue_cert(*names, not_after=not_after)
+        made = (by or self.ca).issue_cert(*names, not_after=ends)
         self.write(f"{name}.crt", b"".join(each.bytes() for each in made.cert_chain_pems))
         self.write(f"{name}.key", made.private_key_pem.bytes())
 
