@@ -1,11 +1,14 @@
 """Owns what goes wrong at a phone: the service's refusals, read from their details, and the phone's own."""
 
+from contextlib import suppress
 from datetime import timedelta
 
 import grpc
+from google.protobuf.message import DecodeError
 from google.rpc import error_details_pb2, status_pb2
 
 _DETAILS = "grpc-status-details-bin"
+_DOMAIN = "authy_grpc"
 
 
 class PhoneError(Exception):
@@ -40,13 +43,16 @@ class PhoneError(Exception):
         info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
         details = error.trailing_metadata().get(_DETAILS)
         if isinstance(details, bytes):
-            for detail in status_pb2.Status.FromString(details).details:
-                detail.Unpack(info)
-                detail.Unpack(retry)
+            # What proxies add need not be well made.
+            with suppress(DecodeError):
+                for detail in status_pb2.Status.FromString(details).details:
+                    detail.Unpack(info)
+                    detail.Unpack(retry)
+        ours = info.domain == _DOMAIN
         return cls(
             error.details() or "no answer",
-            reason=info.reason.removeprefix("ERROR_REASON_"),
+            reason=info.reason.removeprefix("ERROR_REASON_") if ours else "",
             code=error.code(),
-            metadata=dict(info.metadata),
+            metadata=dict(info.metadata) if ours else {},
             retry_delay=retry.retry_delay.ToTimedelta() if retry.HasField("retry_delay") else None,
         )

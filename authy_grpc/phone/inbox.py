@@ -46,7 +46,7 @@ class InboxCalls(SiteCalls):
     """What a phone asks of AuthenticatorService about questions. Every call may raise PhoneError."""
 
     async def inbox(self) -> AsyncGenerator[Pending, None]:
-        """Yields what waits at once, then after each change, and at least every 30 s, until closed."""
+        """Yields what waits at once, then after each change, and at least every 25 s, until closed."""
         stream = self._session.stream(self._authenticator.WatchInbox, authenticator_pb2.WatchInboxRequest())
         async with aclosing(stream):
             async for response in stream:

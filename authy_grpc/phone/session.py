@@ -10,11 +10,13 @@ import grpc
 
 from authy_grpc.domain import keys
 from authy_grpc.phone.errors import PhoneError
+from authy_grpc.phone.resume import Resume
 from authy_grpc.phone.state import Keeper
 from authy_grpc.v1 import account_pb2
 from authy_grpc.v1.account_pb2_grpc import AccountServiceStub
 
 Clock = Callable[[], datetime]
+Sleep = Callable[[float], Awaitable[object]]
 
 _DEADLINE = 30.0
 _RENEW_BEFORE = timedelta(minutes=1)
@@ -44,10 +46,14 @@ class Session:
         channel: to the service; closing it is the caller's.
         keeper: of the phone's state.
         clock: the phone's own clock, aware; how far off the service's it is, the session learns.
+        sleep: waits that many seconds.
     """
 
-    def __init__(self, channel: grpc.aio.Channel, keeper: Keeper, clock: Clock) -> None:
+    def __init__(
+        self, channel: grpc.aio.Channel, keeper: Keeper, clock: Clock, sleep: Sleep = asyncio.sleep
+    ) -> None:
         self.keeper = keeper
+        self._sleep = sleep
         self._clock = clock
         self._account = AccountServiceStub(channel)
         self._offset = timedelta()
@@ -102,28 +108,35 @@ class Session:
     async def stream(
         self, method: grpc.aio.UnaryStreamMultiCallable[_Request, _Response], request: _Request
     ) -> AsyncGenerator[_Response, None]:
-        """Reads a stream that says all at its begin, and opens it again where token or server ends it.
+        """Reads a stream that says all at its begin, and opens it again whatever cuts it.
 
         Raises:
-            PhoneError: where it ends in another way, or twice without a message between.
+            PhoneError: what the service says, but UNAVAILABLE and a token that has ended; or it was not
+                reached in 30 s.
         """
-        refused, heard = "", True
+        resume, refused = Resume(), ""
         while True:
-            token = await self._good_token(refused)
-            call = method(request, metadata=_bearer(token))
+            call = None
             try:
+                token = await self._good_token(refused)
+                call = method(request, metadata=_bearer(token))
                 async for response in call:
-                    heard = True
+                    resume.heard()
+                    refused = ""
                     yield response
                 return
             except grpc.aio.AioRpcError as error:
                 failure = PhoneError.read(error)
-                if not heard or failure.reason not in ("BAD_CREDENTIAL", "DRAINING"):
-                    raise failure from None
-                heard = False
-                refused = token if failure.reason == "BAD_CREDENTIAL" else ""
+                stale = failure.reason == "BAD_CREDENTIAL" and not refused
+                refused = token if stale else ""
+            except PhoneError as error:
+                # Of a session, which a road may have kept from being opened.
+                failure, stale = error, False
             finally:
-                call.cancel()
+                if call is not None:
+                    call.cancel()
+            if not stale:
+                await self._sleep(resume.wait(failure))
 
     async def _with_token(self, attempt: Callable[[str], Awaitable[_Result]]) -> _Result:
         token = await self._good_token()

@@ -1,10 +1,12 @@
 """Questions as the phone shows them, and answers as the service and a site would check them."""
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import grpc
 import pytest
 from google.rpc import code_pb2
 
@@ -215,16 +217,56 @@ async def test_a_stream_that_ends_with_server_or_session_is_opened_again(
     assert len(service.called("CreateSession")) == (2 if reason == "BAD_CREDENTIAL" else 1)
 
 
-@pytest.mark.parametrize(("reason", "opened"), [("DRAINING", 2), ("BAD_CREDENTIAL", 2), ("BACKEND", 1)])
-async def test_a_stream_that_ends_twice_or_otherwise_is_an_error(
-    phone: Phone, service: Any, refusal: Any, reason: str, opened: int
-) -> None:
-    no = refusal(code_pb2.UNAVAILABLE, reason)
+async def test_a_token_that_is_refused_twice_is_an_error(phone: Phone, service: Any, refusal: Any) -> None:
+    no = refusal(code_pb2.UNAUTHENTICATED, "BAD_CREDENTIAL")
     service.refusals["WatchInbox"] = [no, no]
     with pytest.raises(PhoneError) as caught:
         await phone.question()
-    assert caught.value.reason == reason
-    assert len(service.called("WatchInbox")) == opened
+    assert caught.value.reason == "BAD_CREDENTIAL"
+    assert len(service.called("WatchInbox")) == 2
+
+
+async def test_what_the_service_refuses_is_an_error(phone: Phone, service: Any, refusal: Any) -> None:
+    service.refusals["WatchInbox"] = [refusal(code_pb2.RESOURCE_EXHAUSTED, "RATE_LIMITED")]
+    with pytest.raises(PhoneError) as caught:
+        await phone.question()
+    assert caught.value.reason == "RATE_LIMITED"
+    assert len(service.called("WatchInbox")) == 1
+
+
+def cut(code: grpc.StatusCode) -> Any:
+    """Ends a call as proxies do: without an ErrorInfo."""
+
+    async def act(context: Any) -> None:
+        await context.abort(code, "<html>cut</html>")
+
+    return act
+
+
+async def test_the_inbox_goes_on_whatever_the_road_says(
+    phone: Phone, service: Any, clock: Any, asked: Question, refusal: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    codes = [code for code in grpc.StatusCode if code is not grpc.StatusCode.OK]
+    draining = refusal(code_pb2.UNAVAILABLE, "DRAINING")
+    for code in codes:
+        service.feed.put_nowait(message(clock))
+        service.feed.put_nowait(cut(code))
+    for _ in range(3):  # by a proxy, the server that stops may be met again
+        service.feed.put_nowait(draining)
+    service.feed.put_nowait(message(clock, envelope(asked)))
+    service.feed.put_nowait(None)
+    with caplog.at_level(logging.WARNING, "authy_grpc.phone"):
+        assert [len(pending) async for pending in phone.inbox()] == [0] * len(codes) + [1]
+    assert [code for code, line in zip(codes, caplog.messages, strict=True) if code.name not in line] == []
+
+
+@pytest.mark.parametrize("code", ["UNIMPLEMENTED", "UNAUTHENTICATED", "PERMISSION_DENIED"])
+async def test_a_wrong_address_is_told_at_once(phone: Phone, service: Any, code: str) -> None:
+    service.refusals["WatchInbox"] = [cut(grpc.StatusCode[code])]
+    with pytest.raises(PhoneError) as caught:
+        await phone.question()
+    assert caught.value.code is grpc.StatusCode[code]
+    assert len(service.called("WatchInbox")) == 1
 
 
 async def test_an_inbox_that_the_service_ends_has_no_question(phone: Phone, service: Any) -> None:
