@@ -9,7 +9,7 @@ from typing import Self, cast
 
 import grpc
 
-from authy_grpc.client import connect, sync_watch
+from authy_grpc.client import connect, greenlets, sync_watch
 from authy_grpc.client.retry import Clock, Policy, Random
 from authy_grpc.client.sync_channel import Channel, Sleep, Stream
 from authy_grpc.client.watch import ENDED_APPROVAL, ENDED_ENROLLMENT, EventAt, Resume
@@ -27,6 +27,9 @@ from authy_grpc.v1.webhook_pb2_grpc import WebhookServiceStub
 
 class Client:
     """A connection to the service; good for many threads. Close it, or use it in a `with`.
+
+    Under gevent (`gunicorn -k gevent`) grpc must be told, or a call holds all greenlets: after
+    `monkey.patch_all()` call `grpc.experimental.gevent.init_gevent()`. A client that is made without warns.
 
     A connection carries 1,000 streams: who watches more at a time makes another client, since calls and
     streams beyond them wait without a word.
@@ -85,6 +88,7 @@ class Client:
         Raises:
             ValueError: an argument that cannot be right.
         """
+        greenlets.warn()
         policy = Policy(api_key, timeout, random, clock)
         files = connect.TlsFiles.of(os.environ, ca=ca, client_cert=client_cert, client_key=client_key)
         inner = connect.road(target, credentials, insecure, files).channel()

@@ -4,10 +4,15 @@ import base64
 import json
 import random
 import string
+from array import array
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from email.message import Message
+from typing import Any
 
+import httpx
 import pytest
+import starlette.datastructures
 from google.protobuf import json_format
 from standardwebhooks import Webhook
 
@@ -136,3 +141,91 @@ def test_a_field_of_a_newer_contract_is_passed_over() -> None:
 def test_what_is_no_secret_is_said(secret: str) -> None:
     with pytest.raises(ValueError, match="whsec_"):
         verify_webhook(secret, signed(body_of(), new_secret()), body_of(), now=NOW)
+
+
+BODY = body_of("Zoë", ascii_only=False)
+BODIES: list[Any] = [BODY, bytearray(BODY), memoryview(BODY), BODY.decode(), array("B", BODY)]
+
+
+@pytest.mark.parametrize("body", BODIES, ids=lambda body: type(body).__name__)
+def test_a_body_is_taken_as_frameworks_have_it(body: Any) -> None:
+    secret = new_secret()
+    headers = signed(BODY, secret)
+    assert verify_webhook(secret, headers, body, now=NOW).event.user.custom_user_id == "Zoë"
+    assert reason(new_secret(), headers, body) == "signature"
+
+
+def _environ(headers: Headers) -> dict[str, Any]:
+    named = {"HTTP_" + name.upper().replace("-", "_"): value for name, value in headers.items()}
+    return {"REQUEST_METHOD": "POST", "wsgi.input": object(), "wsgi.version": (1, 0), **named}
+
+
+def _message(headers: Headers) -> Any:
+    made = Message()
+    for name, value in headers.items():
+        made[name] = value
+    return made
+
+
+SHAPES: dict[str, Callable[[Headers], Any]] = {
+    "dict": dict,
+    "upper": lambda headers: {name.upper(): value for name, value in headers.items()},
+    "pairs": lambda headers: list(headers.items()),
+    "asgi": lambda headers: [(name.lower().encode(), value.encode()) for name, value in headers.items()],
+    "iterator": lambda headers: iter(headers.items()),
+    "lists of values": lambda headers: {name: [value] for name, value in headers.items()},
+    "bytes": lambda headers: {name.encode(): value.encode() for name, value in headers.items()},
+    "environ": _environ,
+    "starlette": starlette.datastructures.Headers,
+    "httpx": httpx.Headers,
+    "email": _message,
+    "twice the same": lambda headers: [*headers.items(), *headers.items()],
+    "others": lambda headers: {"Host": "x", "x-other": "ä", 5: None, **headers},
+}
+
+
+@pytest.mark.parametrize("shape", SHAPES)
+def test_headers_are_taken_as_frameworks_have_them(shape: str) -> None:
+    secret, other = new_secret(), new_secret()
+    headers = SHAPES[shape](signed(BODY, other, secret))
+    assert verify_webhook(secret, headers, BODY, now=NOW).event_id == "evt_1"
+    assert reason(new_secret(), SHAPES[shape](signed(BODY, secret)), BODY) == "signature"
+
+
+def test_signatures_of_two_lines_are_both_read() -> None:
+    one, two = new_secret(), new_secret()
+    first, second = signed(BODY, one), signed(BODY, two)
+    headers: Any = [*first.items(), ("webhook-signature", second["WEBHOOK-SIGNATURE"])]
+    for secret in (one, two):
+        assert verify_webhook(secret, headers, BODY, now=NOW).event_id == "evt_1"
+    twice: Any = [*first.items(), ("webhook-id", "evt_2")]
+    assert reason(one, twice, BODY) == "header"
+
+
+@pytest.mark.parametrize("body", [{"type": "x"}, None, 7, [BODY], iter([BODY]), object()], ids=repr)
+def test_a_body_that_cannot_be_checked_is_told_in_words(body: Any) -> None:
+    with pytest.raises(TypeError, match=r"body: .* hand over the raw body"):
+        verify_webhook(new_secret(), signed(BODY, new_secret()), body, now=NOW)
+
+
+@pytest.mark.parametrize("headers", [None, 7, "webhook-id: evt_1", ["webhook-id"], object()], ids=repr)
+def test_headers_that_cannot_be_read_are_told_in_words(headers: Any) -> None:
+    with pytest.raises(TypeError, match=r"headers: .* hand over the request's headers"):
+        verify_webhook(new_secret(), headers, BODY, now=NOW)
+
+
+@pytest.mark.parametrize("secret", [None, 7, "", "whsec_", b"\xff", [None], ["whsec_!"]], ids=repr)
+def test_a_secret_that_is_none_is_told_in_words(secret: Any) -> None:
+    with pytest.raises(ValueError, match="`whsec_` and base64"):
+        verify_webhook(secret, signed(BODY, new_secret()), BODY, now=NOW)
+
+
+def test_a_secret_is_taken_as_files_have_it() -> None:
+    secret = new_secret()
+    for kept in (f"{secret}\n", secret.encode(), (secret,)):
+        assert verify_webhook(kept, signed(BODY, secret), BODY, now=NOW).event_id == "evt_1"
+
+
+def test_each_reason_is_told_in_words() -> None:
+    for why in ("header", "time", "signature", "body"):
+        assert len(str(WebhookError(why))) > len(f"the post does not verify: {why}: ")
