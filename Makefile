@@ -11,7 +11,12 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 # uv trusts what the system trusts, as git and pip do.
 export UV_SYSTEM_CERTS ?= 1
 
-.PHONY: help setup demo up test check proof bench protos openapi requirements clean
+# What `make test` is limited to: T=tests/rpc, DB=sqlite.
+T ?=
+DB ?=
+PYTEST := $(BIN)/python -m pytest $(if $(DB),--db $(DB)) --numprocesses auto
+
+.PHONY: help setup demo up test quick fix check proof bench protos openapi requirements clean
 
 help:  ## List these targets
 	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
@@ -24,8 +29,16 @@ demo: .venv/installed  ## Tell the whole story in this terminal
 up: .venv/installed  ## Start service and gateway for development, with their data in .dev/
 	AUTHY_DEV=1 AUTHY_HOME=.dev $(BIN)/authy-grpc up
 
-test: .venv/installed  ## Run the tests
-	$(BIN)/python -m pytest --numprocesses auto
+test: .venv/installed  ## Run the tests; T=path and DB=sqlite or DB=postgres run a part of them
+	$(PYTEST) $(T)
+
+quick: .venv/installed  ## Run the tests of domain, rpc and gateway on SQLite: about a minute
+	$(BIN)/python -m pytest --db sqlite --numprocesses auto -m "not slow" tests/domain tests/rpc tests/gateway
+
+fix: .venv/installed  ## Format code and contract, and mend what ruff can
+	$(BIN)/ruff check --fix-only
+	$(BIN)/ruff format
+	$(BIN)/buf format --write protos
 
 check: .venv/installed  ## Lint, check types, layers and the contract
 	$(BIN)/ruff check
@@ -36,7 +49,7 @@ check: .venv/installed  ## Lint, check types, layers and the contract
 	$(BIN)/python -m gateway.openapi --check docs/openapi.json
 
 proof: .venv/installed  ## Run the tests at their full figures; takes hours
-	$(BIN)/python -m pytest --proof --numprocesses auto --dist worksteal
+	$(PYTEST) --proof --dist worksteal $(T)
 
 bench: .venv/installed  ## Measure the speed, and print it as a table
 	$(BIN)/python -m benchmarks

@@ -34,6 +34,12 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         self.listening.set()
 
+    def cut(self) -> None:
+        """Wait for no answer, and break off all connections: the server waits for them, answered or not."""
+        self.force_exit = True
+        for connection in list(self.server_state.connections):
+            connection.transport.abort()
+
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
         yield
@@ -115,7 +121,8 @@ class HttpServer:
             return
         self._drain()
         self._server.should_exit = True
-        self._server.force_exit = self._server.force_exit or now
+        if now:
+            self._server.cut()
         with suppress(asyncio.CancelledError):
             await asyncio.shield(self._task)
 

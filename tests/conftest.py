@@ -23,7 +23,17 @@ hypothesis.settings.register_profile("authy", deadline=None, derandomize=True, m
 hypothesis.settings.load_profile("authy")
 
 
-def pytest_configure() -> None:
+_MEMORY = Path("/dev/shm")
+_ROOM = 4 * 1024**3
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_configure(config: pytest.Config) -> None:
+    # Nothing here outlives the machine, and the tests wait for thousands of commits.
+    if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM:
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
+    if config.getoption("--proof"):
+        config.option.timeout = 0
     # Programs are started with grpc's threads about, and its handlers of a fork may wait for ever.
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
     # Every server that stops would be a line among the results.
@@ -32,6 +42,27 @@ def pytest_configure() -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--proof", action="store_true", help="run the rules at their full figures")
+    parser.addoption("--db", choices=["sqlite", "postgres"], help="run nothing that is for another database")
+
+
+def pytest_xdist_auto_num_workers() -> int:
+    """Tests wait for each other's threads and processes as much as they compute: two workers a core."""
+    return 2 * (os.cpu_count() or 1)
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out, with `--db`, what is for the other database."""
+    wanted = config.getoption("--db")
+    if wanted is None:
+        return
+    other = "postgres" if wanted == "sqlite" else "sqlite"
+    left = [item for item in items if any(other in name for name in (item.name, *_fixtures(item)))]
+    config.hook.pytest_deselected(items=left)
+    items[:] = [item for item in items if item not in set(left)]
+
+
+def _fixtures(item: pytest.Item) -> list[str]:
+    return getattr(item, "fixturenames", [])
 
 
 @pytest.fixture(scope="session")

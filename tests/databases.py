@@ -66,7 +66,7 @@ class Server:
 @contextmanager
 def own_server() -> Iterator[Server]:
     """A server that ends with the tests."""
-    folder = Path(tempfile.mkdtemp(prefix="authy-postgres-"))
+    folder = Path(tempfile.mkdtemp(prefix="authy-postgres-", dir=os.environ.get("PYTEST_DEBUG_TEMPROOT")))
     # It asks for it when it is imported, and warns where it is not set.
     os.environ.setdefault("XDG_RUNTIME_DIR", str(folder))
     try:
@@ -144,9 +144,12 @@ class Postgres:
     def _empty(self, name: str) -> None:
         """Many times as fast as to drop it and make another."""
         others = f"SELECT pid FROM pg_stat_activity WHERE datname = '{name}' AND pid <> pg_backend_pid()"
-        self._execute(f"SELECT pg_terminate_backend(pid, 5000) FROM ({others}) AS others", name)
         tables = [table.name for table in reversed(SQLModel.metadata.sorted_tables)]
-        self._execute("; ".join(f'DELETE FROM "{table}"' for table in tables), name)
+        self._execute(
+            f"SELECT pg_terminate_backend(pid, 5000) FROM ({others}) AS others; "
+            + "; ".join(f'DELETE FROM "{table}"' for table in tables),
+            name,
+        )
 
     def _execute(self, statement: str, name: str = "") -> None:
         url = _named(self._url, name) if name else self._url

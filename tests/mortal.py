@@ -16,6 +16,7 @@ from authy_grpc.home import Secrets
 from authy_grpc.settings import Settings
 from tests.clock import TurnedClock
 from tests.harness import ORIGIN, Carrier, Service
+from tests.threads import PATIENCE
 
 # To import the service takes 2 s: it is done once, in the process of which all lives are forks.
 _CONTEXT = multiprocessing.get_context("forkserver")
@@ -41,12 +42,17 @@ class Life:
 
     async def word(self) -> Any:
         """The next thing that it says."""
-        return await asyncio.to_thread(self._line.recv)
+        return await asyncio.to_thread(self._next)
+
+    def _next(self) -> Any:
+        if not self._line.poll(PATIENCE):
+            raise TimeoutError("the process says nothing")
+        return self._line.recv()
 
     def kill(self) -> None:
         """End it, with SIGKILL, and wait until it is dead."""
         self._process.kill()
-        self._process.join()
+        self._process.join(PATIENCE)
         self._process.close()
         self._line.close()
 

@@ -7,6 +7,8 @@ from typing import Literal
 
 from sqlalchemy import make_url
 
+from authy_grpc.cli.demo.listening import listening
+
 Break = Literal["", "ask", "answer", "silence"]
 _COMMIT = b"COMMIT"
 
@@ -35,16 +37,13 @@ class Proxy:
     async def to(cls, url: str) -> AsyncIterator["Proxy"]:
         """A proxy to the server of a URL."""
         proxy = cls(url)
-        server = await asyncio.start_server(proxy._connected, "127.0.0.1", 0)
-        port = server.sockets[0].getsockname()[1]
-        near = proxy._upstream.set(host="127.0.0.1", port=port).difference_update_query(["host", "port"])
-        proxy.url = near.render_as_string(hide_password=False)
-        try:
-            yield proxy
-        finally:
-            server.close()
-            proxy.cut()
-            await server.wait_closed()
+        async with listening(proxy._connected) as port:
+            near = proxy._upstream.set(host="127.0.0.1", port=port).difference_update_query(["host", "port"])
+            proxy.url = near.render_as_string(hide_password=False)
+            try:
+                yield proxy
+            finally:
+                proxy.cut()
 
     def cut(self) -> None:
         """Break all connections."""

@@ -6,6 +6,8 @@ import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 
+from authy_grpc.cli.demo.listening import listening
+
 Behaviour = Callable[["Stranger", asyncio.StreamWriter], Awaitable[None]]
 # What the kernel takes of a listener that nobody reads: else it is the host's to say, and may be megabytes.
 _SEND_BUFFER = 64 * 1024
@@ -23,7 +25,6 @@ class Stranger:
 
     def __init__(self, behaviour: Behaviour) -> None:
         self._behaviour = behaviour
-        self._open: set[asyncio.Task[None]] = set()
         self.port = 0
         self.connections = 0
         self.requests: list[bytes] = []
@@ -38,11 +39,8 @@ class Stranger:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
-        task = asyncio.current_task()
-        assert task is not None
-        self._open.add(task)
         try:
-            with suppress(OSError, asyncio.IncompleteReadError, asyncio.CancelledError):
+            with suppress(OSError, asyncio.IncompleteReadError):
                 while True:
                     head = await reader.readuntil(b"\r\n\r\n")
                     length = next(
@@ -53,14 +51,7 @@ class Stranger:
                     self.requests.append(head + await reader.readexactly(length))
                     await self._behaviour(self, writer)
         finally:
-            self._open.discard(task)
             self.gone.set()
-            writer.transport.abort()
-
-    async def stop(self) -> None:
-        for task in list(self._open):
-            task.cancel()
-        await asyncio.gather(*self._open, return_exceptions=True)
 
 
 @asynccontextmanager
@@ -72,14 +63,8 @@ async def stranger(
     place = socket.create_server((host, 0), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
     # Each connection has it from here.
     place.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
-    server = await asyncio.start_server(made.serve, sock=place, ssl=tls)
-    made.port = place.getsockname()[1]
-    try:
+    async with listening(made.serve, sock=place, ssl=tls) as made.port:
         yield made
-    finally:
-        server.close()
-        await made.stop()
-        await server.wait_closed()
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from sqlmodel import Session, col, select
 
 from authy_grpc.store.database import Database
 from authy_grpc.store.tables import BudgetRow
+from tests.threads import Event
 
 NEVER = datetime(2100, 1, 1, tzinfo=UTC)
 
@@ -48,7 +49,7 @@ async def traces(database: Database) -> list[str]:
 @asynccontextmanager
 async def held(database: Database) -> AsyncIterator[None]:
     """A writer that begins nothing else meanwhile."""
-    began, release = threading.Event(), threading.Event()
+    began, release = Event(), Event()
 
     def work(session: Session) -> None:
         began.set()
@@ -80,9 +81,9 @@ def commits() -> Iterator[list[Engine]]:
 
 
 @contextmanager
-def slow_commit() -> Iterator[tuple[threading.Event, threading.Event]]:
+def slow_commit() -> Iterator[tuple[Event, Event]]:
     """Commits of writers wait: two events, that one has begun, and that it may go on."""
-    begun, go_on = threading.Event(), threading.Event()
+    begun, go_on = Event(), Event()
 
     def wait(connection: Engine) -> None:
         if threading.current_thread().name == "authy-writer":

@@ -14,8 +14,8 @@ Resolve = Callable[[str], Awaitable[Sequence[IPAddress]]]
 
 MAX_LENGTH = 2048
 
-# IANA's special-purpose registry, whole, since `is_global` is another table in each patch version of Python,
-# and what else is not of the public internet.
+# IANA's special-purpose registry, whole, and what else is not of the public internet. The properties of
+# `ipaddress` (`is_global`, `is_loopback` …) change with each version of Python: nothing here asks them.
 _DENIED_4 = tuple(
     map(
         IPv4Network,
@@ -46,6 +46,7 @@ _DENIED_6 = tuple(
 # RFC 6761, 6762, 7686, 3172 and ICANN's `internal`: never names of the public DNS.
 _NOT_PUBLIC = frozenset({"localhost", "local", "internal", "invalid", "onion", "arpa"})
 _LOOPBACK: tuple[IPAddress, ...] = (IPv4Address("127.0.0.1"), IPv6Address("::1"))
+_LOOPBACK_4 = IPv4Network("127.0.0.0/8")
 
 _PRINTABLE = re.compile(r"[!-~]+")
 _PARTS = re.compile(r"(https?)://([^/?]*)(.*)", re.IGNORECASE)
@@ -97,11 +98,11 @@ class Target:
 def is_public(address: IPAddress) -> bool:
     """Whether an address is one of the public internet, and holds no other address."""
     if isinstance(address, IPv4Address):
-        return address.is_global and not any(address in network for network in _DENIED_4)
+        return not any(address in network for network in _DENIED_4)
     # One with a scope is of a link, whatever its bits are.
     if address.scope_id is not None or address not in _GLOBAL_6:
         return False
-    return address.is_global and not any(address in network for network in _DENIED_6)
+    return not any(address in network for network in _DENIED_6)
 
 
 class Addresses:
@@ -161,7 +162,7 @@ class Addresses:
 
     def allows(self, address: IPAddress) -> bool:
         """Whether a resolved or connected address may be spoken to."""
-        return is_public(address) or (self._dev and address.is_loopback)
+        return is_public(address) or (self._dev and _loops_back(address))
 
     async def find(self, host: str) -> Sequence[IPAddress]:
         """Every address of a host, all of them allowed.
@@ -206,4 +207,8 @@ def _literal(host: str) -> IPAddress | None:
 
 def _is_loopback(host: str) -> bool:
     address = _literal(host)
-    return host == "localhost" if address is None else address.is_loopback
+    return host == "localhost" if address is None else _loops_back(address)
+
+
+def _loops_back(address: IPAddress) -> bool:
+    return address in _LOOPBACK_4 if isinstance(address, IPv4Address) else address in _LOOPBACK

@@ -15,6 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from authy_grpc.cli.app import app
+from tests.strangers import nobody
 
 ROOT = Path(__file__).resolve().parents[2]
 TIMEOUT = 90
@@ -102,8 +103,10 @@ class Shell:
 
 
 @pytest.fixture
-def shell(tmp_path: Path) -> Shell:
-    return Shell(tmp_path)
+def shell(tmp_path: Path) -> Iterator[Shell]:
+    """A shell in an empty home, whose commands find no server that another runs at the usual port."""
+    with nobody() as port:
+        yield Shell(tmp_path, {"AUTHY_SERVER": f"127.0.0.1:{port}"})
 
 
 @dataclass

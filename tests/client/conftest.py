@@ -7,7 +7,6 @@ from contextlib import aclosing, closing
 from dataclasses import dataclass, field
 from datetime import timedelta
 from itertools import islice
-from threading import Event
 from typing import Any, NoReturn, Protocol
 
 import grpc
@@ -19,6 +18,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from grpc_status import rpc_status
 
 from authy_grpc.client import AsyncClient, Client
+from tests.threads import PATIENCE, Event
 
 API_KEY = "ak_CANARY0KEY"
 SERVICES = {
@@ -95,7 +95,7 @@ def serve() -> Iterator[Serve]:
 
     yield start
     for server in servers:
-        server.stop(None).wait()
+        assert server.stop(None).wait(PATIENCE)
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from datetime import timedelta
-from threading import Event
 from typing import Any
 
 import grpc
@@ -15,6 +14,7 @@ from authy_grpc.client.retry import Backoff
 from authy_grpc.v1.application_pb2 import CreateApiKeyRequest, CreateApiKeyResponse
 from authy_grpc.v1.enrollment_pb2 import CreateEnrollmentRequest, CreateEnrollmentResponse
 from authy_grpc.v1.user_pb2 import GetUserRequest, GetUserResponse
+from tests.threads import Event
 
 SERVICES = {
     "enrollments": "EnrollmentService",

@@ -2,7 +2,6 @@
 
 import asyncio
 from concurrent.futures import ThreadPoolExecutor
-from threading import Event as Flag
 from threading import Thread
 from typing import Any
 
@@ -20,6 +19,7 @@ from authy_grpc.v1.event_pb2 import (
     WatchEventsRequest,
     WatchEventsResponse,
 )
+from tests.threads import Event as Flag
 
 PENDING = enrollment_pb2.ENROLLMENT_STATE_PENDING
 SCANNED = enrollment_pb2.ENROLLMENT_STATE_SCANNED

@@ -1,7 +1,6 @@
 """The watcher of the feed: it resumes by itself, and loses and repeats nothing."""
 
 from collections.abc import Iterator
-from threading import Event as Flag
 from typing import Any
 
 import grpc
@@ -15,6 +14,7 @@ from authy_grpc.v1.event_pb2 import (
     WatchEventsRequest,
     WatchEventsResponse,
 )
+from tests.threads import Event as Flag
 
 
 def _events(*cursors: str) -> Iterator[WatchEventsResponse]:

@@ -506,7 +506,7 @@ def test_hostile_input_costs_linear_time(repeated: str, end: str) -> None:
 
     for place in ('"details":[', "Pay", '"match_digits":', '"site":"'):
         # A quadratic reader would take minutes for this.
-        assert spent(place, 2_000_000) < 5
+        assert spent(place, 500_000) < 5
 
 
 @pytest.mark.parametrize(

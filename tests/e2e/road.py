@@ -13,6 +13,7 @@ from typing import Any
 import grpc.aio
 from sqlmodel import Session, col, select
 
+from authy_grpc.cli.demo.listening import listening
 from authy_grpc.client import Post
 from authy_grpc.store.engine import connect
 from authy_grpc.store.tables import DeliveryRow
@@ -101,18 +102,12 @@ class Road:
             road = cls(service, site, there, mortal)
             there.mood = road._read
             stranger = Stranger(road._answer)
-            server = await asyncio.start_server(partial(road._connected, stranger), "127.0.0.1", 0)
-            there.port = server.sockets[0].getsockname()[1]
-            await mortal.start()
-            made = await site.client.webhooks.CreateWebhook(CreateWebhookRequest(url=there.url))
-            there.secrets.append(made.secret)
-            road.webhook_id = made.webhook.webhook_id
-            try:
+            async with listening(partial(road._connected, stranger)) as there.port:
+                await mortal.start()
+                made = await site.client.webhooks.CreateWebhook(CreateWebhookRequest(url=there.url))
+                there.secrets.append(made.secret)
+                road.webhook_id = made.webhook.webhook_id
                 yield road
-            finally:
-                server.close()
-                await stranger.stop()
-                await server.wait_closed()
 
     async def happen(self, count: int, name: str) -> None:
         """Have things happen to some subjects, twice to each."""

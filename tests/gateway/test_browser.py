@@ -30,6 +30,7 @@ from tests.rushing import PATIENCE
 if TYPE_CHECKING:
     from playwright.async_api import BrowserContext, Page
 
+pytestmark = pytest.mark.slow
 FEED = "/v1/events:watch"
 OPEN = Event("open")
 

@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
+import pytest
+
 from gateway.app import build
 from tests.gateway.asking import serving, settings
 from tests.gateway.everything import echo
@@ -13,6 +15,10 @@ if TYPE_CHECKING:
     from playwright.async_api import Page
 
 WIDE, PHONE = 1280, 390
+
+pytestmark = pytest.mark.slow
+
+
 CALL = "details.operation:visible"
 
 

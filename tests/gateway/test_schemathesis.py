@@ -28,6 +28,7 @@ from tests.gateway.test_same_answers import staged
 from tests.harness import Service
 from tests.rushing import PATIENCE
 
+pytestmark = pytest.mark.slow
 CHECKS = [
     checks.not_a_server_error,
     checks.status_code_conformance,

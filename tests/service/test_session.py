@@ -1,7 +1,6 @@
 """A device proves itself for a token, and each proof counts once, for one call, now."""
 
 import asyncio
-import threading
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import timedelta
@@ -20,6 +19,7 @@ from authy_grpc.store.database import Database, Session
 from authy_grpc.store.tables import DeviceRow, SessionRow
 from tests.clock import TurnedClock
 from tests.registering import Handset, People
+from tests.threads import Event
 
 
 @pytest.fixture
@@ -85,7 +85,7 @@ async def test_a_proof_that_does_not_count_is_refused_without_a_write(
     handset, _ = await people.register()
     good = people.proof(handset, "CreateSession")
     old = people.proof(handset, "CreateSession", at=to_millis(people.clock() - timedelta(minutes=2)))
-    holds, goes_on = threading.Event(), threading.Event()
+    holds, goes_on = Event(), Event()
 
     def hold(session: Session) -> None:
         devices.lock(session, handset.device_id)

@@ -19,6 +19,7 @@ from authy_grpc.store.engine import normalize, plain
 from authy_grpc.store.tables import BudgetRow
 from tests.databases import own_server
 from tests.proxy import Break, Proxy
+from tests.threads import Event
 from tests.works import commits, held, leaves, slow_commit, trace, traces
 
 
@@ -63,7 +64,7 @@ async def test_a_read_writes_nothing(database: Database) -> None:
 
 
 async def test_a_read_sees_one_moment(database: Database) -> None:
-    looked, changed = threading.Event(), threading.Event()
+    looked, changed = Event(), Event()
 
     def look_twice(session: Session) -> tuple[int, int]:
         first = len(session.exec(select(BudgetRow.name)).all())
@@ -109,7 +110,7 @@ async def test_who_waits_too_long_for_a_turn_is_told_that_nothing_was_decided(
 
 async def test_a_work_whose_callers_time_is_up_is_not_committed(database: Database, hasty: Database) -> None:
     """Not even where it has begun: what the caller is told stays true."""
-    began, release = threading.Event(), threading.Event()
+    began, release = Event(), Event()
 
     def slow(session: Session) -> None:
         session.add(trace("slow"))
@@ -140,7 +141,7 @@ async def test_a_commit_that_is_under_way_when_the_time_is_up_is_waited_for(
 
 
 async def test_reads_have_a_time_too(hasty: Database) -> None:
-    release = threading.Event()
+    release = Event()
     with pytest.raises(BackendUnavailable):
         await hasty.read(lambda session: release.wait())
     release.set()

@@ -1,7 +1,6 @@
 """All that a keyset has made is known, is made anew, and meets in one index whoever wrote it."""
 
 import asyncio
-import threading
 from collections.abc import Callable
 from datetime import timedelta
 from itertools import combinations, permutations
@@ -24,6 +23,7 @@ from authy_grpc.store.user import awaiting_link
 from authy_grpc.store.vault import Vault
 from tests.clock import TurnedClock
 from tests.rotating import keysets
+from tests.threads import Event
 from tests.works import does
 
 NUMBER = "+4915112345678"
@@ -236,7 +236,7 @@ async def test_a_row_is_made_anew(database: Database) -> None:
 async def test_rows_that_others_have_locked_are_left_for_later(postgres_url: str) -> None:
     vaults = keysets().vaults()
     ours, theirs = Database(postgres_url), Database(postgres_url)
-    locked, release = threading.Event(), threading.Event()
+    locked, release = Event(), Event()
 
     def hold(session: Session) -> None:
         session.get_one(AccountRow, "acc_1", with_for_update=True)

@@ -1,7 +1,6 @@
 """A row that is renewed while it is being removed stays: else what it counts would begin anew."""
 
 import asyncio
-import threading
 from datetime import datetime, timedelta
 
 import pytest
@@ -11,6 +10,7 @@ from authy_grpc.store import retention
 from authy_grpc.store.database import Database
 from authy_grpc.store.tables import BudgetRow
 from tests.clock import TurnedClock
+from tests.threads import Event
 
 SECOND = timedelta(seconds=1)
 
@@ -20,7 +20,7 @@ async def test_what_is_renewed_meanwhile_stays(postgres_url: str, clock: TurnedC
     server, other = Database(postgres_url), Database(postgres_url)
     now = clock()
     await server.write(lambda session: session.add(_budget(now - SECOND)))
-    holds, goes_on = threading.Event(), threading.Event()
+    holds, goes_on = Event(), Event()
 
     def renew(session: Session) -> None:
         session.get(BudgetRow, "number:1", with_for_update=True)

@@ -13,6 +13,7 @@ from sqlmodel import SQLModel
 from authy_grpc.store import schema, tables
 from authy_grpc.store.engine import connect
 from authy_grpc.store.schema import SchemaError
+from tests.threads import PATIENCE
 
 
 def run(url: str, *statements: str) -> None:
@@ -77,7 +78,7 @@ def test_a_newer_database_is_refused_and_left_as_it_is(database_url: str) -> Non
 
 
 def test_servers_that_start_at_once_wait_for_each_other(blank_url: str) -> None:
-    start = threading.Barrier(4)
+    start = threading.Barrier(4, timeout=PATIENCE)
 
     def upgrade() -> str:
         start.wait()

@@ -1,7 +1,6 @@
 """Works that wait share a commit, and none suffers from what another does."""
 
 import asyncio
-import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,6 +16,7 @@ from authy_grpc.store.events import Events
 from authy_grpc.store.tables import BudgetRow
 from authy_grpc.store.writer import MOST_WAITING, ChangedAndRaised, Job, Writer
 from tests.recording import record
+from tests.threads import Event
 from tests.works import commits, held, leaves, trace, traces
 
 
@@ -215,7 +215,7 @@ async def test_a_caller_that_goes_before_its_work_began_gets_none_done(database:
 
 
 async def test_a_work_that_has_begun_is_finished_though_its_caller_goes(database: Database) -> None:
-    began, release = threading.Event(), threading.Event()
+    began, release = Event(), Event()
 
     def work(session: Session) -> None:
         began.set()
@@ -233,7 +233,7 @@ async def test_a_work_that_has_begun_is_finished_though_its_caller_goes(database
 
 
 async def test_no_more_wait_than_have_room(database_url: str) -> None:
-    loop, began, release = asyncio.get_running_loop(), threading.Event(), threading.Event()
+    loop, began, release = asyncio.get_running_loop(), Event(), Event()
 
     def hold(session: Session) -> None:
         began.set()

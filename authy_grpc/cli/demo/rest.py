@@ -8,6 +8,7 @@ from typing import Any
 
 import httpcore2
 
+from authy_grpc.cli.demo.listening import listening
 from authy_grpc.cli.demo.report import Report
 from authy_grpc.cli.demo.stage import Site, Stage
 from authy_grpc.client import WebhookError, verify_webhook
@@ -127,7 +128,7 @@ class _Receiver:
                 writer.write(b"HTTP/1.1 204 No Content\r\n\r\n")
                 await writer.drain()
         except (asyncio.IncompleteReadError, ConnectionError):
-            writer.close()
+            return
 
 
 def _pairs(head: str) -> list[tuple[str, str]]:
@@ -144,9 +145,12 @@ async def receive(stage: Stage, site: Site, report: Report) -> None:
         report: tells it.
     """
     receiver = _Receiver()
-    server = await asyncio.start_server(receiver.serve, "127.0.0.1", 0)
-    async with server, speaking(stage, site, report) as rest, asyncio.timeout(_PATIENCE):
-        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/hook"
+    async with (
+        listening(receiver.serve) as port,
+        speaking(stage, site, report) as rest,
+        asyncio.timeout(_PATIENCE),
+    ):
+        url = f"http://127.0.0.1:{port}/hook"
         made = await rest.call("POST", "/v1/webhooks", {"url": url, "types": ["code.*"]})
         name, secret = made["webhook"]["webhookId"], made["secret"]
         report.check(f"{name} posts code.* to {url}", secret.startswith("whsec_"))
