@@ -8,7 +8,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 # `asyncio.Server` waits for connections that are kept since Python 3.12.1, and so does `async with`.
 ENDLESS = re.compile(
-    r"start_server\(|\bwait_closed\(|async with server\b|threading import .*Event|threading\.Event\("
+    r"start_server\(|\bserver\.wait_closed\(|async with server\b|threading import .*Event|threading\.Event\("
 )
 ALLOWED = {
     "authy_grpc/cli/demo/listening.py",
