@@ -21,11 +21,12 @@ from authy_grpc.outbound.sms.sender import Sender
 from authy_grpc.parts import Ground, make
 from authy_grpc.rpc.adapter import Chain
 from authy_grpc.rpc.auth import Auth
+from authy_grpc.rpc.credential import CredentialServicer
 from authy_grpc.rpc.errors import Errors
 from authy_grpc.rpc.observe import Observe
 from authy_grpc.rpc.streams import Streams
 from authy_grpc.rpc.validate import Validate
-from authy_grpc.server import Server, Tls
+from authy_grpc.server import Server, Service, Tls
 from authy_grpc.service.account import OwnAccount
 from authy_grpc.service.credentials import Credentials
 from authy_grpc.service.qr import QrCodes
@@ -36,6 +37,7 @@ from authy_grpc.store.database import Database
 from authy_grpc.store.events import Events
 from authy_grpc.store.listener import Listener
 from authy_grpc.store.vault import Vault
+from authy_grpc.v1 import credential_pb2_grpc
 from authy_grpc.worker.loop import Workers
 
 Clock = Callable[[], datetime]
@@ -157,16 +159,17 @@ async def build(settings: Settings, secrets: Secrets, world: World) -> Core:
         parts.deliveries.wake()
 
     database.on_events = wake
+    auth = Auth(credentials.find)
     chain = Chain(
         Observe(log, registry, random),
         Errors(log),
-        Auth(credentials.find),
+        auth,
         Validate(local_origins=settings.dev),
     )
     server = Server(
         chain=chain,
         streams=streams,
-        services=parts.services,
+        services=[*parts.services, _credential_service(auth)],
         listen=settings.listen,
         tls=read_tls(settings, log),
         reflects=settings.reflection,
@@ -182,6 +185,14 @@ async def build(settings: Settings, secrets: Secrets, world: World) -> Core:
         account=parts.account,
         registry=registry,
         log=log,
+    )
+
+
+def _credential_service(auth: Auth) -> Service:
+    return Service(
+        "authy_grpc.v1.CredentialService",
+        CredentialServicer(auth.judge),
+        credential_pb2_grpc.add_CredentialServiceServicer_to_server,
     )
 
 

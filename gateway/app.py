@@ -25,6 +25,7 @@ from structlog.typing import FilteringBoundLogger
 
 from gateway import docs
 from gateway.body import Gone, check_size, read_body
+from gateway.credentials import Credentials
 from gateway.errors import JSON, Failure, Header, internal, no_method, no_path
 from gateway.observe import Ended, Observe
 from gateway.routes import Route, Table, contract
@@ -65,9 +66,11 @@ def build(
         the application, whose `state.drain` has all streams end: for when its server stops.
     """
     registry = registry or CollectorRegistry()
-    callers = Callers(settings.gateway_key.get_secret_value(), settings.proxies)
+    key = settings.gateway_key.get_secret_value()
+    callers, credentials = Callers(key, settings.proxies), Credentials(channel, key)
     observe = Observe(log or structlog.get_logger(), registry)
-    rest = _Rest(channel, contract() if routes is None else tuple(routes), callers, observe, pace or Pace())
+    found = contract() if routes is None else tuple(routes)
+    rest = _Rest(channel, found, callers, credentials, observe, pace or Pace())
     cors = Middleware(
         CORSMiddleware,
         allow_origins=settings.origins,
@@ -102,21 +105,27 @@ class _Endpoint:
     streaming: Streaming | None
 
     @classmethod
-    def of(cls, channel: Any, route: Route) -> "_Endpoint":
+    def of(cls, channel: Any, route: Route, credentials: Credentials) -> "_Endpoint":
         transcoder = Transcoder(route)
         if route.streams:
             return cls(transcoder, None, Streaming(channel, transcoder))
-        return cls(transcoder, Unary(channel, transcoder), None)
+        return cls(transcoder, Unary(channel, transcoder, credentials), None)
 
 
 class _Rest(BaseRoute):
     """All routes of the contract."""
 
     def __init__(
-        self, channel: Any, routes: tuple[Route, ...], callers: Callers, observe: Observe, pace: Pace
+        self,
+        channel: Any,
+        routes: tuple[Route, ...],
+        callers: Callers,
+        credentials: Credentials,
+        observe: Observe,
+        pace: Pace,
     ) -> None:
         self._table = Table(routes)
-        self._endpoints = {id(route): _Endpoint.of(channel, route) for route in routes}
+        self._endpoints = {id(route): _Endpoint.of(channel, route, credentials) for route in routes}
         # The routes' ids are theirs as long as they are kept.
         self._routes = routes
         self._callers = callers
@@ -176,9 +185,12 @@ class _Rest(BaseRoute):
         transcoder = endpoint.transcoder
         check_size(scope)
         seconds = deadline(headers)
-        body = await read_body(headers, exchange.receive, takes=transcoder.takes_body)
         query = scope["query_string"].decode("latin-1")
-        request = transcoder.request(parts, query, body, headers.get(LAST_EVENT_ID, ""))
+
+        async def request() -> Any:
+            body = await read_body(headers, exchange.receive, takes=transcoder.takes_body)
+            return transcoder.request(parts, query, body, headers.get(LAST_EVENT_ID, ""))
+
         metadata = self._callers.metadata(headers, scope["client"][0] if scope.get("client") else "")
         if endpoint.unary is not None:
             answer, request_id = await endpoint.unary(request, metadata, seconds)
@@ -190,7 +202,7 @@ class _Rest(BaseRoute):
             )
             await exchange.send(200, told, transcoder.write(answer), ended)
         elif endpoint.streaming is not None:
-            call = endpoint.streaming(request, metadata, seconds)
+            call = endpoint.streaming(await request(), metadata, seconds)
             stream = Stream(transcoder, call, exchange.receive, exchange.emit, [*SAFE], self._pace)
             ended.begin_stream()
             self._streams.add(stream)

@@ -11,7 +11,8 @@ from gateway.errors import Failure, bad
 MOST_BODY = 256 * 1024
 MOST_HEADERS = 16 * 1024
 MOST_ADDRESS = 8 * 1024
-_BODY_SECONDS = 10.0
+# Less than the core waits for a message, which would answer 504.
+BODY_SECONDS = 9.0
 # What is left of a body is not read: the connection ends.
 _CLOSE = (b"connection", b"close")
 
@@ -33,7 +34,7 @@ def check_size(scope: Scope) -> None:
 
 
 async def read_body(
-    headers: Headers, receive: Receive, *, takes: bool, seconds: float = _BODY_SECONDS
+    headers: Headers, receive: Receive, *, takes: bool, seconds: float = BODY_SECONDS
 ) -> bytes:
     """The whole body; empty where there is none.
 

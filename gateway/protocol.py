@@ -117,6 +117,8 @@ class Protocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         """Its body is here, too: another request may follow."""
         super().on_message_complete()
+        # Of one that was answered before its body had come, the rest was waited for.
+        self._head_is_here()
         self._in_head, self._head = True, 0
 
     def send_400_response(self, msg: str) -> None:

@@ -6,7 +6,7 @@ Of a channel it uses `unary_unary` and `unary_stream`; of a call that it can be 
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import Any
@@ -16,11 +16,15 @@ import grpc.aio
 from google.rpc import code_pb2, status_pb2
 from starlette.datastructures import Headers
 
+from gateway.body import BODY_SECONDS
+from gateway.credentials import Credentials
 from gateway.errors import Failure, bad, make
 from gateway.settings import Network
 from gateway.transcode import Transcoder
 
 Metadata = tuple[tuple[str, str], ...]
+# Reads a request, and makes its message.
+Make = Callable[[], Awaitable[Any]]
 _REQUEST_ID, _DETAILS = "x-request-id", "grpc-status-details-bin"
 _TIMEOUT = "grpc-timeout"
 _HEARTBEAT = "heartbeat"
@@ -111,22 +115,39 @@ def deadline(headers: Headers) -> float | None:
 
 
 class Unary:
-    """One method with one answer."""
+    """One method with one answer. Its request is made when the credential is known to be good for it.
 
-    def __init__(self, channel: Any, transcoder: Transcoder) -> None:
+    Args:
+        channel: to the core. One whose `asks_late` is true takes a function for the request, which it calls
+            behind auth; before another is called, the credential is checked.
+        transcoder: of the route.
+        credentials: checks it.
+    """
+
+    def __init__(self, channel: Any, transcoder: Transcoder, credentials: Credentials) -> None:
         self._call = _method(channel.unary_unary, transcoder)
+        self._asks_late = getattr(channel, "asks_late", False)
+        self._credentials = credentials
+        self._path = transcoder.route.path
 
-    async def __call__(self, request: Any, metadata: Metadata, seconds: float | None) -> tuple[Any, str]:
+    async def __call__(self, request: Make, metadata: Metadata, seconds: float | None) -> tuple[Any, str]:
         """Makes the call.
 
         Returns:
             the answer, and the call's id.
 
         Raises:
-            Failure: the core or the way to it says no.
+            Failure: the core or the way to it says no, or the request is wrong.
+            Gone: the request did not come to its end.
         """
         limit = UNARY_SECONDS if seconds is None else min(seconds, LONGEST_SECONDS)
-        call = self._call(request, metadata=metadata, timeout=limit)
+        if self._asks_late:
+            # The request may take its own time to come, where the caller names no deadline.
+            limit += BODY_SECONDS if seconds is None else 0.0
+            call = self._call(request, metadata=metadata, timeout=limit)
+        else:
+            await self._credentials.check(self._path, dict(metadata).get("authorization", ""))
+            call = self._call(await request(), metadata=metadata, timeout=limit)
         try:
             answer = await call
             return answer, _request_id(await call.trailing_metadata())

@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 ROOT = Path(__file__).resolve().parents[1]
-THIRD_PARTY = ("google/api/annotations.proto", "google/api/http.proto")
+THIRD_PARTY = ("google/api/annotations.proto", "google/api/http.proto", "google/rpc/status.proto")
 
 
 class NoBaseline(Exception):

@@ -52,11 +52,12 @@ BEARING = {
     "AuthenticatorService/AcceptEnrollment",
     "AuthenticatorService/RejectEnrollment",
     "AccountService/StartPhoneVerification",
+    "CredentialService/Check",
 }
 SECRETS = {
     "guessable": (GUESSABLE, {"code", "recovery_code", "check", "match_number", "pin", "password"}),
     "signed": (SIGNED, {"proof", "signature", "site_key_proof", "receipt"}),
-    "bearing": (BEARING, {"token", "secret", "registration_proof"}),
+    "bearing": (BEARING, {"token", "secret", "registration_proof", "credential"}),
 }
 
 

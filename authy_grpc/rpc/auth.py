@@ -12,7 +12,7 @@ from typing import TypeVar
 from urllib.parse import unquote
 
 from authy_grpc.domain.application import Scope
-from authy_grpc.domain.errors import BadCredential, DeviceHeld, MissingScope
+from authy_grpc.domain.errors import BadCredential, BadField, DeviceHeld, MissingScope
 from authy_grpc.rpc.adapter import Call, Context
 from authy_grpc.service.caller import Caller, Device, Gateway, Nobody, Operator, Site
 
@@ -76,6 +76,7 @@ _TABLE: dict[str, dict[Need, str]] = {
         " ListDeliveries Redeliver",
     },
     "authy_grpc.v1.DeliveryService": {GATEWAY: "LeaseDeliveries ReportDelivery"},
+    "authy_grpc.v1.CredentialService": {GATEWAY: "Check"},
     "grpc.health.v1.Health": {OPEN: "Check List Watch"},
 }
 NEEDS: Mapping[str, Need] = {
@@ -147,7 +148,7 @@ class Auth:
         if need.kind is Nobody:
             call.caller = Nobody(await self._peer(call.context))
         else:
-            call.caller = await self._known(call.context)
+            call.caller = await self._known(_header(call.context, "authorization"))
             _check(call.caller, need)
         token = _caller.set(call.caller)
         try:
@@ -155,8 +156,25 @@ class Auth:
         finally:
             _caller.reset(token)
 
-    async def _known(self, context: Context) -> Caller:
-        scheme, _, secret = _header(context, "authorization").partition(" ")
+    async def judge(self, method: str, authorization: str) -> None:
+        """Ask whether a call would be refused for its credential, without making it.
+
+        Args:
+            method: its full name.
+            authorization: the header; empty where there is none.
+
+        Raises:
+            BadCredential, MissingScope, DeviceHeld: it would.
+            BadField: there is no such method.
+        """
+        need = self._needs.get(method)
+        if need is None:
+            raise BadField.one("method", "is no call of this service")
+        if need.kind not in (None, Nobody):
+            _check(await self._known(authorization), need)
+
+    async def _known(self, authorization: str) -> Caller:
+        scheme, _, secret = authorization.partition(" ")
         found = await self._find(secret.strip()) if scheme.lower() == "bearer" else None
         if found is None:
             raise BadCredential

@@ -51,6 +51,7 @@ FIELDS: Mapping[str, Mapping[str, Rule]] = {
     "ApproveDeviceRequest": {"check": _CODE},
     # Without a verification it takes a change of number back.
     "ChangePhoneRequest": {"verification_id": Text(), "code": Text()},
+    "CheckRequest": {"method": Text(1), "credential": Text(0, 4096)},
     "ConfirmEnrollmentRequest": {"code": _CODE},
     "CreateApiKeyRequest": {"name": _NAME, "scopes": Items(each=Choice(required=True))},
     "CreateApplicationRequest": {"application": Required()},

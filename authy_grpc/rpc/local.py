@@ -195,6 +195,9 @@ class LocalChannel:
         add: registers the services on what it is given, as on a `grpc.aio` server.
     """
 
+    # What a gateway asks before it hands over a function in place of a request.
+    asks_late = True
+
     def __init__(self, chain: Chain, add: Callable[[Any], None]) -> None:
         self._methods: dict[str, Run] = Methods(chain.local, add).by_name
 

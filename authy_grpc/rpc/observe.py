@@ -13,7 +13,7 @@ from authy_grpc.rpc.adapter import Call
 from authy_grpc.rpc.errors import REQUEST_ID_KEY
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
-_QUIET = "/grpc.health."
+_QUIET = ("/grpc.health.", "/authy_grpc.v1.CredentialService/")
 
 
 class Observe:

@@ -14,6 +14,7 @@ from authy_grpc.v1 import account_pb2 as account
 from authy_grpc.v1 import application_pb2 as application
 from authy_grpc.v1 import approval_pb2 as approval
 from authy_grpc.v1 import authenticator_pb2 as authenticator
+from authy_grpc.v1 import credential_pb2 as credential
 from authy_grpc.v1 import enrollment_pb2 as enrollment
 from authy_grpc.v1 import event_pb2 as event
 from authy_grpc.v1 import user_pb2 as user
@@ -127,6 +128,7 @@ REQUESTS: dict[str, Message] = {
         approval_id=f"apr_{NO}", receipt="a.b.c"
     ),
     "AuthenticatorService/ListActivity": authenticator.ListActivityRequest(),
+    "CredentialService/Check": credential.CheckRequest(method="/authy_grpc.v1.UserService/GetUser"),
     "DeliveryService/LeaseDeliveries": webhook.LeaseDeliveriesRequest(max_in_flight=10),
     "DeliveryService/ReportDelivery": webhook.ReportDeliveryRequest(
         delivery_id=f"dlv_{NO}", http_status=200, attempt=1

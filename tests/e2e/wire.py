@@ -12,6 +12,7 @@ from authy_grpc.v1.account_pb2_grpc import AccountServiceStub
 from authy_grpc.v1.application_pb2_grpc import ApplicationServiceStub
 from authy_grpc.v1.approval_pb2_grpc import ApprovalServiceStub
 from authy_grpc.v1.authenticator_pb2_grpc import AuthenticatorServiceStub
+from authy_grpc.v1.credential_pb2_grpc import CredentialServiceStub
 from authy_grpc.v1.enrollment_pb2_grpc import EnrollmentServiceStub
 from authy_grpc.v1.event_pb2_grpc import EventServiceStub
 from authy_grpc.v1.user_pb2_grpc import UserServiceStub
@@ -85,6 +86,7 @@ class Party:
         self.verification = VerificationServiceStub(stub)
         self.webhooks = WebhookServiceStub(stub)
         self.deliveries = DeliveryServiceStub(stub)
+        self.credentials = CredentialServiceStub(stub)
 
     @property
     def received(self) -> bytes:
