@@ -48,6 +48,8 @@ class SentCode:
         factor: SMS or VOICE, however it went last.
         failures: wrong codes since it was drawn. The fifth voids it: from then on it is WRONG, though it be
             right, and counts, so that guessing on tells nothing.
+        counts: whether it may be accepted. One whose owner is gone, or has switched such codes off, is
+            looked at and counted as before, so that its site sees no difference until it is told.
     """
 
     code: str = field(repr=False)
@@ -55,6 +57,7 @@ class SentCode:
     expire_time: datetime
     failures: int = 0
     used: bool = False
+    counts: bool = True
 
     def is_good(self, now: datetime) -> bool:
         """Whether it would be accepted, and is what goes out when another is asked for."""
@@ -70,6 +73,8 @@ class Codes:
         period: seconds for which a soft token stands.
         guesses: wrong codes since the last success.
         seeds: of soft tokens.
+        void: seeds whose codes are WRONG by now, while the site is yet to be told. They are evaluated and
+            passed over: a code takes as long to check as before.
         sent: the code of each action.
         backup: digests of backup codes.
         steps: new `last_step` of a seed, by its `key_id`.
@@ -82,6 +87,7 @@ class Codes:
     period: int
     guesses: Guesses
     seeds: list[Seed] = field(default_factory=list)
+    void: list[Seed] = field(default_factory=list)
     sent: dict[str, SentCode] = field(default_factory=dict)
     backup: set[bytes] = field(default_factory=set)
     steps: dict[str, int] = field(default_factory=dict)
@@ -137,6 +143,7 @@ class Codes:
         return Checked(CodeResult.WRONG, None, attempts_remaining(self.guesses, now))
 
     def _worth(self, code: str, action: str, now: datetime) -> tuple[CodeResult, Factor | None]:
+        totp.evaluate(self.void, code, now, digits=self.digits, period=self.period)
         token = totp.evaluate(self.seeds, code, now, digits=self.digits, period=self.period)
         if token.verdict is Verdict.ACCEPTED:
             self._spend(token)
@@ -145,10 +152,12 @@ class Codes:
         right = sent is not None and hmac.compare_digest(sent.code.encode(), code.encode())
         if sent is not None and sent.is_good(now) and (right or token.verdict is Verdict.WRONG):
             self.touched.add(action)
-            if right:
+            if right and sent.counts:
                 sent.used = True
                 return CodeResult.ACCEPTED, sent.factor
             sent.failures += 1
+            # One that does not count is as wrong as any other.
+            right = False
         if token.verdict is Verdict.REPLAYED:
             return CodeResult.REPLAYED, None
         if sent is not None and right and sent.used:

@@ -105,16 +105,17 @@ class Confirmation:
         if not is_code(typed, application.code_digits):
             self._rate.spend(row.application_id, now, SITE_NO_CODE)
             raise CodeRejected
+        seeds, counts = self._seeds(session, now, row, link)
         match = evaluate(
-            self._seeds(session, now, row, link),
+            seeds,
             normalize(typed),
             now,
             digits=application.code_digits,
             period=application.code_period_seconds,
         )
-        if match.verdict is Verdict.REPLAYED:
+        if counts and match.verdict is Verdict.REPLAYED:
             raise CodeRejected
-        if match.verdict is Verdict.WRONG or match.step is None:
+        if not counts or match.verdict is Verdict.WRONG or match.step is None:
             self._count(session, now, link, after_wrong(guesses, now))
             return CodeRejected()
         if not _take(session, now, row):
@@ -150,14 +151,19 @@ class Confirmation:
             told.append(links.event(self._vault, link, UserEventType.LOCKED))
         self._events.record(session, now, *told)
 
-    def _seeds(self, session: Session, now: datetime, row: EnrollmentRow, link: LinkRow) -> list[Seed]:
-        """What makes the code: the seed in the QR code, or the device that accepted while it may act."""
+    def _seeds(
+        self, session: Session, now: datetime, row: EnrollmentRow, link: LinkRow
+    ) -> tuple[list[Seed], bool]:
+        """What makes the code, the seed in the QR code or the device that accepted, and whether it counts.
+
+        One that does not, since device or owner are gone, is evaluated all the same: it takes as long.
+        """
         if link.sealed_seed is not None:
             seed = self._vault.open(SEED, link.site_id, link.sealed_seed)
-            return [Seed(link.site_id, seed, link.seed_last_step)]
+            return [Seed(link.site_id, seed, link.seed_last_step)], True
         device = session.get(DeviceRow, row.device_id or "")
-        if device is None or devices.state(device, now) is not DeviceState.ACTIVE or link.state == "ENDED":
-            return []
+        if device is None:
+            return [], False
         former = sites.active_key(session, link.site_id, device.device_id)
         secret = totp_secret(
             self._vault.open(links.DEVICE_SECRET, device.device_id, device.sealed_secret),
@@ -166,7 +172,8 @@ class Confirmation:
             agreement_key=device.agreement_key,
             server_agreement_key=device.server_agreement_key,
         )
-        return [Seed(device.device_id, secret, former.last_step if former else _NO_STEP)]
+        counts = devices.state(device, now) is DeviceState.ACTIVE and link.state != "ENDED"
+        return [Seed(device.device_id, secret, former.last_step if former else _NO_STEP)], counts
 
     def _hashes(self, row: EnrollmentRow, typed: str) -> tuple[bytes, ...]:
         return self._vault.digests("request", f"confirm\n{row.enrollment_id}\n{normalize(typed)}".encode())

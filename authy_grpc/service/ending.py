@@ -78,10 +78,12 @@ class Endings:
             self._succeeded(session, now, link)
         else:
             self._missed(session, now, link, ended)
-        # One that the site took back is no doing of the owner's.
-        if link.state == "ACTIVE" and link.account_id and ended.state is not ApprovalState.CANCELED:
+        # One that the site took back is no doing of the owner's. For an owner who is gone the same is done,
+        # without a name: the site would see the difference.
+        if link.account_id and ended.state is not ApprovalState.CANCELED:
             # As it was asked: the site may have another name by now.
-            site_name = Question.read(store.question(self._vault, row)).site
+            asked = Question.read(store.question(self._vault, row)).site
+            site_name = asked if link.state == "ACTIVE" else ""
             self._accounts.changed(
                 session,
                 now,

@@ -64,8 +64,10 @@ class Links:
         if record:
             told = links.event(self._vault, link, UserEventType.DELETED)
             self._events.record(session, now, told)
-        account_id = link.account_id if link.state == "ACTIVE" else None
-        site_name = find(session, link.application_id).name
+        account_id = link.account_id
+        # Of an owner who is gone the same is written, without a name: the site would see the difference.
+        application = find(session, link.application_id)
+        site_name = application.name if link.state == "ACTIVE" else ""
         users.remove(session, link)
         if account_id is not None:
             self._accounts.changed(

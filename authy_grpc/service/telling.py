@@ -9,6 +9,7 @@ from math import log
 from authy_grpc.domain.event import UserEventType
 from authy_grpc.domain.ids import new_id
 from authy_grpc.service.link import Links
+from authy_grpc.store import account as accounts
 from authy_grpc.store import link as links
 from authy_grpc.store import telling as store
 from authy_grpc.store.database import Database, Session
@@ -133,7 +134,11 @@ class Telling:
     def _record(self, session: Session, now: datetime, row: TellingRow, link: LinkRow) -> None:
         match TellingKind(row.kind):
             case TellingKind.USER_DELETED:
+                account_id = link.account_id
                 self._links.end(session, now, link)
+                if account_id is not None:
+                    # What codes and questions have left since the account was erased: it names nobody.
+                    accounts.forget_activity(session, account_id)
             case TellingKind.DEVICE_REMOVED:
                 self._record_removed(session, now, link, row.kid or "")
             case TellingKind.FACTORS_CHANGED:

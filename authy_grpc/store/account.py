@@ -153,7 +153,12 @@ def erase(session: Session, row: AccountRow) -> None:
     row.sealed_number = row.number_digest = row.number_digest_odd = row.recovery_hash = None
     row.phone_codes = False
     session.add(row)
-    own = col(ActivityRow.account_id) == row.account_id
+    forget_activity(session, row.account_id)
+
+
+def forget_activity(session: Session, account_id: str) -> None:
+    """Remove what an account's devices are shown."""
+    own = col(ActivityRow.account_id) == account_id
     session.connection().execute(delete(ActivityRow).where(own))
 
 

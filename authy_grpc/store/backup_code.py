@@ -40,8 +40,12 @@ class BackupCodes:
         return self._vault.digests(_PURPOSE, _subject(site_id, code))
 
     def read(self, session: Session, links: Iterable[LinkState]) -> None:
-        """Add to links the digests of their codes."""
-        by_id = {link.site_id: link for link in links if link.is_active}
+        """Add to links the digests of their codes.
+
+        Those of a link that has ended go on until its site is told: it has minted them, and could tell by
+        trying one when its user's account was erased.
+        """
+        by_id = {link.site_id: link for link in links}
         if not by_id:
             return
         given = self._links.bind([(site_id,) for site_id in by_id])

@@ -57,7 +57,9 @@ class Logins:
         rows = []
         for link, kid, account_id in seen:
             activity_id = new_id("act", now, self._random)
-            body = json.dumps({"site": link.site_name, "device": self._device_name(link, kid)}).encode()
+            # Whoever is erased has no activity that says something.
+            site_name = link.site_name if link.is_active else ""
+            body = json.dumps({"site": site_name, "device": self._device_name(link, kid)}).encode()
             sealed = self._vault.seal(ACTIVITY, activity_id, body)
             rows.append((activity_id, account_id, "code.accepted", sealed, to_millis(now)))
         self._insert.run(session, rows)

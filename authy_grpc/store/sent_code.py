@@ -31,7 +31,7 @@ class SentCodes:
     def __init__(self, vault: Vault, *, postgres: bool) -> None:
         self._vault = vault
         self._keys = Given(postgres, site_id=String, action=String)
-        self._select = _select_good(self._keys)
+        self._select = _select_sent(self._keys)
         self._changes = Given(postgres, site_id=String, action=String, failures=Integer, used=Boolean)
         sent, changes = _SENT.c, self._changes.c
         self._update = (
@@ -41,18 +41,19 @@ class SentCodes:
         )
 
     def read(self, session: Session, wanted: Iterable[tuple[LinkState, str]]) -> None:
-        """Add to links the codes that were sent for these actions, where such codes count at all."""
-        links = {(link.site_id, action): link for link, action in wanted if link.is_active}
+        """Add to links the codes that were sent for these actions, and whether each counts."""
+        links = {(link.site_id, action): link for link, action in wanted}
         if not links:
             return
         rows = session.connection().execute(self._select, self._keys.bind(list(links)))
-        for site_id, action, channel, sealed, failures, used, expire_time in rows:
+        for site_id, action, channel, sealed, failures, used, expire_time, counts in rows:
             links[site_id, action].codes.sent[action] = SentCode(
                 code=self._open(site_id, action, sealed),
                 factor=Factor(channel),
                 expire_time=expire_time,
                 failures=failures,
                 used=used,
+                counts=bool(counts),
             )
 
     def save(self, session: Session, links: Iterable[LinkState]) -> None:
@@ -97,12 +98,17 @@ class SentCodes:
         return self._vault.open(_PLACE, f"{site_id}/{action}", sealed).decode()
 
 
-def _select_good(keys: Given) -> Any:
-    """Codes count while site and owner have them switched on, and the site knows all about it."""
+def _select_sent(keys: Given) -> Any:
+    """Codes count while site and owner have them switched on, and the site knows all about it.
+
+    Those that do not are read all the same: see `SentCode.counts`.
+    """
     sent, link, account, telling = _SENT.c, _LINK.c, _ACCOUNT.c, _TELLING.c
     untold = exists().where(
         telling.site_id == link.site_id, telling.kind == UserEventType.FACTORS_CHANGED.value
     )
+    switched_on = and_(link.phone_codes, _APPLICATION.c.phone_codes, account.phone_codes)
+    is_user = and_(link.state == "ACTIVE", account.sealed_number.is_not(None))
     return (
         select(
             sent.site_id,
@@ -112,12 +118,11 @@ def _select_good(keys: Given) -> Any:
             sent.failures,
             sent.used,
             sent.expire_time,
+            and_(switched_on, is_user, ~untold).label("counts"),
         )
         .select_from(keys.rows)
         .join(_SENT, and_(sent.site_id == keys.c.site_id, sent.action == keys.c.action))
         .join(_LINK, link.site_id == sent.site_id)
         .join(_APPLICATION, _APPLICATION.c.application_id == link.application_id)
         .join(_ACCOUNT, account.account_id == link.account_id)
-        .where(link.phone_codes, _APPLICATION.c.phone_codes, account.phone_codes)
-        .where(account.sealed_number.is_not(None), ~untold)
     )

@@ -42,7 +42,8 @@ class LinkState:
     """A link that is locked, and what may take its codes. Times are kept milliseconds since 1970.
 
     Attributes:
-        is_active: whether a code can be accepted; where not, the site is yet to be told.
+        is_active: whether there is an owner; where not, backup codes alone are accepted until the site is
+            told.
         codes: what may take a code; it fills as keys, sent codes and backup codes are read.
         device_names: sealed, with the device's id, by `kid`.
         changed: whether the link itself is to be saved.
@@ -155,15 +156,20 @@ class LinkStates:
         return set(kids) - set(session.connection().execute(self._acting, given).scalars())
 
     def read_keys(self, session: Session, links: Iterable[LinkState]) -> None:
-        """Add the soft tokens of devices: of their ACTIVE keys, while the device itself is ACTIVE."""
-        by_id = {link.site_id: link for link in links if link.is_active}
+        """Add the soft tokens of devices: of their ACTIVE keys, and void where the device itself is not.
+
+        What is void is read and evaluated as before, so that time tells a site nothing that it was not told.
+        """
+        by_id = {link.site_id: link for link in links}
         if not by_id:
             return
         given = self._site_ids.bind([(site_id,) for site_id in by_id])
         rows = session.connection().execute(self._keys, given)
-        for kid, last_step, sealed_name, site_id, device_id, *secret in rows:
+        for kid, last_step, sealed_name, device_state, site_id, device_id, *secret in rows:
             link = by_id[site_id]
-            link.codes.seeds.append(Seed(kid, self._secret(site_id, device_id, *secret), last_step))
+            counts = link.is_active and device_state == "ACTIVE"
+            seeds = link.codes.seeds if counts else link.codes.void
+            seeds.append(Seed(kid, self._secret(site_id, device_id, *secret), last_step))
             link.device_names[kid] = device_id, sealed_name
 
     def save(self, session: Session, links: Iterable[LinkState]) -> None:
@@ -289,6 +295,7 @@ def _select_keys(site_ids: Given) -> Any:
             key.kid,
             key.last_step,
             device.sealed_name,
+            device.state,
             key.site_id,
             key.device_id,
             device.agreement_key,
@@ -298,7 +305,7 @@ def _select_keys(site_ids: Given) -> Any:
         .select_from(site_ids.rows)
         .join(_KEY, key.site_id == site_ids.c.site_id)
         .join(_DEVICE, device.device_id == key.device_id)
-        .where(key.state == "ACTIVE", device.state == "ACTIVE")
+        .where(key.state == "ACTIVE")
     )
 
 
