@@ -319,6 +319,7 @@ def make(ground: Ground) -> Parts:
         Step("registrations", phone_verifications.forget_answers, _OFTEN),
         Step("devices", admission.release_due, _OFTEN),
         Step("telling", telling.tell_due, _OFTEN),
+        Step("deleted", database.truncate_log, _OFTEN),
         Step("retention", Retention(database=database, clock=clock).prune, _SELDOM),
     ]
     return Parts(services=services, steps=steps, account=account, deliveries=deliveries, qr_codes=qr_codes)

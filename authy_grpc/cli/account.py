@@ -66,7 +66,9 @@ def erase(number: Number, yes: Yes = False) -> None:
         await core.database.read(lambda session: _find(session, vault, number))
         if not yes:
             typer.confirm(f"Erase the account of {number}? Nothing brings it back.", abort=True)
-        return await core.database.write(work)
+        erased = await core.database.write(work, accounts=True)
+        await core.database.truncate_log()
+        return erased
 
     out.console.print(f"Erased [bold]{_on_the_store(use)}[/]")
 

@@ -12,6 +12,8 @@ from authy_grpc.service.proof import Proofs
 from authy_grpc.service.telling import Telling, TellingKind
 from authy_grpc.store import account as store
 from authy_grpc.store import device as devices
+from authy_grpc.store import phone_verification as verifications
+from authy_grpc.store import text as texts
 from authy_grpc.store.account import AccountNews
 from authy_grpc.store.database import Database, Session
 from authy_grpc.store.tables import AccountRow
@@ -130,6 +132,7 @@ class OwnAccount:
             return None
 
         await self._database.write(work, accounts=True)
+        await self._database.truncate_log()
 
     def erase(self, session: Session, now: datetime, row: AccountRow) -> None:
         """Erase an account: at once for its owner and whoever has its number next, later for its sites.
@@ -143,17 +146,24 @@ class OwnAccount:
             row: the account, locked.
         """
         for link in store.links(session, row.account_id):
+            link.sealed_label = None
+            session.add(link)
             if link.state == "ACTIVE":
                 link.state = "ENDED"
-                session.add(link)
                 self._telling.plan(session, now, link.site_id, TellingKind.USER_DELETED)
         session.flush()
-        for device in devices.listed(session, row.account_id, now):
+        own = devices.all_of(session, row.account_id)
+        for device in own:
             if device.state != DeviceState.REVOKED:
                 self._admission.put_out(session, now, device)
             devices.set_name(device, self._vault, "")
             session.add(device)
+        number = store.number(self._vault, row)
+        verifications.erase(session, self._vault, number, [device.device_id for device in own])
+        texts.erase(session, self._vault, number)
         store.erase(session, row)
+        session.flush()
+        self._database.deleted()
 
     def _set_policy(self, session: Session, now: datetime, row: AccountRow, policy: NewDevicePolicy) -> None:
         row.new_device_policy = policy.value

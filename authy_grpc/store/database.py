@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session as Session
 
 from authy_grpc.domain.errors import BackendUnavailable
-from authy_grpc.store.engine import connect, out_of_reach
+from authy_grpc.store.engine import connect, out_of_reach, truncate_wal
 from authy_grpc.store.writer import MOST_WAITING, Job, Writer
 
 T = TypeVar("T")
@@ -42,6 +42,8 @@ class Database:
         self._reads = connect(url, writes=False, connections=_READERS)
         self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="authy-reader")
         self._reading = 0
+        # What was deleted before this server began may stand in the log, too.
+        self._log_holds_deleted = not self.postgres
         self._closed = False
         # One: with two on PostgreSQL groups were smaller, and waited for each other's rows.
         self._writer = Writer(
@@ -113,6 +115,27 @@ class Database:
             raise
         finally:
             self._reading -= 1
+
+    def deleted(self) -> None:
+        """Note that something was deleted of which nothing shall be left: `truncate_log` sees to it."""
+        self._log_holds_deleted = not self.postgres
+
+    async def truncate_log(self) -> int:
+        """Empty SQLite's write-ahead log where it may hold what was deleted; answers whether that was done.
+
+        Where somebody reads an earlier state it stays as it is, for another try.
+        """
+        if not self._log_holds_deleted:
+            return 0
+        self._log_holds_deleted = False
+        try:
+            done = await self._loop.run_in_executor(self._readers, truncate_wal, self._reads)
+        except DBAPIError as error:
+            if not out_of_reach(error):
+                raise
+            done = False
+        self._log_holds_deleted |= not done
+        return int(done)
 
     async def close(self) -> None:
         """Finish what waits, then close all connections."""

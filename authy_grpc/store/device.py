@@ -98,6 +98,11 @@ def of_account(session: Session, account_id: str) -> list[DeviceRow]:
     return list(session.exec(statement.order_by(col(DeviceRow.create_time), col(DeviceRow.device_id))))
 
 
+def all_of(session: Session, account_id: str) -> list[DeviceRow]:
+    """All devices of an account that are kept."""
+    return list(session.exec(select(DeviceRow).where(DeviceRow.account_id == account_id)))
+
+
 def listed(session: Session, account_id: str, now: datetime) -> list[DeviceRow]:
     """The devices of an account, oldest first, with those revoked not long ago."""
     not_long_ago = col(DeviceRow.revoke_time) > now - LISTED

@@ -9,7 +9,9 @@ from sqlalchemy.exc import DBAPIError, OperationalError
 
 _STATEMENT_TIMEOUT_MILLIS = 5_000
 _WAL_TRIES = 10
-_PRAGMAS = ("synchronous = FULL", "foreign_keys = ON", "cache_size = -16000")
+# What is deleted is overwritten, so that it is not read from the file's free pages.
+_PRAGMAS = ("synchronous = FULL", "foreign_keys = ON", "secure_delete = ON", "cache_size = -16000")
+_TRUNCATE_WAIT_MILLIS = 1_000
 
 # A server that has gone without a word is noticed in seconds; the kernel's own defaults take hours.
 POSTGRES_CONNECTION = {
@@ -71,6 +73,23 @@ def connect(url: str, *, writes: bool, connections: int) -> Engine:
         connect_args={**POSTGRES_CONNECTION, "options": f"{settings} {given}".rstrip()},
         isolation_level="READ COMMITTED" if writes else "REPEATABLE READ",
     )
+
+
+def truncate_wal(engine: Engine) -> bool:
+    """Copy SQLite's write-ahead log into the database file and empty it; False where somebody still reads it.
+
+    Args:
+        engine: of `connect`, for reads: a checkpoint is none of the changes that those may not make.
+    """
+    connection = engine.raw_connection()
+    try:
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout = {_TRUNCATE_WAIT_MILLIS}")
+        busy, *_ = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+        cursor.execute(f"PRAGMA busy_timeout = {_STATEMENT_TIMEOUT_MILLIS}")
+        return not busy
+    finally:
+        connection.close()
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:

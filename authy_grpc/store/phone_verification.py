@@ -1,5 +1,6 @@
 """Owns the codes that prove a number, and what the one who used a code was answered."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -8,7 +9,7 @@ from sqlalchemy import update
 from sqlmodel import Session, col, select
 
 from authy_grpc.domain.account import Registration
-from authy_grpc.domain.phone import ANSWERED_FOR, PhonePurpose
+from authy_grpc.domain.phone import ANSWERED_FOR, GUESSES, PhonePurpose
 from authy_grpc.store.tables import PhoneVerificationRow
 from authy_grpc.store.vault import Vault
 
@@ -84,6 +85,25 @@ def answer(vault: Vault, row: PhoneVerificationRow) -> Registration | None:
     kept = vault.open(_ANSWER, row.verification_id, row.sealed_answer)
     registration = _REGISTRATION.validate_json(kept[_POINT_BYTES:])
     return replace(registration, server_agreement_key=kept[:_POINT_BYTES])
+
+
+def erase(session: Session, vault: Vault, number: str, device_ids: Sequence[str]) -> None:
+    """Empty the rows of a number, and those that devices registered by. They are no verification any more.
+
+    The rows stay: what all callers together may have sent is counted from them, see `newest_but`.
+    """
+    digest, device = col(PhoneVerificationRow.number_digest), col(PhoneVerificationRow.device_id)
+    own = digest.in_(vault.digests("number", number.encode())) | device.in_(device_ids)
+    nothing = {
+        "sealed_number": b"",
+        "number_digest": b"",
+        "sealed_code": b"",
+        "failures": GUESSES,
+        "request_hash": None,
+        "device_id": None,
+        "sealed_answer": None,
+    }
+    session.connection().execute(update(PhoneVerificationRow).where(own).values(nothing))
 
 
 def forget_answers(session: Session, now: datetime) -> int:

@@ -95,6 +95,17 @@ def find(session: Session, text_id: str) -> TextRow | None:
     return session.get(TextRow, text_id, with_for_update=True)
 
 
+def erase(session: Session, vault: Vault, number: str) -> None:
+    """Remove the messages to a number that still wait.
+
+    Those of links have none, and look it up when they go. Nothing tells which of the others are a number's
+    but what is sealed; they wait for minutes at most.
+    """
+    for row in session.exec(select(TextRow).where(col(TextRow.site_id).is_(None)).with_for_update()):
+        if json.loads(vault.open(_MESSAGE, row.text_id, row.sealed_message))["number"] == number:
+            session.delete(row)
+
+
 def outcome(session: Session, vault: Vault, row: TextRow, reason: str) -> NewEvent | None:
     """What the site is told of a link's message; None where there is no site to tell.
 
