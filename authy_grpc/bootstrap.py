@@ -24,6 +24,7 @@ from authy_grpc.rpc.auth import Auth
 from authy_grpc.rpc.credential import CredentialServicer
 from authy_grpc.rpc.errors import Errors
 from authy_grpc.rpc.observe import Observe
+from authy_grpc.rpc.peer import Peers
 from authy_grpc.rpc.streams import Streams
 from authy_grpc.rpc.validate import Validate
 from authy_grpc.server import Server, Service, Tls
@@ -159,7 +160,8 @@ async def build(settings: Settings, secrets: Secrets, world: World) -> Core:
         parts.deliveries.wake()
 
     database.on_events = wake
-    auth = Auth(credentials.find)
+    peers = Peers(settings.forwarding, log, registry)
+    auth = Auth(credentials.find, address=peers)
     chain = Chain(
         Observe(log, registry, random),
         Errors(log),
@@ -173,6 +175,7 @@ async def build(settings: Settings, secrets: Secrets, world: World) -> Core:
         listen=settings.listen,
         tls=read_tls(settings, log),
         reflects=settings.reflection,
+        address=peers,
     )
     return Core(
         server=server,

@@ -19,6 +19,7 @@ from authy_grpc.client.renewal import Renewal
 from authy_grpc.rpc.adapter import Chain, Methods
 from authy_grpc.rpc.health import Health
 from authy_grpc.rpc.local import LocalChannel
+from authy_grpc.rpc.peer import Find, by_socket
 from authy_grpc.rpc.streams import Streams
 
 _MIB = 1024 * 1024
@@ -87,6 +88,7 @@ class Server:
         tls: None serves in the clear. What can be renewed is read anew when its files change.
         reflects: whether tools may ask what is served.
         shares_port: whether other processes may bind the same port.
+        address: of who calls, for what each caller may hold.
         grace: how long calls that were accepted may take to finish.
     """
 
@@ -100,6 +102,7 @@ class Server:
         tls: Tls | Renewal[Tls] | None = None,
         reflects: bool = True,
         shares_port: bool = False,
+        address: Find = by_socket,
         grace: timedelta = timedelta(seconds=30),
     ) -> None:
         self._chain = chain
@@ -111,7 +114,7 @@ class Server:
         self._shares_port = shares_port
         self._options = (*OPTIONS, ("grpc.so_reuseport", int(shares_port)))
         self._grace = grace.total_seconds()
-        self._health = Health([service.name for service in services], streams)
+        self._health = Health([service.name for service in services], streams, address)
         self._server: grpc.aio.Server | None = None
 
     async def start(self) -> int:

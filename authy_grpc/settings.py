@@ -7,6 +7,8 @@ from typing import Any, Self
 from pydantic import NonNegativeInt, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from authy_grpc.domain.forwarded import Forwarding
+
 _SECRETS = ("keyset", "operator_key", "gateway_key", "sms_url", "database_url")
 
 
@@ -39,6 +41,10 @@ class Settings(BaseSettings):
     tls_cert: Path | None = None
     tls_key: Path | None = None
     tls_client_ca: Path | None = None
+    # Addresses and networks of proxies, and `unix:`, whose word on who calls is believed, comma-separated.
+    trusted_proxies: str = ""
+    # The one header in which they say it, such as `Forwarded`; empty: X-Forwarded-For.
+    proxy_header: str = ""
     # Listen beyond loopback without TLS.
     insecure: bool = False
     # Whether grpcurl can ask what the service offers.
@@ -59,7 +65,13 @@ class Settings(BaseSettings):
     def _check(self) -> Self:
         if bool(self.tls_cert) != bool(self.tls_key):
             raise ValueError("AUTHY_TLS_CERT and AUTHY_TLS_KEY go together: set both or neither.")
+        _ = self.forwarding
         return self
+
+    @property
+    def forwarding(self) -> Forwarding:
+        """Whose word on who calls is believed."""
+        return Forwarding.read(self.trusted_proxies, self.proxy_header)
 
     @property
     def database(self) -> str:

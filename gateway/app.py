@@ -67,8 +67,9 @@ def build(
     """
     registry = registry or CollectorRegistry()
     key = settings.gateway_key.get_secret_value()
-    callers, credentials = Callers(key, settings.proxies), Credentials(channel, key)
     observe = Observe(log or structlog.get_logger(), registry)
+    callers = Callers(key, settings.forwarding, observe.unreadable)
+    credentials = Credentials(channel, key)
     found = contract() if routes is None else tuple(routes)
     rest = _Rest(channel, found, callers, credentials, observe, pace or Pace())
     cors = Middleware(

@@ -9,6 +9,7 @@ from types import TracebackType
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from structlog.typing import FilteringBoundLogger
 
+from authy_grpc.domain.forwarded import is_worth_a_line
 from gateway.errors import Failure
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
@@ -39,6 +40,11 @@ class Observe:
             buckets=_BUCKETS,
         )
         self._open = Gauge("gateway_open_streams", "Streams that are open.", ["route"], registry=registry)
+        self._unreadable = Counter(
+            "gateway_http_forwarded_unreadable",
+            "Requests through a trusted proxy whose header names no address: they share one budget.",
+            registry=registry,
+        )
         self._counters: dict[tuple[str, str, str], Counter] = {}
         self._timers: dict[tuple[str, str], Histogram] = {}
 
@@ -54,6 +60,12 @@ class Observe:
     def opened(self, route: str, by: int) -> None:
         """Count a stream that opens or ends."""
         self._open.labels(route).inc(by)
+
+    def unreadable(self, count: int) -> None:
+        """Count a request whose caller no trusted proxy has told, the `count`th."""
+        self._unreadable.inc()
+        if is_worth_a_line(count):
+            self.log.warning("forwarded unreadable", reason="a trusted proxy names no address", count=count)
 
     def finish(self, ended: "Ended", seconds: float) -> None:
         """Write down how a request ended."""

@@ -10,7 +10,7 @@ import prometheus_client
 from prometheus_client import CollectorRegistry, Gauge
 from structlog.typing import FilteringBoundLogger
 
-from gateway.settings import Network
+from authy_grpc.domain.forwarded import Network
 
 ALL, PEER = "all", "peer"
 _LOG_SECONDS = 5.0

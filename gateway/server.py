@@ -14,9 +14,9 @@ from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 from structlog.typing import FilteringBoundLogger
 
+from authy_grpc.domain.forwarded import Network
 from gateway.peers import Connections, Limits
 from gateway.protocol import Bounds, Protocol
-from gateway.settings import Network
 
 # How long answers that were begun may take when the server stops.
 GRACE_SECONDS = 10

@@ -1,12 +1,11 @@
 """Owns the gateway's settings: environment `AUTHY_*` or a flag of the same name, default and meaning."""
 
-from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-Network = IPv4Network | IPv6Network
+from authy_grpc.domain.forwarded import Forwarding, Network
 
 
 class GatewaySettings(BaseSettings):
@@ -20,25 +19,27 @@ class GatewaySettings(BaseSettings):
     http_keep_alive: Annotated[float, Field(ge=1, le=3600)] = 75.0
     # The core believes what this gateway says of a caller's address only with it.
     gateway_key: SecretStr = SecretStr("")
-    # Addresses and networks whose X-Forwarded-For is believed, comma-separated.
+    # Addresses and networks of proxies whose word on who calls is believed, comma-separated.
     trusted_proxies: str = ""
+    # The one header in which they say it, such as `Forwarded`; empty: X-Forwarded-For.
+    proxy_header: str = ""
     # Origins whose pages may call, comma-separated; `*`: any. Empty: none.
     cors_origins: str = ""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        try:
-            _ = self.proxies
-        except ValueError:
-            raise ValueError(
-                "AUTHY_TRUSTED_PROXIES: write addresses or networks such as 10.0.0.0/8, with commas between"
-            ) from None
+        _ = self.forwarding
         return self
+
+    @property
+    def forwarding(self) -> Forwarding:
+        """Whose word on who calls is believed."""
+        return Forwarding.read(self.trusted_proxies, self.proxy_header)
 
     @property
     def proxies(self) -> tuple[Network, ...]:
         """The networks of the proxies."""
-        return tuple(ip_network(each) for each in _listed(self.trusted_proxies))
+        return self.forwarding.networks
 
     @property
     def origins(self) -> tuple[str, ...]:

@@ -6,9 +6,7 @@ Of a channel it uses `unary_unary` and `unary_stream`; of a call that it can be 
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from functools import lru_cache
-from ipaddress import IPv6Address, ip_address
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 import grpc
@@ -16,10 +14,10 @@ import grpc.aio
 from google.rpc import code_pb2, status_pb2
 from starlette.datastructures import Headers
 
+from authy_grpc.domain.forwarded import UNREADABLE, Forwarding, canonical
 from gateway.body import BODY_SECONDS
 from gateway.credentials import Credentials
 from gateway.errors import Failure, bad, make
-from gateway.settings import Network
 from gateway.transcode import Transcoder
 
 Metadata = tuple[tuple[str, str], ...]
@@ -49,12 +47,17 @@ class Callers:
 
     Args:
         gateway_key: proves to the core that this is a gateway; empty: it is told no addresses.
-        proxies: whose X-Forwarded-For is believed.
+        forwarding: which proxies are believed.
+        tell: is told how many requests came through them without an address that can be read.
     """
 
-    def __init__(self, gateway_key: str, proxies: Sequence[Network]) -> None:
+    def __init__(
+        self, gateway_key: str, forwarding: Forwarding, tell: Callable[[int], None] = lambda _: None
+    ) -> None:
         self._key = gateway_key
-        self._proxies = proxies
+        self._forwarding = forwarding
+        self._tell = tell
+        self._unreadable = 0
 
     def metadata(self, headers: Headers, socket: str) -> Metadata:
         """The metadata of a call: made here, so that no header passes that the core would believe.
@@ -68,35 +71,18 @@ class Callers:
         # What gRPC could not carry is no credential.
         if len(credentials) == 1 and _VISIBLE.fullmatch(credentials[0]):
             found.append(("authorization", credentials[0]))
-        if self._key and (peer := self.address(headers.getlist("x-forwarded-for"), socket)):
+        if self._key and (peer := self.address(headers, socket)):
             found += [("x-authy-peer", peer), ("x-authy-gateway", self._key)]
         return tuple(found)
 
-    def address(self, forwarded: Sequence[str], socket: str) -> str:
-        """The caller's address: the last that no proxy of ours has."""
-        peer = _address(socket)
-        hops = [hop for each in forwarded for hop in each.split(",")] if self._proxies else []
-        while peer and hops and self._trusted(peer):
-            told = _address(hops.pop())
-            if not told:
-                break
-            peer = told
-        return peer
-
-    def _trusted(self, address: str) -> bool:
-        found = ip_address(address)
-        return any(found in network for network in self._proxies)
-
-
-@lru_cache(maxsize=4096)
-def _address(text: str) -> str:
-    """An address in its one spelling, IPv4 inside IPv6 as IPv4; empty for what is none."""
-    try:
-        found = ip_address(text.strip().strip("[]"))
-    except ValueError:
-        return ""
-    mapped = found.ipv4_mapped if isinstance(found, IPv6Address) else None
-    return str(mapped or found)
+    def address(self, headers: Headers, socket: str) -> str:
+        """The caller's address: the last that no proxy of ours has; `UNREADABLE` where that is not told."""
+        peer = canonical(socket.partition("%")[0])
+        found = self._forwarding.caller(peer, headers.getlist(self._forwarding.header))
+        if found == UNREADABLE:
+            self._unreadable += 1
+            self._tell(self._unreadable)
+        return found
 
 
 def deadline(headers: Headers) -> float | None:

@@ -1,6 +1,7 @@
 """Checks addresses: what keeps a server from listening, certificates, and whether the service answers."""
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -23,6 +24,7 @@ from authy_grpc.settings import Settings
 _PATIENCE = 3.0
 _FEW_DAYS = 14
 _MIB = 1024 * 1024
+_UNREADABLE = re.compile(r"^\w+_forwarded_unreadable_total ([0-9.e+]+)$", re.MULTILINE)
 
 
 def server(at: str) -> Iterator[Finding]:
@@ -82,6 +84,55 @@ def listens(settings: Settings) -> Iterator[Finding]:
                 yield _failed(name, error)
 
 
+def proxies(settings: Settings) -> Iterator[Finding]:
+    """Whose word on who calls is believed."""
+    found = settings.forwarding
+    if settings.proxy_header and not found:
+        mend = "Set AUTHY_TRUSTED_PROXIES to the proxies that write it."
+        yield Finding("proxies", "warn", "AUTHY_PROXY_HEADER is set, and no proxy is believed.", mend)
+    if not found:
+        return
+    mend = f"Have them write {found.header}, with one address a hop."
+    if any(network.prefixlen == 0 for network in found.networks):
+        mend = "Name the proxies' own addresses."
+        yield Finding(
+            "proxies", "warn", "AUTHY_TRUSTED_PROXIES is everybody: each may give any address.", mend
+        )
+    elif unread := _unreadable(settings):
+        text = (
+            f"{unread} calls came through a proxy without an address that can be read; they share one budget."
+        )
+        yield Finding("proxies", "warn", text, mend)
+    else:
+        told = ", ".join([str(network) for network in found.networks] + ["unix:"] * found.unix)
+        text = f"{found.header} is believed of {told}; what cannot be read there shares one budget"
+        yield Finding("proxies", "ok", text)
+
+
+def _unreadable(settings: Settings) -> int:
+    """How many calls came through a proxy without an address, as the metrics of the server that runs say."""
+    if not settings.metrics_listen:
+        return 0
+    try:
+        told = _read(listening.parse("AUTHY_METRICS_LISTEN", settings.metrics_listen), "/metrics")
+    except listening.ListenError:
+        return 0
+    return sum(int(float(each)) for each in _UNREADABLE.findall(told))
+
+
+def _read(place: listening.Place, path: str) -> str:
+    """What an HTTP server on this machine answers; empty for none."""
+    at = listening.reachable(place)
+    connection = HTTPConnection(at.host, at.port, timeout=_PATIENCE)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().read(_MIB).decode(errors="replace")
+    except (OSError, HTTPException):
+        return ""
+    finally:
+        connection.close()
+
+
 def _origin(settings: Settings) -> Iterator[Finding]:
     if not settings.origin.startswith("https://") and not settings.dev:
         yield Finding(
@@ -123,17 +174,9 @@ def _speaks_grpc(place: listening.Place, settings: Settings) -> bool:
 
 
 def _speaks_http(place: listening.Place) -> bool:
-    at = listening.reachable(place)
-    connection = HTTPConnection(at.host, at.port, timeout=_PATIENCE)
-    try:
-        connection.request("GET", "/healthz" if "HTTP" in place.setting else "/metrics")
-        return (
-            connection.getresponse().read(_MIB).find(b"ALIVE" if "HTTP" in place.setting else b"# HELP") >= 0
-        )
-    except (OSError, HTTPException):
-        return False
-    finally:
-        connection.close()
+    if "HTTP" in place.setting:
+        return "ALIVE" in _read(place, "/healthz")
+    return "# HELP" in _read(place, "/metrics")
 
 
 def _lifetime(settings: Settings) -> Iterator[Finding]:

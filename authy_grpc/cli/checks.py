@@ -42,6 +42,7 @@ def all_of(server: str) -> list[Finding]:
     return [
         *_settings(settings),
         *addresses.listens(settings),
+        *addresses.proxies(settings),
         *_texts(settings),
         *_store(settings),
         *addresses.server(server),

@@ -3,17 +3,17 @@
 Whose row it is, the query settles: a foreign id is simply not found.
 """
 
-import ipaddress
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TypeVar
-from urllib.parse import unquote
 
 from authy_grpc.domain.application import Scope
 from authy_grpc.domain.errors import BadCredential, BadField, DeviceHeld, MissingScope
+from authy_grpc.domain.forwarded import UNREADABLE, canonical
 from authy_grpc.rpc.adapter import Call, Context
+from authy_grpc.rpc.peer import by_socket
 from authy_grpc.service.caller import Caller, Device, Gateway, Nobody, Operator, Site
 
 Find = Callable[[str], Awaitable[Caller | None]]
@@ -133,10 +133,14 @@ class Auth:
     Args:
         find: who holds a credential; None for one that is unknown, revoked or expired.
         needs: what each method asks, by full name. A method that is not in it is never served.
+        address: of who calls, without a gateway's word.
     """
 
-    def __init__(self, find: Find, needs: Mapping[str, Need] = NEEDS) -> None:
+    def __init__(
+        self, find: Find, needs: Mapping[str, Need] = NEEDS, address: Callable[[Context], str] = by_socket
+    ) -> None:
         self._find = find
+        self._address = address
         self._needs = needs
 
     @asynccontextmanager
@@ -183,9 +187,10 @@ class Auth:
     async def _peer(self, context: Context) -> str:
         """The address that a caller without a credential has; a gateway's word counts for its own callers."""
         told, key = _header(context, "x-authy-peer"), _header(context, "x-authy-gateway")
-        if told and key and isinstance(await self._find(key), Gateway) and (address := _address(told)):
+        address = UNREADABLE if told == UNREADABLE else canonical(told)
+        if address and key and isinstance(await self._find(key), Gateway):
             return address
-        return socket_address(context.peer())
+        return self._address(context)
 
 
 def _check(found: Caller, need: Need) -> None:
@@ -201,22 +206,3 @@ def _header(context: Context, name: str) -> str:
     """A header's value; empty where it is missing, or comes more than once."""
     values = [value for key, value in context.invocation_metadata() or () if key == name]
     return values[0] if len(values) == 1 and isinstance(values[0], str) else ""
-
-
-def socket_address(peer: str) -> str:
-    """`ipv4:127.0.0.1:50`, `ipv6:%5B::1%5D:50` or `unix:/path` without what changes with each connection."""
-    kind, _, rest = peer.partition(":")
-    if kind not in ("ipv4", "ipv6"):
-        return kind
-    host = unquote(rest).rpartition(":")[0].strip("[]")
-    return _address(host) or host
-
-
-def _address(text: str) -> str:
-    """An address in its one spelling, IPv4 inside IPv6 as IPv4; empty for what is none."""
-    try:
-        address = ipaddress.ip_address(text.strip())
-    except ValueError:
-        return ""
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return str(mapped or address)

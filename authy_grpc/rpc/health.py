@@ -12,7 +12,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from authy_grpc.domain.errors import Draining, NotFound, RateLimited
 from authy_grpc.rpc.adapter import Context
-from authy_grpc.rpc.auth import socket_address
+from authy_grpc.rpc.peer import Find, by_socket
 from authy_grpc.rpc.streams import Streams
 
 _SERVING = health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.SERVING)
@@ -31,9 +31,11 @@ class Health(health_pb2_grpc.HealthServicer):
     Args:
         names: of the services.
         streams: what ends a watch that has lived long enough, or whose peer does not read.
+        address: of who watches.
     """
 
-    def __init__(self, names: Sequence[str], streams: Streams) -> None:
+    def __init__(self, names: Sequence[str], streams: Streams, address: Find = by_socket) -> None:
+        self._address = address
         self._names = ("", *names)
         self._streams = streams
         self._stopping = False
@@ -62,7 +64,7 @@ class Health(health_pb2_grpc.HealthServicer):
         return messages.HealthListResponse(statuses={name: self._status() for name in self._names})
 
     async def Watch(self, request: health_pb2.HealthCheckRequest, context: Context) -> None:
-        over = self._enter(_network(socket_address(context.peer())))
+        over = self._enter(_network(self._address(context)))
         try:
             await self._streams.relay(context, self._states(request.service in self._names, over))
         finally:

@@ -8,12 +8,16 @@ import ssl
 import subprocess
 import time
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
+import grpc
 import pytest
 import trustme
 
+from authy_grpc.v1.account_pb2 import CreateSessionRequest
+from authy_grpc.v1.account_pb2_grpc import AccountServiceStub
 from tests.cli.conftest import TIMEOUT, Shell, Start, lines_until
 
 pytestmark = pytest.mark.slow
@@ -163,3 +167,28 @@ def test_the_check_up_finds_what_serve_would_refuse(shell: Shell) -> None:
             refused = checked.run("up" if "AUTHY_HTTP_LISTEN" in given else "serve")
             assert refused.returncode == 1 and said in refused.stderr.replace("\n", " ")
     assert not (shell.home / "authy-home" / "data").exists()
+
+
+def test_the_check_up_says_which_proxies_are_believed(shell: Shell, start: Start) -> None:
+    def proxies(**given: str) -> list[tuple[str, str]]:
+        shell.exported |= {"AUTHY_SMS_URL": "console:", **given}
+        found = json.loads(shell.run("doctor", "--json").stdout)
+        return [(each["level"], each["text"]) for each in found if each["name"] == "proxies"]
+
+    assert proxies() == []
+    assert proxies(AUTHY_PROXY_HEADER="X-Real-IP")[0][0] == "warn"
+    assert "x-real-ip is believed of 127.0.0.1/32" in proxies(AUTHY_TRUSTED_PROXIES="127.0.0.1")[0][1]
+    assert "everybody" in proxies(AUTHY_TRUSTED_PROXIES="0.0.0.0/0")[0][1]
+
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        metrics = f"127.0.0.1:{free.getsockname()[1]}"
+    shell.exported |= {"AUTHY_TRUSTED_PROXIES": "127.0.0.1", "AUTHY_METRICS_LISTEN": metrics}
+    process = start("serve", "--listen", "127.0.0.1:0")
+    address = lines_until(shell, process, "serves gRPC at").split("serves gRPC at ")[1].split(",")[0]
+    with grpc.insecure_channel(address) as channel:
+        stub: Any = AccountServiceStub(channel)
+        for told in ("203.0.113.7", "CANARY"):
+            with pytest.raises(grpc.RpcError):
+                stub.CreateSession(CreateSessionRequest(), metadata=(("x-real-ip", told),), timeout=TIMEOUT)
+    assert ("warn", "1 calls came through") in [(level, text[:20]) for level, text in proxies()]
+    assert "CANARY" not in (shell.home / "log").read_text()

@@ -166,7 +166,7 @@ async def test_a_call_that_takes_too_long_is_ended() -> None:
             await ended.wait()
 
 
-async def told_by(headers: dict[str, str], **given: Any) -> dict[str, str]:
+async def told_by(headers: dict[str, str] | list[tuple[str, str]], **given: Any) -> dict[str, str]:
     """The metadata that the core gets."""
     seen: dict[str, str] = {}
 
@@ -207,7 +207,8 @@ async def test_a_credential_passes_and_nothing_else_that_the_core_would_believe(
         ("203.0.113.0/24,198.51.100.0/24", "198.51.100.2, 198.51.100.1", "198.51.100.2"),
         ("203.0.113.7", "::ffff:198.51.100.1", "198.51.100.1"),
         ("203.0.113.7", "2001:DB8::1", "2001:db8::1"),
-        ("203.0.113.7", "198.51.100.1, unknown", "203.0.113.7"),
+        ("203.0.113.7", "198.51.100.1, unknown", "unreadable"),
+        ("203.0.113.7", "[2001:DB8::1]:443", "2001:db8::1"),
         ("203.0.113.7", "", "203.0.113.7"),
         ("10.0.0.0/8", "198.51.100.1", "203.0.113.7"),
     ],
@@ -216,6 +217,12 @@ async def test_a_proxy_of_ours_is_believed(proxies: str, forwarded: str, peer: s
     headers = {"x-forwarded-for": forwarded}
     told = await told_by(headers, gateway_key="gw_1", trusted_proxies=proxies)
     assert told["x-authy-peer"] == peer
+
+
+async def test_only_the_header_that_is_named_is_believed() -> None:
+    headers = [("x-forwarded-for", "1.1.1.1"), ("forwarded", "for=2.2.2.2"), ("forwarded", "for=3.3.3.3")]
+    named = {"gateway_key": "gw_1", "trusted_proxies": "203.0.113.7", "proxy_header": "Forwarded"}
+    assert (await told_by(headers, **named))["x-authy-peer"] == "3.3.3.3"
 
 
 def test_a_proxy_that_is_none_is_an_error_at_start() -> None:

@@ -19,10 +19,12 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from authy_grpc import logs
 from authy_grpc.domain.application import Scope
+from authy_grpc.domain.forwarded import Forwarding
 from authy_grpc.rpc.adapter import Chain
 from authy_grpc.rpc.auth import NEEDS, Auth
 from authy_grpc.rpc.errors import Errors
 from authy_grpc.rpc.observe import Observe
+from authy_grpc.rpc.peer import Peers, by_socket
 from authy_grpc.rpc.streams import Streams
 from authy_grpc.rpc.validate import Validate
 from authy_grpc.server import Server, Service
@@ -123,14 +125,19 @@ async def _open(
     world.streams = Streams(
         clock=lambda: world.now, random=os.urandom, ended=world.ended, **(stream_limits or {})
     )
+    address = server.pop("address", by_socket)
+    if isinstance(address, Forwarding):
+        address = Peers(address, log, world.registry)
     world.chain = Chain(
         Observe(log, world.registry, os.urandom),
         Errors(log, abort_timeout=timedelta(milliseconds=200)),
-        Auth(world.find, NEEDS),
+        Auth(world.find, NEEDS, address),
         Validate(),
     )
     options: dict[str, Any] = {"listen": "127.0.0.1:0", "grace": timedelta(seconds=5)} | server
-    world.server = Server(chain=world.chain, streams=world.streams, services=services, **options)
+    world.server = Server(
+        chain=world.chain, streams=world.streams, services=services, address=address, **options
+    )
     world.port = await world.server.start()
     target = options["listen"] if world.port == 1 else f"127.0.0.1:{world.port}"
     try:

@@ -6,6 +6,7 @@ import grpc.aio
 import pytest
 from google.protobuf.message import Message
 
+from authy_grpc.domain.forwarded import Forwarding
 from authy_grpc.rpc import auth
 from authy_grpc.server import Service
 from authy_grpc.v1 import (
@@ -212,6 +213,9 @@ async def test_a_held_device_may_do_little(transport: Any, failure: Any) -> None
         ((("x-authy-peer", "203.0.113.7"), ("x-authy-gateway", "gw_1")), "203.0.113.7"),
         ((("x-authy-peer", "2001:DB8::0:1"), ("x-authy-gateway", "gw_1")), "2001:db8::1"),
         ((("x-authy-peer", "::ffff:203.0.113.7"), ("x-authy-gateway", "gw_1")), "203.0.113.7"),
+        ((("x-authy-peer", "unreadable"), ("x-authy-gateway", "gw_1")), "unreadable"),
+        ((("x-authy-peer", "unreadable"),), "127.0.0.1"),
+        ((("x-forwarded-for", "203.0.113.7"),), "127.0.0.1"),
     ],
 )
 async def test_whom_a_call_without_credential_comes_from(transport: Any, metadata: Any, peer: str) -> None:
@@ -219,6 +223,42 @@ async def test_whom_a_call_without_credential_comes_from(transport: Any, metadat
         answer = await Calls(world.channel).call("StartPhoneVerification", *metadata)
     assert answer.verification_id == peer
     assert world.lines[0]["caller"] == "" and peer not in world.output.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("metadata", "peer"),
+    [
+        ((), "127.0.0.1"),
+        ((("x-forwarded-for", "1.1.1.1, 203.0.113.7:4711"),), "203.0.113.7"),
+        ((("x-forwarded-for", "1.1.1.1"), ("x-forwarded-for", "[2001:DB8::7]:1, 127.0.0.2")), "2001:db8::7"),
+        ((("x-forwarded-for", "203.0.113.7, CANARY"),), "unreadable"),
+        ((("forwarded", "for=203.0.113.7"),), "127.0.0.1"),
+        (
+            (("x-forwarded-for", "1.1.1.1"), ("x-authy-peer", "2.2.2.2"), ("x-authy-gateway", "gw_1")),
+            "2.2.2.2",
+        ),
+    ],
+)
+async def test_a_trusted_proxy_tells_whom_a_call_comes_from(transport: Any, metadata: Any, peer: str) -> None:
+    async with transport(*SERVICES, address=Forwarding.read("127.0.0.0/8")) as world:
+        answer = await Calls(world.channel).call("StartPhoneVerification", *metadata)
+        assert answer.verification_id == peer
+        told = world.output.getvalue()
+        assert ("forwarded unreadable" in told) == (peer == "unreadable")
+        assert peer == "unreadable" or peer not in told
+        assert "CANARY" not in told
+        count = world.registry.get_sample_value("grpc_server_forwarded_unreadable_total")
+        assert count == (peer == "unreadable")
+
+
+async def test_by_a_unix_socket_a_proxy_may_come(transport: Any, tmp_path: Any) -> None:
+    for trusted, peer in (("unix:", "203.0.113.7"), ("127.0.0.1", "unix")):
+        listen = f"unix:{tmp_path}/{peer}"
+        async with transport(*SERVICES, listen=listen, address=Forwarding.read(trusted)) as world:
+            answer = await Calls(world.channel).call(
+                "StartPhoneVerification", ("x-forwarded-for", "203.0.113.7")
+            )
+        assert answer.verification_id == peer
 
 
 async def test_the_peer_of_an_ipv6_socket_and_of_a_unix_socket(transport: Any, tmp_path: Any) -> None:
