@@ -2,20 +2,19 @@
 
 import os
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
-from pydantic import NonNegativeInt, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import NonNegativeInt, SecretStr, field_validator, model_validator
+from pydantic_settings import SettingsConfigDict
 
 from authy_grpc.domain.forwarded import Forwarding
+from authy_grpc.environment import Environment, origin
 
-_SECRETS = ("keyset", "operator_key", "gateway_key", "sms_url", "database_url")
 
+class Settings(Environment):
+    """The settings of one process. What is no path may also be given as a file, `X_FILE`."""
 
-class Settings(BaseSettings):
-    """The settings of one process. A secret `X` may also be given as a file, `X_FILE`."""
-
-    model_config = SettingsConfigDict(env_prefix="AUTHY_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(extra="forbid")
 
     # Holds `data/` (the SQLite file) and `secrets/` (0700: keyset, operator and gateway key).
     home: Path = Path("authy-home")
@@ -52,14 +51,17 @@ class Settings(BaseSettings):
     # Development: texts go to the console, sites may have http origins on loopback.
     dev: bool = False
 
-    @model_validator(mode="before")
+    @field_validator("public_url")
     @classmethod
-    def _read_files(cls, values: dict[str, Any]) -> dict[str, Any]:
-        for name in _SECRETS:
-            path = os.environ.get(f"AUTHY_{name.upper()}_FILE")
-            if path and not values.get(name):
-                values[name] = Path(path).read_text().strip()
-        return values
+    def _read_origin(cls, value: str) -> str:
+        return origin(value) if value else value
+
+    @field_validator("database_url", "sms_url")
+    @classmethod
+    def _expand_home(cls, value: SecretStr) -> SecretStr:
+        url = value.get_secret_value()
+        scheme = next((each for each in ("sqlite:///~", "file:~") if url.startswith(each)), "")
+        return SecretStr(scheme[:-1] + os.path.expanduser(url[len(scheme) - 1 :])) if scheme else value
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -3,15 +3,14 @@
 from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from authy_grpc.domain.forwarded import Forwarding, Network
+from authy_grpc.environment import Environment, origin
+from authy_grpc.tidy import tidy
 
 
-class GatewaySettings(BaseSettings):
+class GatewaySettings(Environment):
     """The settings of one gateway."""
-
-    model_config = SettingsConfigDict(env_prefix="AUTHY_", frozen=True, extra="ignore")
 
     http_listen: str = "127.0.0.1:8080"
     # Seconds that a connection is kept without a request: more than the 60 of common load balancers, since a
@@ -29,6 +28,10 @@ class GatewaySettings(BaseSettings):
     @model_validator(mode="after")
     def _check(self) -> Self:
         _ = self.forwarding
+        try:
+            _ = self.origins
+        except ValueError as error:
+            raise ValueError(f"AUTHY_CORS_ORIGINS: {error}, or `*`, with commas between") from None
         return self
 
     @property
@@ -44,8 +47,8 @@ class GatewaySettings(BaseSettings):
     @property
     def origins(self) -> tuple[str, ...]:
         """The origins that may call from a browser."""
-        return _listed(self.cors_origins)
+        return tuple(each if each == "*" else origin(each) for each in _listed(self.cors_origins))
 
 
 def _listed(text: str) -> tuple[str, ...]:
-    return tuple(each.strip() for each in text.split(",") if each.strip())
+    return tuple(tidied for each in text.split(",") if (tidied := tidy(each.strip("\"' "))))

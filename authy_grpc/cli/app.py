@@ -1,5 +1,6 @@
 """Owns the command line as a whole: which commands there are, and that what fails ends in a sentence."""
 
+import os
 from typing import Any
 
 import typer
@@ -19,6 +20,7 @@ from authy_grpc.cli import (
     webhook,
 )
 from authy_grpc.cli.failure import explain, report
+from authy_grpc.tidy import tidy_environment
 
 
 class Commands(TyperGroup):
@@ -26,6 +28,7 @@ class Commands(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Runs one command."""
+        tidy_environment(os.environ)
         try:
             return super().invoke(ctx)
         except Exception as error:

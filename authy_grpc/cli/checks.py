@@ -10,13 +10,14 @@ from pydantic import ValidationError
 
 from authy_grpc import home
 from authy_grpc.bootstrap import real_clock
-from authy_grpc.cli import addresses, installation
+from authy_grpc.cli import addresses, installation, known
 from authy_grpc.cli.failure import Failure, explain
 from authy_grpc.cli.finding import Finding
 from authy_grpc.cli.serve import check_texts
 from authy_grpc.settings import Settings
 from authy_grpc.store import checkup, rotation, schema
 from authy_grpc.store.vault import KeysetError, Vault
+from authy_grpc.tidy import PREFIX
 
 _OTHERS = 0o077
 _MAX_SKEW_SECONDS = 5
@@ -50,28 +51,11 @@ def all_of(server: str) -> list[Finding]:
 
 
 def _settings(settings: Settings) -> Iterator[Finding]:
-    # Those of commands and of the make targets are no settings of the service.
-    known = {f"AUTHY_{name.upper()}" for name in Settings.model_fields} | {
-        "AUTHY_API_KEY",
-        "AUTHY_CA",
-        "AUTHY_CLIENT_CERT",
-        "AUTHY_CLIENT_KEY",
-        "AUTHY_PHONE_STATE",
-        "AUTHY_SERVER",
-    }
-    given = {name for name in os.environ if name.startswith("AUTHY_") and not name.startswith("AUTHY_TEST_")}
-    unknown = sorted(name for name in given if name.removesuffix("_FILE") not in known)
-    if unknown:
-        yield Finding(
-            "settings",
-            "warn",
-            f"No such setting: {', '.join(unknown)}",
-            "See the table in docs/operations.md.",
-        )
+    if strange := known.unknown():
+        yield Finding("settings", "fail", known.tell(strange), known.mend(strange))
     else:
-        yield Finding(
-            "settings", "ok", f"{len(given)} from the environment; home is {settings.home.resolve()}"
-        )
+        given = sum(name.startswith(PREFIX) for name in os.environ)
+        yield Finding("settings", "ok", f"{given} from the environment; home is {settings.home.resolve()}")
 
 
 def _texts(settings: Settings) -> Iterator[Finding]:

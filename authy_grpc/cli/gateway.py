@@ -50,9 +50,10 @@ def gateway(
     with extra("server,gateway"):
         import uvloop
 
-        from authy_grpc.cli import installation
+        from authy_grpc.cli import installation, known
         from authy_grpc.home import read_gateway_key
 
+    known.check()
     settings = installation.read_settings(
         home=home,
         http_listen=http_listen,
@@ -79,8 +80,9 @@ def up(
     with extra("server,gateway"):
         import uvloop
 
-        from authy_grpc.cli import installation
+        from authy_grpc.cli import installation, known
 
+    known.check()
     settings = installation.read_settings(
         home=home,
         listen=listen,
@@ -117,6 +119,8 @@ def check_http_address(settings: "Settings") -> "Place":
     from authy_grpc import listening
     from authy_grpc.cli.failure import Failure
 
+    # Read before anything is started, so that what is wrong in it stops nothing half-way.
+    _options(settings, "")
     place = listening.parse("AUTHY_HTTP_LISTEN", settings.http_listen)
     if place.loopback:
         return place

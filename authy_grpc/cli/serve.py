@@ -37,8 +37,9 @@ def serve(
     dev: Annotated[bool | None, typer.Option("--dev", help="Development: texts go to the console.")] = None,
 ) -> None:
     """Run the service. Each flag is a setting AUTHY_… of the environment, too."""
-    from authy_grpc.cli import installation
+    from authy_grpc.cli import installation, known
 
+    known.check()
     settings = installation.read_settings(
         home=home,
         database_url=database_url,
