@@ -15,6 +15,7 @@ from authy_grpc import listening
 from authy_grpc.bootstrap import real_clock
 from authy_grpc.cli.failure import Failure, explain
 from authy_grpc.cli.finding import Finding
+from authy_grpc.cli.options import LOCAL_SERVER
 from authy_grpc.cli.serve import check_address, check_certificates
 from authy_grpc.client import connect
 from authy_grpc.client.certificates import CertificateError, PemFile, lifetime, names
@@ -41,6 +42,15 @@ def server(at: str) -> Iterator[Finding]:
     else:
         how = "by TLS" if road.secure else "in clear text"
         yield Finding("server", "ok" if state == "SERVING" else "warn", f"{at} is {state}, {how}")
+
+
+def own(settings: Settings) -> str:
+    """Where the service of these settings is reached from this machine; else the usual place."""
+    try:
+        place = listening.parse("AUTHY_LISTEN", settings.listen, unix=True)
+    except listening.ListenError:
+        return LOCAL_SERVER
+    return str(listening.reachable(place)) if place.port or place.path else LOCAL_SERVER
 
 
 def _health(road: connect.Road) -> str | None:

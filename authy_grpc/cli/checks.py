@@ -13,15 +13,20 @@ from authy_grpc.bootstrap import real_clock
 from authy_grpc.cli import addresses, installation, known
 from authy_grpc.cli.failure import Failure, explain
 from authy_grpc.cli.finding import Finding
+from authy_grpc.cli.gateway import check_http_address
 from authy_grpc.cli.serve import check_texts
+from authy_grpc.client import AuthyError, Client
+from authy_grpc.listening import ListenError
 from authy_grpc.settings import Settings
 from authy_grpc.store import checkup, rotation, schema
 from authy_grpc.store.vault import KeysetError, Vault
 from authy_grpc.tidy import PREFIX
+from authy_grpc.v1.application_pb2 import ListApplicationsRequest
 
 _OTHERS = 0o077
 _MAX_SKEW_SECONDS = 5
 _MAX_HELD_BACK_SECONDS = 5
+_PATIENCE = 3.0
 _LOW_SPACE = 200 * 1024 * 1024
 _ROTATION = {
     rotation.Stage.ADDED: "; new keys were added, next is `authy-grpc keys promote`",
@@ -33,7 +38,7 @@ def all_of(server: str) -> list[Finding]:
     """Look at everything.
 
     Args:
-        server: where the service should answer.
+        server: where the service should answer; where empty, what the settings say.
     """
     try:
         settings = installation.read_settings()
@@ -44,9 +49,10 @@ def all_of(server: str) -> list[Finding]:
         *_settings(settings),
         *addresses.listens(settings),
         *addresses.proxies(settings),
+        *_gateway(settings),
         *_texts(settings),
         *_store(settings),
-        *addresses.server(server),
+        *_server(server or addresses.own(settings), settings),
     ]
 
 
@@ -56,6 +62,38 @@ def _settings(settings: Settings) -> Iterator[Finding]:
     else:
         given = sum(name.startswith(PREFIX) for name in os.environ)
         yield Finding("settings", "ok", f"{given} from the environment; home is {settings.home.resolve()}")
+
+
+def _gateway(settings: Settings) -> Iterator[Finding]:
+    try:
+        check_http_address(settings)
+    except ModuleNotFoundError:
+        return
+    except (ValidationError, Failure, ListenError) as error:
+        failure = explain(error) or Failure(str(error))
+        yield Finding("gateway", "fail", failure.text, failure.mend)
+    else:
+        yield Finding("gateway", "ok", "its settings can be read")
+
+
+def _server(at: str, settings: Settings) -> Iterator[Finding]:
+    """Whether a service answers, and whether it is the one of this home."""
+    for finding in addresses.server(at):
+        yield finding
+        if finding.level != "ok":
+            return
+    try:
+        key = home.read_operator_key(settings)
+    except home.HomeError:
+        return
+    try:
+        with Client(at, key) as client:
+            client.applications.ListApplications(ListApplicationsRequest(page_size=1), timeout=_PATIENCE)
+    except AuthyError as error:
+        if error.reason == "BAD_CREDENTIAL":
+            text = f"What answers at {at} has another operator key than this home."
+            mend = "Set AUTHY_HOME and AUTHY_LISTEN (or AUTHY_SERVER) of one and the same installation."
+            yield Finding("server", "fail", text, mend)
 
 
 def _texts(settings: Settings) -> Iterator[Finding]:

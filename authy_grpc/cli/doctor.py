@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from authy_grpc.cli.options import LOCAL_SERVER, Json, Server
+from authy_grpc.cli.options import Json
 
 if TYPE_CHECKING:
     from authy_grpc.cli.finding import Finding
@@ -13,11 +13,19 @@ _STYLES = {"ok": "green", "warn": "yellow", "fail": "bold red"}
 
 
 def doctor(
-    server: Server = LOCAL_SERVER,
+    server: Annotated[
+        str,
+        typer.Option(
+            envvar="AUTHY_SERVER", metavar="HOST:PORT", help="Where the service should answer, if not there."
+        ),
+    ] = "",
     json: Json = False,
     strict: Annotated[bool, typer.Option("--strict", help="Exit with 1 for a warning, too.")] = False,
 ) -> None:
-    """Check settings, secrets, database, keyset, clock, texts and addresses; exit with 1 where one fails."""
+    """Check settings, secrets, database, keyset, clock, texts and addresses; exit with 1 where one fails.
+
+    The service is looked for where this home's settings say that it listens.
+    """
     from authy_grpc.cli.failure import extra
 
     with extra("server"):

@@ -59,6 +59,37 @@ def test_what_is_wrong_is_found(shell: Shell) -> None:
     assert shell.run("doctor").returncode == 1
 
 
+def test_the_server_is_that_of_this_homes_settings(shell: Shell, serve: Callable[[], Running]) -> None:
+    serve()
+    at = shell.exported.pop("AUTHY_SERVER")
+    shell.exported |= {"AUTHY_DEV": "1", "AUTHY_LISTEN": at}
+    found = findings(shell)
+    assert found["server"] == ("ok", f"{at} is SERVING, in clear text")
+
+    # Another home's settings name the same place, and the server there is not its own.
+    shell.exported["AUTHY_HOME"] = str(shell.home / "another")
+    shell.install()
+    assert findings(shell)["server"][0] == "fail"
+    assert shell.run("doctor").returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AUTHY_TRUSTED_PROXIES", "10.0.0.0/33"),
+        ("AUTHY_CORS_ORIGINS", "shop.example"),
+        ("AUTHY_HTTP_KEEP_ALIVE", "long"),
+        ("AUTHY_HTTP_LISTEN", "0.0.0.0:8080"),
+        ("AUTHY_DATABASE_URI", "x"),
+    ],
+)
+def test_what_would_stop_the_gateway_is_found(shell: Shell, name: str, value: str) -> None:
+    shell.exported[name] = value
+    done = shell.run("doctor", "--json")
+    assert done.returncode == 1
+    assert any(name in each["text"] and each["level"] == "fail" for each in json.loads(done.stdout))
+
+
 def test_a_lost_keyset_is_found(shell: Shell) -> None:
     shell.install()
     (shell.home / "authy-home" / "secrets" / "keyset.json").unlink()
