@@ -158,7 +158,9 @@ class _Rest(BaseRoute):
         """Answer for an address that leads nowhere."""
         if scope["type"] == "http":
             with self._observe(scope["method"], "") as ended:
-                await _Exchange(scope, receive, send).fail(no_path(), ended)
+                path = scope["path"].rstrip("/")
+                slash = path != scope["path"] and bool(self._table.find(quote(path))[0])
+                await _Exchange(scope, receive, send).fail(no_path(slash=slash), ended)
 
     async def _answer(
         self, exchange: "_Exchange", by_verb: Mapping[str, Route], parts: list[str], ended: Ended

@@ -6,8 +6,8 @@ from hashlib import sha256
 from typing import Any
 
 import grpc
-from authy_grpc.v1.credential_pb2 import CheckRequest, CheckResponse
 
+from authy_grpc.v1.credential_pb2 import CheckRequest, CheckResponse
 from gateway.errors import Failure
 
 _METHOD = "/authy_grpc.v1.CredentialService/Check"

@@ -128,9 +128,15 @@ def make(code: int, message: str, reason: str = "", *details: Message, **metadat
     return status
 
 
-def no_path() -> Failure:
-    """What an address is told that leads nowhere."""
+def no_path(*, slash: bool = False) -> Failure:
+    """What an address is told that leads nowhere.
+
+    Args:
+        slash: whether it would lead somewhere without the slash at its end.
+    """
     message = "Nothing is at this address: see /docs, or /openapi.json."
+    if slash:
+        message = "Nothing is at this address: leave out the slash at its end, or see /docs, /openapi.json."
     return Failure(make(code_pb2.NOT_FOUND, message, "NOT_FOUND"))
 
 
@@ -138,6 +144,11 @@ def no_method(allowed: Sequence[str]) -> Failure:
     """What an HTTP method is told that this address does not have."""
     listed = ", ".join(allowed)
     return bad([("method", f"must be one of {listed}")], 405, (b"allow", listed.encode()))
+
+
+def no_request() -> Failure:
+    """What is told of bytes that are no HTTP request."""
+    return bad([("request", "must be an HTTP/1.1 request")], 400, (b"connection", b"close"))
 
 
 def internal(request_id: str) -> Failure:

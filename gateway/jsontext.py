@@ -18,7 +18,6 @@ _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]{0,127}")
 _SPACE = re.compile(r"[ \t\n\r]*+")
 _NUMBER = re.compile(r"-?(?:0|[1-9][0-9]*+)(\.[0-9]++)?([eE][-+]?[0-9]++)?")
 _text: Any = json.decoder.scanstring  # type: ignore[attr-defined]  # written in C
-_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 class Wrong(Exception):
@@ -54,7 +53,7 @@ def parse(body: bytes) -> Parsed:
         Wrong: it is none, or is nested deeper than any message.
     """
     try:
-        text = body.removeprefix(_BYTE_ORDER_MARK).decode()
+        text = body.decode()
         if len(body) > _SMALL:
             return _Reader(text).read()
         value = _decode(text)

@@ -5,6 +5,7 @@ is broken off: whoever sends such things learns nothing by an answer.
 """
 
 import asyncio
+import re
 import resource
 import sys
 from dataclasses import dataclass, field
@@ -13,10 +14,21 @@ from typing import Any
 import httptools
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
+from gateway.errors import JSON, no_request
 from gateway.peers import Connections
 
+_UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 # One peer may have this part of all connections.
 _PEERS = 4
+
+
+def _without_upgrade(data: bytes) -> bytes:
+    """Data without the wish for another protocol, which a server may pass over (RFC 9110 section 7.8).
+
+    The parser would take the body for that protocol, and some clients ask for HTTP/2 with every request.
+    JSON has no such line, so a body that is in the data stays as it is.
+    """
+    return _UPGRADE.sub(b"\r\nx-upgra:", data) if b"pgrade" in data or b"PGRADE" in data else data
 
 
 def _most_connections() -> int:
@@ -96,7 +108,7 @@ class Protocol(HttpToolsProtocol):
         if not self._answering:
             self._await_head()
         self._head += len(data)
-        super().data_received(data)
+        super().data_received(_without_upgrade(data) if self._in_head else data)
         if self._in_head and self._head > self._bounds.head:
             self.transport.abort()
 
@@ -121,10 +133,21 @@ class Protocol(HttpToolsProtocol):
         self._head_is_here()
         self._in_head, self._head = True, 0
 
+    def _unsupported_upgrade_warning(self) -> None:
+        """Called where another protocol is asked for in a way that was overlooked: the body is lost."""
+        self.cycle.disconnected = True
+        self.send_400_response("")
+
     def send_400_response(self, msg: str) -> None:
         """Called where a request cannot be read, or was broken off."""
-        if not self.transport.is_closing():
-            super().send_400_response(msg)
+        if self.transport.is_closing():
+            return
+        failure = no_request()
+        lines = [b"HTTP/1.1 400 Bad Request", b"content-type: " + JSON, b"cache-control: no-store"]
+        lines += [name + b": " + value for name, value in failure.all_headers()]
+        lines.append(b"content-length: %d" % len(failure.body))
+        self.transport.write(b"\r\n".join(lines) + b"\r\n\r\n" + failure.body)
+        self.transport.close()
 
     def pause_writing(self) -> None:
         """The peer leaves much unread."""

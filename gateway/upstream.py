@@ -29,6 +29,7 @@ _HEARTBEAT = "heartbeat"
 _DEADLINE = re.compile(r"([0-9]{1,8})([HMSmun])")
 _UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 UNARY_SECONDS, LONGEST_SECONDS = 10.0, 60.0
+_LONGEST_STREAM_SECONDS = 86_400.0
 _VISIBLE = re.compile(r"[\x20-\x7e]{1,4096}")
 # What grpc itself refuses a call with has no details, and its text may hold addresses. The contract has no
 # reason for it: BACKEND would say that nothing was decided.
@@ -86,7 +87,7 @@ class Callers:
 
 
 def deadline(headers: Headers) -> float | None:
-    """How many seconds the caller gives, at most a minute; None where it says nothing.
+    """How many seconds the caller gives; None where it says nothing.
 
     Raises:
         Failure: its `Grpc-Timeout` is none.
@@ -97,7 +98,8 @@ def deadline(headers: Headers) -> float | None:
     found = _DEADLINE.fullmatch(told)
     if found is None:
         raise bad([(_TIMEOUT, "must be up to 8 digits and one of H, M, S, m, u, n")])
-    return int(found[1]) * _UNITS[found[2]]
+    # Beyond some 3,000 years grpc takes a deadline for one that has passed.
+    return min(int(found[1]) * _UNITS[found[2]], _LONGEST_STREAM_SECONDS)
 
 
 class Unary:

@@ -8,7 +8,7 @@ import grpc
 from google.protobuf.message import Message
 
 from authy_grpc.client.errors import Canceled, from_call
-from authy_grpc.client.retry import Metadata, Method, Policy
+from authy_grpc.client.retry import Metadata, Method, Policy, capped
 
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response", bound=Message)
@@ -124,6 +124,7 @@ class AsyncStreamCall(Generic[Request, Response]):
         """
         self._channel.check()
         sent = self._channel.policy.metadata(metadata)
+        timeout = None if timeout is None else capped(timeout)
         return AsyncStream(self._inner(request, timeout=timeout, metadata=sent, **more))
 
 

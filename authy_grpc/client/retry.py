@@ -17,6 +17,8 @@ FIRST_WAIT = 0.1
 # Of watchers, which have no deadline; a call must find a server soon after it is back.
 LONGEST_WAIT, LONGEST_WAIT_OF_CALL = 30.0, 1.0
 _SHORTEST_TRY = 0.05
+# A year. Beyond 3,000 of them grpc takes a deadline for one that has passed.
+_LONGEST_SECONDS = 365 * 86_400.0
 # What proxies make of a server that goes away: HTTP 502 to 504, RST_STREAM, an answer without a status.
 _ROAD = frozenset(
     {
@@ -33,6 +35,11 @@ Request = TypeVar("Request", bound=Message)
 Random = Callable[[int], bytes]
 Clock = Callable[[], float]
 Metadata = tuple[tuple[str, str | bytes], ...]
+
+
+def capped(seconds: float) -> float:
+    """A deadline that grpc can hold, of one that may be absurdly long."""
+    return min(seconds, _LONGEST_SECONDS)
 
 
 @dataclass(frozen=True)
@@ -184,7 +191,7 @@ class Policy:
 
     def attempts(self, method: Method, timeout: float | None) -> Attempts:
         """Begins a call. `timeout` is the caller's own, in seconds."""
-        seconds = self.timeout if timeout is None else timeout
+        seconds = capped(self.timeout if timeout is None else timeout)
         return Attempts(method.safe, seconds, self.clock, Backoff(self.random, LONGEST_WAIT_OF_CALL))
 
     def backoff(self) -> Backoff:

@@ -7,7 +7,7 @@ import grpc
 from google.protobuf.message import Message
 
 from authy_grpc.client.errors import AuthyError, Canceled, from_call
-from authy_grpc.client.retry import Metadata, Method, Policy
+from authy_grpc.client.retry import Metadata, Method, Policy, capped
 
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response", bound=Message)
@@ -107,6 +107,7 @@ class StreamCall(Generic[Request, Response]):
         """Opens the stream. `timeout`, in seconds, is for the whole of it; none where None."""
         self._channel.check()
         sent = self._channel.policy.metadata(metadata)
+        timeout = None if timeout is None else capped(timeout)
         return Stream(self._inner(request, timeout=timeout, metadata=sent, **more), self._channel)
 
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import grpc
 import grpc.aio
-from authy_grpc.v1.credential_pb2_grpc import CredentialServiceStub
 from google.protobuf.message import Message
 
 from authy_grpc.v1.account_pb2_grpc import AccountServiceStub
 from authy_grpc.v1.application_pb2_grpc import ApplicationServiceStub
 from authy_grpc.v1.approval_pb2_grpc import ApprovalServiceStub
 from authy_grpc.v1.authenticator_pb2_grpc import AuthenticatorServiceStub
+from authy_grpc.v1.credential_pb2_grpc import CredentialServiceStub
 from authy_grpc.v1.enrollment_pb2_grpc import EnrollmentServiceStub
 from authy_grpc.v1.event_pb2_grpc import EventServiceStub
 from authy_grpc.v1.user_pb2_grpc import UserServiceStub

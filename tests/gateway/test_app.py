@@ -98,7 +98,25 @@ async def test_headers_have_their_limit(more: int, status: int) -> None:
         ({"content-type": "text/plain"}, "content-type"),
         ({"content-type": "application/x-www-form-urlencoded"}, "content-type"),
         ({"content-type": "application/json; charset=latin-1"}, "content-type"),
+        ({"content-type": "application/json; charset=utf-16"}, "content-type"),
+        ({"content-type": "application/jsonp"}, "content-type"),
+        ({"content-type": "application/+json"}, "content-type"),
+        ({"content-type": "json"}, "content-type"),
+        ({"content-type": "multipart/form-data; boundary=application/json"}, "content-type"),
         ({"content-type": "application/json", "content-encoding": "gzip"}, "content-encoding"),
+        ({"content-type": "application/json", "content-encoding": "identity, br"}, "content-encoding"),
+        ({"content-type": "application/json", "content-encoding": "Identity"}, ""),
+        ({"content-type": "application/json;charset=utf8"}, ""),
+        ({"content-type": "APPLICATION/JSON; CHARSET=UTF8"}, ""),
+        ({"content-type": "application/json ; charset='utf-8'"}, "content-type"),
+        ({"content-type": "application/json;charset=us-ascii"}, ""),
+        ({"content-type": "application/json; odata.metadata=minimal; charset=utf-8"}, ""),
+        ({"content-type": "application/json; version=1"}, ""),
+        ({"content-type": "application/json;"}, ""),
+        ({"content-type": "application/merge-patch+json"}, ""),
+        ({"content-type": "application/merge-patch+json; charset=utf-8"}, ""),
+        ({"content-type": "application/vnd.api+json"}, ""),
+        ({"content-type": "text/json"}, ""),
         ({"content-type": "application/json"}, ""),
         ({"content-type": "application/json; charset=UTF-8"}, ""),
         ({"content-type": 'Application/JSON;charset="utf-8"'}, ""),
@@ -109,8 +127,50 @@ async def test_a_body_is_json_by_its_type(headers: dict[str, str], field: str) -
         response = await running.client.post("/v1/everything", content=b"{}", headers=headers)
     if field:
         assert (response.status_code, fields(response)) == (415, [field])
+        assert {"accept", "accept-encoding"} & {*response.headers}
     else:
         assert response.status_code == 200
+
+
+async def test_two_content_types_are_none() -> None:
+    headers = [("content-type", "application/json"), ("content-type", "text/plain")]
+    async with echo() as channel, gateway(channel, routes=ROUTES) as running:
+        response = await running.client.post("/v1/everything", content=b"{}", headers=headers)
+    assert (response.status_code, fields(response)) == (415, ["content-type"])
+
+
+@pytest.mark.parametrize("body", [b"\xef\xbb\xbf{}", b"\xef\xbb\xbf", b"\n", b"", b" {} \r\n"])
+async def test_what_editors_and_shells_add_to_a_body_is_passed_over(body: bytes) -> None:
+    async with echo() as channel, gateway(channel, routes=ROUTES) as running:
+        response = await running.client.post("/v1/everything", content=body, headers=JSON)
+        assert response.status_code == 200
+        text = b'\xef\xbb\xbf{"text":"' + b"a" * 5000 + b'"}'
+        long = await running.client.post("/v1/everything", content=text, headers=JSON)
+        assert long.json()["text"] == "a" * 5000
+        twice = await running.client.post("/v1/everything", content=b"\xef\xbb\xbf" * 2 + b"{}", headers=JSON)
+        assert (twice.status_code, fields(twice)) == (400, ["body"])
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [(b"{}", 200), (b" { } \n", 200), (b"\xef\xbb\xbf{}", 200), (b"", 200), (b'{"a":1}', 400), (b"[]", 400)],
+)
+@pytest.mark.parametrize("headers", [JSON, {}, {"content-type": "application/json;charset=utf8"}])
+async def test_a_call_without_a_body_takes_an_empty_object(
+    body: bytes, status: int, headers: dict[str, str]
+) -> None:
+    async with echo() as channel, gateway(channel, routes=ROUTES) as running:
+        response = await running.client.request("GET", "/v1/everything/id", content=body, headers=headers)
+    assert response.status_code == status
+    assert status == 200 or fields(response) == ["body"]
+
+
+async def test_a_slash_at_the_end_is_told() -> None:
+    async with echo() as channel, gateway(channel, routes=ROUTES) as running:
+        told = await running.client.get("/v1/everything/id/")
+        assert (told.status_code, reason(told)) == (404, "NOT_FOUND")
+        assert "slash at its end" in told.json()["message"]
+        assert "slash" not in (await running.client.get("/v1/nothing/")).json()["message"]
 
 
 @pytest.mark.parametrize(

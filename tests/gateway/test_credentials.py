@@ -6,14 +6,14 @@ from typing import Any
 import grpc
 import grpc.aio
 import pytest
-from authy_grpc.v1.credential_pb2 import CheckRequest
-from authy_grpc.v1.credential_pb2_grpc import CredentialServiceStub
 from pydantic import SecretStr
 
 from authy_grpc.domain.ids import new_secret
 from authy_grpc.rpc.auth import NEEDS
 from authy_grpc.service.caller import Nobody
 from authy_grpc.v1.application_pb2 import ListApiKeysRequest, RevokeApiKeyRequest
+from authy_grpc.v1.credential_pb2 import CheckRequest
+from authy_grpc.v1.credential_pb2_grpc import CredentialServiceStub
 from gateway.app import build
 from gateway.credentials import Credentials
 from gateway.errors import Failure

@@ -120,6 +120,7 @@ BAD = [
     ("{} {}", "body"),
     ('{"text": "a\nb"}', "body"),
     (b'{"text": "\xff"}', "body"),
+    ("\ufeff{}", "body"),
     ("{'text': 1}", "body"),
     ("[" * 100_000, "body"),
     ('{"a":' * 100_000, "body"),
