@@ -59,14 +59,15 @@ class Seeded:
     persons: Sequence[Person]
 
 
-def seed(url: str, vault: Vault, count: int, webhooks: Sequence[str] = ()) -> Seeded:
-    """Write a site and its users into an empty database.
+def seed(url: str, vault: Vault, count: int, webhooks: Sequence[str] = (), *, first: int = 0) -> Seeded:
+    """Write a site and its users into a database.
 
     Args:
         url: of the database, whose schema is up to date.
         vault: of the service that will run on it.
         count: how many users.
         webhooks: where the site has the events about codes posted, be they more than a site may have.
+        first: the number of its first user: each has a phone number of its own.
     """
     now = datetime.now(UTC) - timedelta(hours=1)
     engine = connect(url, writes=True, connections=1)
@@ -78,7 +79,7 @@ def seed(url: str, vault: Vault, count: int, webhooks: Sequence[str] = ()) -> Se
             session.flush()
         for number, each in enumerate(webhooks):
             _add_webhook(session, vault, application_id, number, each, now)
-        made = [_person(vault, application_id, number, now) for number in range(count)]
+        made = [_person(vault, application_id, number, now) for number in range(first, first + count)]
         # Row by row of a kind: a foreign key asks for what it points to.
         for rows in zip(*[rows for _, rows in made], strict=True):
             session.add_all(rows)

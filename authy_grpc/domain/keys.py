@@ -121,6 +121,11 @@ def jwk(point: bytes) -> str:
         BadSignature: the point is none.
     """
     load_point(point)
+    return write_jwk(point)
+
+
+def write_jwk(point: bytes) -> str:
+    """Writes a key that was judged before as `jwk` does: to judge it takes longer than all else of a page."""
     x, y = base64url(point[1 : 1 + _SCALAR_BYTES]), base64url(point[1 + _SCALAR_BYTES :])
     return f'{{"crv":"P-256","kty":"EC","x":"{x}","y":"{y}"}}'
 

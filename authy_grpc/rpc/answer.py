@@ -6,6 +6,7 @@ from authy_grpc.rpc.streams import Streams
 from authy_grpc.service.answer import Answers
 from authy_grpc.service.inbox import Inbox, InboxState
 from authy_grpc.store.activity import Activity
+from authy_grpc.store.fair import in_slices
 from authy_grpc.v1 import approval_pb2
 from authy_grpc.v1 import authenticator_pb2 as pb
 from authy_grpc.v1.authenticator_pb2_grpc import AuthenticatorServiceServicer
@@ -37,7 +38,7 @@ class AnswerCalls(AuthenticatorServiceServicer):
         self, request: pb.ListActivityRequest, context: Context
     ) -> pb.ListActivityResponse:
         found, token = await self._inbox.list_activity(auth.device(), request.page_size, request.page_token)
-        return pb.ListActivityResponse(activities=[_activity(each) for each in found], next_page_token=token)
+        return pb.ListActivityResponse(activities=await in_slices(_activity, found), next_page_token=token)
 
 
 def _state(value: InboxState) -> pb.WatchInboxResponse:

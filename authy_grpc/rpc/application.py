@@ -7,6 +7,7 @@ from authy_grpc.domain.application import Application
 from authy_grpc.rpc import auth, encode
 from authy_grpc.rpc.adapter import Context
 from authy_grpc.service.application import Applications
+from authy_grpc.store.fair import in_slices
 from authy_grpc.v1 import application_pb2 as pb
 from authy_grpc.v1.application_pb2_grpc import ApplicationServiceServicer
 
@@ -44,7 +45,7 @@ class ApplicationServicer(ApplicationServiceServicer):
             auth.operator(), request.page_size, request.page_token
         )
         return pb.ListApplicationsResponse(
-            applications=[encode.application(each) for each in found], next_page_token=token
+            applications=await in_slices(encode.application, found), next_page_token=token
         )
 
     async def UpdateApplication(
@@ -75,7 +76,7 @@ class ApplicationServicer(ApplicationServiceServicer):
 
     async def ListApiKeys(self, request: pb.ListApiKeysRequest, context: Context) -> pb.ListApiKeysResponse:
         found = await self._applications.list_keys(auth.operator(), request.application_id)
-        return pb.ListApiKeysResponse(api_keys=[encode.api_key(each) for each in found])
+        return pb.ListApiKeysResponse(api_keys=await in_slices(encode.api_key, found))
 
     async def RevokeApiKey(
         self, request: pb.RevokeApiKeyRequest, context: Context

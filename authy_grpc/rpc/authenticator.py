@@ -10,6 +10,7 @@ from authy_grpc.service.answer import Answers
 from authy_grpc.service.inbox import Inbox
 from authy_grpc.service.scan import Scans
 from authy_grpc.service.site import Sites
+from authy_grpc.store.fair import in_slices
 from authy_grpc.v1 import authenticator_pb2 as pb
 
 
@@ -48,7 +49,7 @@ class AuthenticatorServicer(AnswerCalls):
 
     async def ListSites(self, request: pb.ListSitesRequest, context: Context) -> pb.ListSitesResponse:
         found = await self._sites.list_sites(auth.device())
-        return pb.ListSitesResponse(sites=[_site(each) for each in found])
+        return pb.ListSitesResponse(sites=await in_slices(_site, found))
 
     async def GetLogo(self, request: pb.GetLogoRequest, context: Context) -> pb.GetLogoResponse:
         return pb.GetLogoResponse(logo=await self._sites.get_logo(auth.device(), request.logo_id))

@@ -4,6 +4,7 @@ from authy_grpc.rpc import auth, encode
 from authy_grpc.rpc.adapter import Context
 from authy_grpc.rpc.streams import Streams
 from authy_grpc.service.event import Feed, FeedItem
+from authy_grpc.store.fair import in_slices
 from authy_grpc.v1 import event_pb2 as pb
 from authy_grpc.v1.event_pb2_grpc import EventServiceServicer
 
@@ -23,7 +24,7 @@ class EventServicer(EventServiceServicer):
 
     async def ListEvents(self, request: pb.ListEventsRequest, context: Context) -> pb.ListEventsResponse:
         page = await self._feed.list_page(auth.site(), request.cursor, list(request.types), request.page_size)
-        events = [encode.event(each) for each in page.events]
+        events = await in_slices(encode.event, page.events)
         return pb.ListEventsResponse(events=events, cursor=page.cursor, has_more=page.has_more)
 
 

@@ -4,6 +4,7 @@ from authy_grpc.domain.user import Factor
 from authy_grpc.rpc import auth, encode
 from authy_grpc.rpc.adapter import Context
 from authy_grpc.service.user import Users
+from authy_grpc.store.fair import in_slices
 from authy_grpc.v1 import user_pb2 as pb
 from authy_grpc.v1.user_pb2_grpc import UserServiceServicer
 
@@ -25,7 +26,8 @@ class UserServicer(UserServiceServicer):
 
     async def ListUsers(self, request: pb.ListUsersRequest, context: Context) -> pb.ListUsersResponse:
         found, token = await self._users.list_page(auth.site(), request.page_size, request.page_token)
-        return pb.ListUsersResponse(users=[encode.user(each) for each in found], next_page_token=token)
+        users = await in_slices(encode.user, found)
+        return pb.ListUsersResponse(users=users, next_page_token=token)
 
     async def DeleteUser(self, request: pb.DeleteUserRequest, context: Context) -> pb.DeleteUserResponse:
         await self._users.delete(auth.site(), request.authy_id)

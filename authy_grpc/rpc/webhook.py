@@ -7,6 +7,7 @@ from authy_grpc.domain.webhook import Webhook, WebhookState
 from authy_grpc.rpc import auth, encode
 from authy_grpc.rpc.adapter import Context
 from authy_grpc.service.webhook import Webhooks
+from authy_grpc.store.fair import in_slices
 from authy_grpc.v1 import webhook_pb2 as pb
 from authy_grpc.v1.webhook_pb2_grpc import WebhookServiceServicer
 
@@ -58,9 +59,7 @@ class WebhookServicer(WebhookServiceServicer):
         found, token = await self._webhooks.list_deliveries(
             auth.site(), request.webhook_id, request.page_size, request.page_token
         )
-        return pb.ListDeliveriesResponse(
-            deliveries=[_delivery(each) for each in found], next_page_token=token
-        )
+        return pb.ListDeliveriesResponse(deliveries=await in_slices(_delivery, found), next_page_token=token)
 
     async def Redeliver(self, request: pb.RedeliverRequest, context: Context) -> pb.RedeliverResponse:
         count = await self._webhooks.redeliver(

@@ -64,7 +64,7 @@ class OwnAccount:
             devices.acting(session, caller.device_id)
             return store.to_account(self._vault, store.find(session, caller.account_id))
 
-        return await self._database.read(work)
+        return await self._database.read(work, by=caller.account_id)
 
     async def update(
         self,

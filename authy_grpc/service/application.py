@@ -78,13 +78,14 @@ class Applications:
     async def get(self, caller: Operator, application_id: str) -> Application:
         """One relying site."""
         return await self._database.read(
-            lambda session: store.to_application(store.find(session, application_id))
+            lambda session: store.to_application(store.find(session, application_id)), by=_OPERATOR
         )
 
     async def current(self, caller: Site) -> Application:
         """The relying site that asks."""
         return await self._database.read(
-            lambda session: store.to_application(store.find(session, caller.application_id))
+            lambda session: store.to_application(store.find(session, caller.application_id)),
+            by=caller.application_id,
         )
 
     async def list_page(
@@ -93,7 +94,9 @@ class Applications:
         """A page of relying sites, and the token of the next; empty on the last."""
         after = page.open_token(self._vault, _OPERATOR, _LIST, page_token)
         size = page.size(page_size)
-        found = await self._database.read(lambda session: store.listed(session, after, size + 1))
+        found = await self._database.read(
+            lambda session: store.listed(session, after, size + 1), by=_OPERATOR, pages=True
+        )
         if len(found) <= size:
             return found, ""
         last = found[size - 1].application_id
@@ -179,7 +182,7 @@ class Applications:
             store.find(session, application_id)
             return [store.to_api_key(row) for row in store.keys(session, application_id)]
 
-        return await self._database.read(work)
+        return await self._database.read(work, by=_OPERATOR, pages=True)
 
     async def revoke_key(self, caller: Operator, api_key_id: str) -> None:
         """End a key at once, its open streams too."""

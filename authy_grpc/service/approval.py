@@ -148,11 +148,12 @@ class Approvals:
             row = store.find(session, caller.application_id, approval_id)
             return self._asked(row), store.to_due(row)
 
-        asked, due = await self._database.read(work)
+        own = caller.application_id
+        asked, due = await self._database.read(work, by=own)
         if at(asked.approval, self._clock()) is not asked.approval:
             # An answer that came in time may be about to be written: the end is decided where that is.
             await self._expire(due)
-            asked, _ = await self._database.read(work)
+            asked, _ = await self._database.read(work, by=own)
         return asked
 
     async def watch(

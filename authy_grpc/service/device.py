@@ -69,7 +69,9 @@ class Devices:
 
     async def list_all(self, caller: Caller) -> list[Device]:
         """The account's devices, oldest first; one that waits sees itself alone."""
-        return await self._database.read(lambda session: self._listed(session, caller))
+        return await self._database.read(
+            lambda session: self._listed(session, caller), by=caller.account_id, pages=True
+        )
 
     async def rename(self, caller: Caller, device_id: str, name: str, proof: Proof) -> Device:
         """Rename a device of the account.

@@ -152,7 +152,7 @@ class Enrollments:
             row = store.find(session, caller.application_id, enrollment_id)
             return self._changes.present(row, self._clock())
 
-        return await self._database.read(work)
+        return await self._database.read(work, by=caller.application_id)
 
     async def watch(
         self, caller: Site, enrollment_id: str, after_revision: int, *, heartbeat: bool = False

@@ -87,8 +87,8 @@ class Feed:
             BadField: the cursor is not of this site's feed.
             CursorExpired: it is older than what is kept, or of events that a restored database has lost.
         """
-        found = await self._database.read(
-            lambda session: self._begin(session, caller, cursor, types, page.size(page_size))
+        found = await self._read(
+            caller, lambda session: self._begin(session, caller, cursor, types, page.size(page_size))
         )
         return FeedPage(found.events, self._seal(caller, found.after), found.more)
 
@@ -98,8 +98,8 @@ class Feed:
         A page is read at a time, so a slow reader costs no memory. Arguments and errors: `list_page`.
         """
         with self._signals.subscribe(caller.application_id) as subscription:
-            found = await self._database.read(
-                lambda session: self._begin(session, caller, cursor, types, _PAGE)
+            found = await self._read(
+                caller, lambda session: self._begin(session, caller, cursor, types, _PAGE)
             )
             if not found.events:
                 yield FeedItem(None, self._seal(caller, found.after))
@@ -120,7 +120,10 @@ class Feed:
                         yield FeedItem(None, self._seal(caller, after))
                         due = self._due()
                 subscription.catch_up()
-                found = await self._database.read(self._next(caller, after, types))
+                found = await self._read(caller, self._next(caller, after, types))
+
+    async def _read(self, caller: Site, work: Callable[[Session], _Found]) -> _Found:
+        return await self._database.read(work, by=caller.application_id, pages=True)
 
     def _due(self) -> float:
         """When to say something if nothing happens."""

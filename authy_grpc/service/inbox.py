@@ -76,7 +76,7 @@ class Inbox:
         with self._signals.subscribe(caller.account_id) as subscription:
             while True:
                 subscription.catch_up()
-                told = await self._database.read(lambda session: self._state(session, caller))
+                told = await self._read_state(caller)
                 yield told
                 await self._news(subscription, caller, told)
 
@@ -91,7 +91,9 @@ class Inbox:
         before = page.open_token(self._vault, caller.account_id, _LIST, page_token)
         size = page.size(page_size)
         found = await self._database.read(
-            lambda session: activities.listed(session, self._vault, caller.account_id, before, size + 1)
+            lambda session: activities.listed(session, self._vault, caller.account_id, before, size + 1),
+            by=caller.account_id,
+            pages=True,
         )
         if len(found) <= size:
             return found, ""
@@ -107,9 +109,12 @@ class Inbox:
             if not told.held or loop.time() >= due:
                 return
             subscription.catch_up()
-            seen = await self._database.read(lambda session: self._state(session, caller))
+            seen = await self._read_state(caller)
             if not seen.held or seen.devices_revision != told.devices_revision:
                 return
+
+    async def _read_state(self, caller: Device) -> InboxState:
+        return await self._database.read(lambda session: self._state(session, caller), by=caller.account_id)
 
     def _state(self, session: Session, caller: Device) -> InboxState:
         now = self._clock()

@@ -17,6 +17,8 @@ from authy_grpc.store.tables import DeviceRow, SessionRow
 
 _GOOD_FOR = timedelta(hours=1)
 _MOST = 10
+# All who have no token yet share one turn.
+_STRANGERS = "strangers"
 _CREATE = "authy_grpc.v1.AccountService/CreateSession"
 
 
@@ -87,7 +89,7 @@ class Sessions:
             return self._open(session, device_id, now)
 
         # Anybody may send garbage: it costs no transaction that others wait for.
-        await self._database.read(look)
+        await self._database.read(look, by=_STRANGERS)
         return await self._database.write(work)
 
     async def delete(self, caller: Device) -> None:

@@ -65,7 +65,9 @@ class Sites:
         return await self._database.read(
             lambda session: store.listed(
                 session, self._vault, caller.account_id, caller.device_id, self._clock()
-            )
+            ),
+            by=caller.account_id,
+            pages=True,
         )
 
     async def get_logo(self, caller: Device, logo_id: str) -> bytes:
@@ -74,7 +76,7 @@ class Sites:
         Raises:
             NotFound: there is none.
         """
-        return await self._database.read(lambda session: store.logo(session, logo_id))
+        return await self._database.read(lambda session: store.logo(session, logo_id), by=caller.account_id)
 
     async def add_key(self, caller: Device, site_id: str, key: NewKey) -> Site:
         """Give a link a key of this device too.

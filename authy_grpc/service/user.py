@@ -4,7 +4,6 @@ from collections.abc import Callable, Collection
 from datetime import datetime
 
 from authy_grpc.domain.enrollment import EnrollmentState
-from authy_grpc.domain.errors import NotFound
 from authy_grpc.domain.event import UserEventType
 from authy_grpc.domain.limits import Guesses, PushGuard
 from authy_grpc.domain.user import Factor, User
@@ -13,10 +12,9 @@ from authy_grpc.service.link import Links
 from authy_grpc.store import link as links
 from authy_grpc.store import page
 from authy_grpc.store import user as store
-from authy_grpc.store.application import find
+from authy_grpc.store import user_view as view
 from authy_grpc.store.database import Database, Session
 from authy_grpc.store.events import Events
-from authy_grpc.store.tables import LinkRow
 from authy_grpc.store.vault import Vault
 
 _LIST = "ListUsers"
@@ -54,8 +52,9 @@ class Users:
         Raises:
             NotFound: there is none, or it is another site's.
         """
+        own = caller.application_id
         return await self._database.read(
-            lambda session: self._seen(session, links.find(session, caller.application_id, authy_id))
+            lambda session: view.find(session, self._vault, own, authy_id), by=own
         )
 
     async def look_up(self, caller: Site, custom_user_id: str) -> User:
@@ -64,14 +63,10 @@ class Users:
         Raises:
             NotFound: there is none.
         """
-
-        def work(session: Session) -> User:
-            link = links.find_by_custom_user_id(session, self._vault, caller.application_id, custom_user_id)
-            if link is None:
-                raise NotFound
-            return self._seen(session, link)
-
-        return await self._database.read(work)
+        own = caller.application_id
+        return await self._database.read(
+            lambda session: view.look_up(session, self._vault, own, custom_user_id), by=own
+        )
 
     async def list_page(self, caller: Site, page_size: int, page_token: str) -> tuple[list[User], str]:
         """A page of users, oldest first, and the token of the next; empty on the last.
@@ -82,14 +77,15 @@ class Users:
         own = caller.application_id
         after = page.open_token(self._vault, own, _LIST, page_token)
         size = page.size(page_size)
-
-        def work(session: Session) -> tuple[list[User], str]:
-            found = store.listed(session, own, after, size + 1)
-            more = len(found) > size
-            token = page.seal_token(self._vault, own, _LIST, store.sort_key(found[size - 1])) if more else ""
-            return [self._seen(session, link) for link in found[:size]], token
-
-        return await self._database.read(work)
+        found = await self._database.page(
+            lambda session: view.page(session, own, after, size + 1),
+            lambda rows: (rows[0].sort_key, view.user(self._vault, rows)),
+            by=own,
+        )
+        shown = [user for _, user in found[:size]]
+        if len(found) <= size:
+            return shown, ""
+        return shown, page.seal_token(self._vault, own, _LIST, found[size - 1][0])
 
     async def delete(self, caller: Site, authy_id: str) -> None:
         """End a user: its codes and questions stop at once.
@@ -127,9 +123,7 @@ class Users:
                 session.add(link)
                 told = links.event(self._vault, link, UserEventType.UNLOCKED)
                 self._events.record(session, self._clock(), told)
-            return self._seen(session, link)
+            session.flush()
+            return view.find(session, self._vault, caller.application_id, authy_id)
 
         return await self._database.write(work)
-
-    def _seen(self, session: Session, link: LinkRow) -> User:
-        return links.user(session, self._vault, link, find(session, link.application_id))

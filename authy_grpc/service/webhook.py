@@ -107,7 +107,7 @@ class Webhooks:
             rows = store.of_site(session, caller.application_id)
             return [store.to_webhook(self._vault, row) for row in rows]
 
-        return await self._database.read(work)
+        return await self._database.read(work, by=caller.application_id, pages=True)
 
     async def update(self, caller: Site, webhook_id: str, changes: Mapping[str, Any]) -> Webhook:
         """Change a webhook. What waits is kept while it is disabled, and posted when it is enabled again.
@@ -219,7 +219,7 @@ class Webhooks:
             store.find(session, owner, webhook_id)
             return deliveries.listed(session, webhook_id, int(before) if before else None, size + 1)
 
-        found = await self._database.read(work)
+        found = await self._database.read(work, by=owner, pages=True)
         shown = [each for _, each in found[:size]]
         if len(found) <= size:
             return shown, ""

@@ -1,8 +1,9 @@
 """Owns transactions: `write` runs a plain function in a writer's thread, `read` in a reader's."""
 
 import asyncio
-from collections.abc import Callable, Sequence, Set
+from collections.abc import AsyncIterator, Callable, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from sqlalchemy.exc import DBAPIError
@@ -10,12 +11,14 @@ from sqlmodel import Session as Session
 
 from authy_grpc.domain.errors import BackendUnavailable
 from authy_grpc.store.engine import connect, out_of_reach, truncate_wal
+from authy_grpc.store.fair import FairQueue, in_slices
 from authy_grpc.store.writer import MOST_WAITING, Job, Writer
 
 T = TypeVar("T")
 Item = TypeVar("Item")
 
-_READERS = 4
+# How many reads run at once, by what they are. Of a caller's own look-ups and pages one caller never has all.
+_OWN, _LOOK_UPS, _PAGES = 3, 4, 2
 # How often a commit is waited for that was under way when its caller's time was up, and how long.
 _COMMIT_WAITS = 40
 _COMMIT_WAIT_SECONDS = 0.25
@@ -39,8 +42,12 @@ class Database:
         self.on_credentials: Callable[[Set[str]], None] = _nothing
         self._timeout = timeout
         self._loop = asyncio.get_running_loop()
-        self._reads = connect(url, writes=False, connections=_READERS)
-        self._readers = ThreadPoolExecutor(_READERS, thread_name_prefix="authy-reader")
+        readers = _OWN + _LOOK_UPS + _PAGES
+        self._reads = connect(url, writes=False, connections=readers)
+        self._readers = ThreadPoolExecutor(readers, thread_name_prefix="authy-reader")
+        # What every call needs, such as credentials, waits for no caller; look-ups wait for no pages.
+        self._own, self._look_ups = FairQueue(_OWN, _OWN), FairQueue(_LOOK_UPS, _LOOK_UPS - 1)
+        self._pages = FairQueue(_PAGES, _PAGES - 1)
         self._reading = 0
         # What was deleted before this server began may stand in the log, too.
         self._log_holds_deleted = not self.postgres
@@ -94,19 +101,49 @@ class Database:
         outcome: T = await self._submit(job)
         return outcome
 
-    async def read(self, work: Callable[[Session], T]) -> T:
+    async def read(self, work: Callable[[Session], T], *, by: str = "", pages: bool = False) -> T:
         """Run a work that only reads, in a transaction of its own that sees one moment.
+
+        Args:
+            work: does no I/O but SQL and decryption.
+            by: the caller whose turn it takes: an application or account. Empty for the service itself.
+            pages: whether it may read many rows: look-ups do not wait behind such.
 
         Raises:
             BackendUnavailable: the database is out of reach.
+            RateLimited: the caller has too many reads waiting.
         """
+        queue = self._pages if pages else self._look_ups if by else self._own
+        async with self._turn(queue, by):
+            return await self._loop.run_in_executor(self._readers, self._read, work)
+
+    async def page(
+        self, work: Callable[[Session], Sequence[Item]], make: Callable[[Item], T], *, by: str
+    ) -> list[T]:
+        """Read many rows, as `read` does, and make something of each, giving way to all else meanwhile.
+
+        Args:
+            work: reads them.
+            make: opens one.
+            by: the caller whose turn it takes.
+
+        Raises:
+            BackendUnavailable: the database is out of reach.
+            RateLimited: the caller has too many pages waiting.
+        """
+        async with self._turn(self._pages, by):
+            rows = await self._loop.run_in_executor(self._readers, self._read, work)
+            return await in_slices(make, rows)
+
+    @asynccontextmanager
+    async def _turn(self, queue: FairQueue, by: str) -> AsyncIterator[None]:
         if self._closed or self._reading >= MOST_WAITING:
             raise BackendUnavailable
         self._reading += 1
         try:
             # Not `wait_for`: in 3.11 that takes an answer for a cancellation that comes with it.
-            async with asyncio.timeout(self._timeout):
-                return await self._loop.run_in_executor(self._readers, self._read, work)
+            async with asyncio.timeout(self._timeout), queue.turn(by):
+                yield
         except TimeoutError as error:
             raise BackendUnavailable from error
         except DBAPIError as error:

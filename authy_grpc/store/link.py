@@ -4,17 +4,18 @@ A link in the state ENDED, and a key whose device is out, look to the site as be
 told. Whether they still count is another question, which `verification.py` answers.
 """
 
-from sqlalchemy import func
+from datetime import datetime
+
 from sqlmodel import Session, col, select
 
 from authy_grpc.domain.errors import NotFound
 from authy_grpc.domain.event import UserEvent, UserEventType
-from authy_grpc.domain.keys import jwk
-from authy_grpc.domain.user import Factor, SiteKey, User
+from authy_grpc.domain.keys import write_jwk
+from authy_grpc.domain.user import Factor, SiteKey
 from authy_grpc.store.columns import has_digest
 from authy_grpc.store.events import NewEvent
 from authy_grpc.store.push import PushLink
-from authy_grpc.store.tables import ApplicationRow, BackupCodeRow, LinkRow, SiteKeyRow
+from authy_grpc.store.tables import LinkRow, SiteKeyRow
 from authy_grpc.store.vault import Vault
 
 CUSTOM_USER_ID = "link.custom_user_id"
@@ -70,7 +71,12 @@ def custom_user_id(vault: Vault, link: LinkRow | PushLink) -> str:
 
 def site_key(row: SiteKeyRow) -> SiteKey:
     """A key as its site sees it."""
-    return SiteKey(kid=row.kid, jwk=jwk(row.point), create_time=row.create_time, revoke_time=row.revoke_time)
+    return known_key(row.kid, row.point, row.create_time, row.revoke_time)
+
+
+def known_key(kid: str, point: bytes, create_time: datetime, revoke_time: datetime | None) -> SiteKey:
+    """A key that is kept, as its site sees it: it was judged when it was brought."""
+    return SiteKey(kid, write_jwk(point), create_time, revoke_time)
 
 
 def told_keys(session: Session, site_id: str) -> tuple[SiteKey, ...]:
@@ -81,25 +87,6 @@ def told_keys(session: Session, site_id: str) -> tuple[SiteKey, ...]:
         .order_by(col(SiteKeyRow.create_time), col(SiteKeyRow.kid))
     )
     return tuple(site_key(row) for row in session.exec(statement))
-
-
-def user(session: Session, vault: Vault, link: LinkRow, application: ApplicationRow) -> User:
-    """A link as its site sees it."""
-    keys = told_keys(session, link.site_id)
-    left = session.exec(
-        select(func.count()).select_from(BackupCodeRow).where(BackupCodeRow.site_id == link.site_id)
-    ).one()
-    return User(
-        authy_id=link.authy_id or "",
-        custom_user_id=custom_user_id(vault, link),
-        factors=_factors(link, application, keys, left),
-        create_time=link.create_time,
-        last_verify_time=link.last_verify_time,
-        locked_until=link.locked_until,
-        push_frozen_until=link.push_frozen_until,
-        keys=keys,
-        backup_codes_left=left,
-    )
 
 
 def has_phone(link: LinkRow) -> bool:
@@ -130,19 +117,3 @@ def event(
             key=key,
         ),
     )
-
-
-def _factors(
-    link: LinkRow, application: ApplicationRow, keys: tuple[SiteKey, ...], left: int
-) -> tuple[Factor, ...]:
-    # Whether the account has other devices would show at all of its sites at one moment.
-    device = any(key.revoke_time is None for key in keys)
-    phone = has_phone(link) and link.phone_codes and application.phone_codes
-    can = {
-        Factor.SOFT_TOKEN: device or link.sealed_seed is not None,
-        Factor.SMS: phone,
-        Factor.VOICE: phone,
-        Factor.PUSH: device,
-        Factor.BACKUP_CODE: left > 0,
-    }
-    return tuple(factor for factor, available in can.items() if available)

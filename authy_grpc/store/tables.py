@@ -136,6 +136,8 @@ class LinkRow(SQLModel, table=True):
     __tablename__ = "link"
     __table_args__ = (
         UniqueConstraint("application_id", "authy_id"),
+        # A page of a site's users, oldest first.
+        Index("link_page", "application_id", "create_time", "site_id"),
         Index(
             "link_one_user",
             "application_id",

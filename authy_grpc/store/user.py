@@ -3,11 +3,10 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from sqlalchemy import delete, literal, tuple_
+from sqlalchemy import delete
 from sqlmodel import Session, col, select
 
 from authy_grpc.domain.ids import new_authy_id
-from authy_grpc.store.columns import Moment, from_millis, to_millis
 from authy_grpc.store.link import CUSTOM_USER_ID, find, subject
 from authy_grpc.store.tables import (
     AccountRow,
@@ -80,30 +79,6 @@ def lock(session: Session, application_id: str, authy_id: str) -> LinkRow:
     if account_id is not None:
         session.get(AccountRow, account_id, with_for_update={"key_share": True})
     return find(session, application_id, authy_id, lock=True)
-
-
-def listed(session: Session, application_id: str, after: str, limit: int) -> list[LinkRow]:
-    """The users of a site, oldest first.
-
-    Args:
-        session: of a read.
-        application_id: whose.
-        after: the `sort_key` to go on after; empty for the beginning.
-        limit: at most so many.
-    """
-    order = (col(LinkRow.create_time), col(LinkRow.site_id))
-    statement = select(LinkRow).where(LinkRow.application_id == application_id, LinkRow.state != "AWAITING")
-    if after:
-        millis, _, site_id = after.partition(" ")
-        statement = statement.where(
-            tuple_(*order) > tuple_(literal(from_millis(int(millis)), Moment()), site_id)
-        )
-    return list(session.exec(statement.order_by(*order).limit(limit)))
-
-
-def sort_key(link: LinkRow) -> str:
-    """Where a user stands in the list."""
-    return f"{to_millis(link.create_time)} {link.site_id}"
 
 
 def remove(session: Session, link: LinkRow) -> None:

@@ -5,7 +5,7 @@ import io
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from datetime import timedelta
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 from sqlalchemy import text
@@ -276,9 +276,9 @@ class Counting(Database):
 
     reads = 0
 
-    async def read(self, work: Callable[[Session], T]) -> T:
+    async def read(self, work: Callable[[Session], T], **options: Any) -> T:
         self.reads += 1
-        return await super().read(work)
+        return await super().read(work, **options)
 
 
 async def test_a_slow_reader_loses_and_repeats_nothing(

@@ -1,0 +1,112 @@
+"""Admits so many at once, in turns by caller: a fair queue (round robin), with a share for each caller."""
+
+import asyncio
+from collections import Counter, OrderedDict, deque
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager
+from datetime import timedelta
+from typing import TypeVar
+
+from authy_grpc.domain.errors import RateLimited
+
+T = TypeVar("T")
+Item = TypeVar("Item")
+
+# Some 0.6 ms of work, and a pause: else pages alone would keep the process busy, and each call that comes
+# between would wait for the interpreter many times.
+_SLICE, _PAUSE_SECONDS = 20, 0.002
+_MOST_WAITING = 2_000
+_TRY_AGAIN = timedelta(seconds=1)
+
+
+class FairQueue:
+    """Who waits is let in by turns: one of each caller, however many one caller has waiting.
+
+    Args:
+        slots: at once, of all callers.
+        share: at once, of one caller: where it is less than `slots`, another caller finds one free.
+        most_waiting: of one caller.
+    """
+
+    def __init__(self, slots: int, share: int, *, most_waiting: int = _MOST_WAITING) -> None:
+        self._free = slots
+        self._share = share
+        self._most_waiting = most_waiting
+        self._running = Counter[str]()
+        # In the order of their turns.
+        self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
+
+    @asynccontextmanager
+    async def turn(self, caller: str) -> AsyncIterator[None]:
+        """Wait for a slot, and hold it as long as the context lasts.
+
+        Raises:
+            RateLimited: the caller has too many waiting.
+        """
+        if self._may_run(caller):
+            self._take(caller)
+        else:
+            await self._wait(caller)
+        try:
+            yield
+        finally:
+            self._release(caller)
+
+    async def _wait(self, caller: str) -> None:
+        waiting = self._waiting.setdefault(caller, deque())
+        if len(waiting) >= self._most_waiting:
+            raise RateLimited(_TRY_AGAIN)
+        turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        waiting.append(turn)
+        try:
+            await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled():
+                self._release(caller)
+            raise
+
+    def _may_run(self, caller: str) -> bool:
+        # Who waits while a slot is free has its share already.
+        return self._free > 0 and self._running[caller] < self._share
+
+    def _take(self, caller: str) -> None:
+        self._free -= 1
+        self._running[caller] += 1
+
+    def _release(self, caller: str) -> None:
+        self._free += 1
+        self._running[caller] -= 1
+        if not self._running[caller]:
+            del self._running[caller]
+        while self._free and self._let_in():
+            pass
+
+    def _let_in(self) -> bool:
+        """Give a slot to the first in turn that may have one; answers whether there was one."""
+        for caller, waiting in self._waiting.items():
+            while waiting and waiting[0].done():
+                # It was cancelled.
+                del waiting[0]
+            if waiting and not self._may_run(caller):
+                continue
+            if waiting:
+                self._take(caller)
+                waiting.popleft().set_result(None)
+                self._waiting.move_to_end(caller)
+            if not waiting:
+                del self._waiting[caller]
+            return True
+        return False
+
+
+async def in_slices(make: Callable[[Item], T], items: Iterable[Item]) -> list[T]:
+    """Make something of each of many items on the event loop, which does all else between slices of them.
+
+    Twenty items, the most part of all pages, are one slice.
+    """
+    made = list[T]()
+    for number, item in enumerate(items, 1):
+        made.append(make(item))
+        if number % _SLICE == 0:
+            await asyncio.sleep(_PAUSE_SECONDS)
+    return made

@@ -1,0 +1,143 @@
+"""Who waits is let in by turns, and no caller holds all that there is."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+import pytest
+
+from authy_grpc.domain.errors import RateLimited
+from authy_grpc.store.fair import FairQueue, in_slices
+
+
+class Desk:
+    """Lets callers in by a queue, and writes down in which order; each holds its slot until it is let out."""
+
+    def __init__(self, queue: FairQueue) -> None:
+        self.queue = queue
+        self.order: list[str] = []
+        self.holding: list[tuple[str, asyncio.Event]] = []
+        self.tasks: list[asyncio.Task[None]] = []
+
+    async def come(self, callers: Sequence[str]) -> list[asyncio.Task[None]]:
+        came = [asyncio.create_task(self._hold(each)) for each in callers]
+        self.tasks += came
+        await asyncio.sleep(0)
+        return came
+
+    async def _hold(self, caller: str) -> None:
+        async with self.queue.turn(caller):
+            self.order.append(caller)
+            done = asyncio.Event()
+            self.holding.append((caller, done))
+            await done.wait()
+
+    async def let_out(self, count: int = 1) -> None:
+        for _ in range(count):
+            self.holding.pop(0)[1].set()
+            for _ in range(4):
+                await asyncio.sleep(0)
+
+    async def empty(self) -> None:
+        while self.holding:
+            await self.let_out()
+
+
+@asynccontextmanager
+async def desk(slots: int, share: int, **options: int) -> AsyncIterator[Desk]:
+    made = Desk(FairQueue(slots, share, **options))
+    yield made
+    await made.empty()
+    await asyncio.gather(*made.tasks)
+
+
+async def test_callers_take_turns_however_many_one_has_waiting() -> None:
+    async with desk(1, 1) as made:
+        await made.come(["a"] * 10)
+        await made.come(["b", "b", "c"])
+        await made.empty()
+        assert "".join(made.order) == "aabcab" + "a" * 7
+
+
+async def test_in_order_of_coming_the_second_caller_would_be_the_last() -> None:
+    """The control: where all are one caller they go in the order in which they came."""
+    async with desk(1, 1) as made:
+        await made.come(["everybody"] * 3)
+        came = await made.come(["everybody"])
+        await made.let_out(2)
+        assert len(made.order) == 3 and not came[0].done()
+
+
+async def test_a_caller_never_has_all_slots() -> None:
+    async with desk(4, 3) as made:
+        await made.come(["a"] * 20)
+        assert made.order == ["a"] * 3
+        await made.come(["b"])
+        assert made.order[-1] == "b"
+        # Nor takes the one that another leaves.
+        await made.let_out(3)
+        assert len(made.holding) == 4
+        await made.come(["c"])
+        assert [caller for caller, _ in made.holding].count("a") == 3
+
+
+async def test_who_goes_away_takes_no_turn_and_keeps_no_slot() -> None:
+    async with desk(1, 1) as made:
+        await made.come(["a"])
+        gone = await made.come(["b", "b"])
+        await made.come(["c"])
+        for each in gone:
+            each.cancel()
+        await asyncio.gather(*gone, return_exceptions=True)
+        made.tasks = [each for each in made.tasks if each not in gone]
+        await made.let_out()
+        assert made.order == ["a", "c"]
+
+
+async def test_a_turn_that_is_given_to_one_who_goes_away_is_given_on() -> None:
+    async with desk(1, 1) as made:
+        await made.come(["a"])
+        (gone,) = await made.come(["b"])
+        await made.come(["c"])
+        made.holding.pop(0)[1].set()
+        # Until `a` has left, and `b` has the slot but has not woken.
+        await asyncio.sleep(0)
+        gone.cancel()
+        await asyncio.gather(gone, return_exceptions=True)
+        made.tasks.remove(gone)
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        assert made.order[-1] == "c"
+
+
+async def test_of_one_caller_so_many_wait_and_others_are_not_refused_for_it() -> None:
+    async with desk(1, 1, most_waiting=3) as made:
+        await made.come(["a"] * 4)
+        (late,) = await made.come(["a"])
+        with pytest.raises(RateLimited) as refused:
+            await late
+        assert refused.value.retry_after
+        made.tasks.remove(late)
+        await made.come(["b"])
+        await made.empty()
+        assert made.order == ["a", "a", "b", "a", "a"]
+
+
+async def test_long_lists_are_made_in_slices() -> None:
+    steps: list[object] = []
+
+    async def beside() -> None:
+        while len(steps) < 100:
+            steps.append("beside")
+            await asyncio.sleep(0)
+
+    def make(number: int) -> int:
+        steps.append(number)
+        return number
+
+    other = asyncio.create_task(beside())
+    assert await in_slices(make, range(60)) == list(range(60))
+    # With a control: of a list that is one slice nothing else comes between.
+    first = steps.index(19) - steps.index(0)
+    assert first == 19 and "beside" in steps[steps.index(19) : steps.index(20)]
+    other.cancel()
