@@ -124,7 +124,7 @@ async def build(settings: Settings, secrets: Secrets, world: World) -> Core:
     Raises:
         KeysetError: the keyset is not the one that sealed the database.
     """
-    clock, random = world.clock, world.random
+    clock, random, allowances = world.clock, world.random, settings.allowances
     registry = CollectorRegistry()
     log = logs.build(world.log_stream, clock, world.log_level, registry)
     vault = Vault(secrets.keyset)
@@ -148,7 +148,8 @@ async def build(settings: Settings, secrets: Secrets, world: World) -> Core:
             numbers=Numbers(settings.sms_countries),
             sms_per_hour=settings.sms_per_hour,
             public_url=settings.origin,
-            check_url=Addresses(dev=settings.dev, resolve=world.resolve).check,
+            check_url=Addresses(dev=settings.dev, resolve=world.resolve, listeners=settings.listeners).check,
+            opened_to=lambda application_id: allowances.get(application_id, ()),
             log=log,
             clock=clock,
             random=random,

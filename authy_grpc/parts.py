@@ -1,6 +1,6 @@
 """Owns the parts list: every service, worker and servicer, made once of what `bootstrap` has made."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import ModuleType
@@ -90,6 +90,7 @@ class Ground:
         sms_per_hour: codes that callers without a credential may have sent; 0 for any number.
         public_url: the origin of QR links, without a slash at its end.
         check_url: raises where a URL that a site gives must not be called.
+        opened_to: what the operator has opened for an application's webhooks.
     """
 
     database: Database
@@ -101,7 +102,8 @@ class Ground:
     numbers: Numbers
     sms_per_hour: int
     public_url: str
-    check_url: Callable[[str], Awaitable[None]]
+    check_url: Callable[..., Awaitable[None]]
+    opened_to: Callable[[str], Sequence[str]]
     log: FilteringBoundLogger
     clock: Callable[[], datetime]
     random: Callable[[int], bytes]
@@ -204,6 +206,7 @@ def make(ground: Ground) -> Parts:
         outcomes=Outcomes(events=events, clock=clock, random=random),
         write_body=write_body,
         clock=clock,
+        opened_to=ground.opened_to,
     )
     services = [
         _service(
@@ -301,6 +304,7 @@ def make(ground: Ground) -> Parts:
                     check=ground.check_url,
                     clock=clock,
                     random=random,
+                    opened_to=ground.opened_to,
                 )
             ),
             webhook_pb2_grpc.add_WebhookServiceServicer_to_server,

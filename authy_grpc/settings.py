@@ -1,6 +1,7 @@
 """Owns every setting: environment `AUTHY_*` or a flag of the same name, its default and its meaning."""
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
@@ -9,6 +10,7 @@ from pydantic_settings import SettingsConfigDict
 
 from authy_grpc.domain.forwarded import Forwarding
 from authy_grpc.environment import Environment, origin
+from authy_grpc.outbound.opened import Listeners, read_allowances
 
 
 class Settings(Environment):
@@ -35,6 +37,9 @@ class Settings(Environment):
     sms_url: SecretStr = SecretStr("")
     # ISO codes of the countries that texts may go to, comma-separated; empty: all.
     sms_countries: str = ""
+    # Private hosts and networks that webhooks of one application may be posted to, comma-separated pairs:
+    # `app_1=10.0.0.0/8,app_2=hooks.internal`. Of no other application, and of nothing else.
+    webhook_allow: str = ""
     # Codes an hour that callers without a credential may have sent, all together; 0: any number.
     sms_per_hour: NonNegativeInt = 1000
     tls_cert: Path | None = None
@@ -67,13 +72,26 @@ class Settings(Environment):
     def _check(self) -> Self:
         if bool(self.tls_cert) != bool(self.tls_key):
             raise ValueError("AUTHY_TLS_CERT and AUTHY_TLS_KEY go together: set both or neither.")
-        _ = self.forwarding
+        _ = self.forwarding, self.allowances
         return self
 
     @property
     def forwarding(self) -> Forwarding:
         """Whose word on who calls is believed."""
         return Forwarding.read(self.trusted_proxies, self.proxy_header)
+
+    @property
+    def allowances(self) -> Mapping[str, tuple[str, ...]]:
+        """What is open to the webhooks of each application."""
+        try:
+            return read_allowances(self.webhook_allow)
+        except ValueError as error:
+            raise ValueError(f"AUTHY_WEBHOOK_ALLOW: {error}.") from None
+
+    @property
+    def listeners(self) -> Listeners:
+        """Where this installation listens, as far as this process knows."""
+        return Listeners.of(self.listen, self.http_listen, self.metrics_listen)
 
     @property
     def database(self) -> str:

@@ -139,7 +139,8 @@ class Deliverer:
 
     async def _deliver(self, leased: LeaseDeliveriesResponse) -> None:
         try:
-            answer = await self._web.post(leased.url, dict(leased.headers), leased.body)
+            opened = {"allow": tuple(leased.allow)} if leased.allow else {}
+            answer = await self._web.post(leased.url, dict(leased.headers), leased.body, **opened)
         except Exception as error:
             # The core counts it, so that it is not posted for ever.
             self._log.error("post failed", delivery=leased.delivery_id, exc_info=error)

@@ -67,6 +67,7 @@ class Service:
     secrets: Secrets
     carrier: Carrier = field(default_factory=Carrier)
     log: io.StringIO = field(default_factory=io.StringIO)
+    options: dict[str, Any] = field(default_factory=dict)
     stack: AsyncExitStack = field(default_factory=AsyncExitStack)
     core: Core = field(init=False)
     target: str = field(init=False)
@@ -92,7 +93,7 @@ class Service:
             database_url=self.url,  # type: ignore[arg-type]
             listen="127.0.0.1:0",
             public_url=ORIGIN,
-            dev=True,
+            **{"dev": True, **self.options},
         )
         world = World(
             clock=self.clock,

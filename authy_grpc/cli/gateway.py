@@ -1,6 +1,7 @@
 """Owns the commands that serve HTTP: `gateway`, beside a service elsewhere, and `up`, both in one process."""
 
 import sys
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -146,7 +147,12 @@ async def _up(settings: "Settings", secrets: "Secrets") -> None:
         options = _options(settings, secrets.gateway_key)
         try:
             http, deliverer, http_port = await _serve_http(
-                channel, options, core.log, core.registry, dev=settings.dev
+                channel,
+                options,
+                core.log,
+                core.registry,
+                dev=settings.dev,
+                places=(f":{port}", *_places(settings)),
             )
         except BaseException:
             await core.stop(now=True)
@@ -175,7 +181,10 @@ async def _gateway(settings: "Settings", server: str, key: str) -> None:
         channel = Channels(server, log=log)
         closing.push_async_callback(channel.close)
         tell_metrics(settings, registry, closing)
-        http, deliverer, port = await _serve_http(channel, options, log, registry, dev=settings.dev)
+        places = _places(settings)
+        http, deliverer, port = await _serve_http(
+            channel, options, log, registry, dev=settings.dev, places=places, core=(server,)
+        )
         reaching = Reaching(channel, channel.road, log)
         reaching.start()
         closing.push_async_callback(reaching.stop)
@@ -187,6 +196,11 @@ async def _gateway(settings: "Settings", server: str, key: str) -> None:
         await stopper.stopped()
 
 
+def _places(settings: "Settings") -> tuple[str, ...]:
+    """Where this installation listens: not for webhooks."""
+    return settings.listen, settings.http_listen, settings.metrics_listen
+
+
 def _options(settings: "Settings", key: str) -> "GatewaySettings":
     from gateway.settings import GatewaySettings
 
@@ -194,11 +208,18 @@ def _options(settings: "Settings", key: str) -> "GatewaySettings":
 
 
 async def _serve_http(
-    channel: Any, options: "GatewaySettings", log: "FilteringBoundLogger", registry: Any, *, dev: bool
+    channel: Any,
+    options: "GatewaySettings",
+    log: "FilteringBoundLogger",
+    registry: Any,
+    *,
+    dev: bool,
+    places: Sequence[str],
+    core: Sequence[str] = (),
 ) -> tuple[Stoppable, Stoppable, int]:
     from authy_grpc.bootstrap import real_clock
     from authy_grpc.cli.failure import Failure
-    from authy_grpc.outbound.web import Addresses, Web
+    from authy_grpc.outbound.web import Addresses, Listeners, Web
     from gateway.app import build
     from gateway.protocol import Bounds
     from gateway.server import HttpServer
@@ -218,7 +239,8 @@ async def _serve_http(
         port = await http.start()
     except OSError as error:
         raise Failure(str(error), "Set AUTHY_HTTP_LISTEN, or stop what is there.") from error
-    web = Web(Addresses(dev=dev), real_clock)
+    listeners = Listeners.of(f":{port}", *places, core=core)
+    web = Web(Addresses(dev=dev, listeners=listeners), real_clock)
     deliverer = Deliverer(channel, options.gateway_key.get_secret_value(), web, log)
     deliverer.start()
     return http, deliverer, port

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 
 from authy_grpc.outbound.names import Names, Unresolved
+from authy_grpc.outbound.opened import NOTHING, IPAddress, Listeners, Opened
 
 __all__ = ["Addresses", "ForbiddenAddress", "IPAddress", "Resolve", "Target", "Unresolved", "is_public"]
 
-IPAddress = IPv4Address | IPv6Address
 Resolve = Callable[[str], Awaitable[Sequence[IPAddress]]]
 
 MAX_LENGTH = 2048
@@ -112,23 +112,41 @@ class Addresses:
         dev: whether loopback is let in, and plain http to it: never where strangers are.
         resolve: finds a name's addresses; raises Unresolved where there is none. The system's name servers by
             default.
+        listeners: what is never called where it is not public: this service's own.
+        opened: what may be called beside the public internet, of one application's webhooks alone.
     """
 
-    def __init__(self, *, dev: bool = False, resolve: Resolve | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        dev: bool = False,
+        resolve: Resolve | None = None,
+        listeners: Listeners | None = None,
+        opened: Opened = NOTHING,
+    ) -> None:
         self._dev = dev
         self._resolve = resolve or Names()
+        self._listeners = listeners or Listeners()
+        self._opened = opened
 
-    async def check(self, url: str) -> None:
+    def opening(self, opened: Opened) -> "Addresses":
+        """The same, with what is open to one application."""
+        return Addresses(dev=self._dev, resolve=self._resolve, listeners=self._listeners, opened=opened)
+
+    async def check(self, url: str, allow: Sequence[str] = ()) -> None:
         """Refuse a URL by its text and by where its name leads now; a post checks it again.
 
         Args:
             url: as the stranger wrote it.
+            allow: what the operator has opened for whoever gave the URL, see `Opened.read`.
 
         Raises:
             ForbiddenAddress: it must not be called.
             Unresolved: its name leads nowhere.
         """
-        await self.find(self.read(url).host)
+        addresses = self.opening(Opened.read(tuple(allow))) if allow else self
+        target = addresses.read(url)
+        await addresses.find(target.host, target.port)
 
     def read(self, url: str) -> Target:
         """Take a URL apart. One that could be read in two ways is refused, not mended.
@@ -153,7 +171,7 @@ class Addresses:
         if authority is None:
             raise ForbiddenAddress("not a bare host name and port")
         host = self._host(authority[1])
-        if scheme == "http" and not (self._dev and _is_loopback(host)):
+        if scheme == "http" and not ((self._dev and _is_loopback(host)) or self._is_opened(host)):
             raise ForbiddenAddress("not an https address")
         port = int(authority[2] or _USUAL_PORT[scheme])
         if port > _MAX_PORT or (port < _FIRST_FREE_PORT and port != _USUAL_PORT[scheme]):
@@ -161,14 +179,19 @@ class Addresses:
         return Target(scheme, host, port, rest if rest.startswith("/") else "/" + rest)
 
     def allows(self, address: IPAddress) -> bool:
-        """Whether a resolved or connected address may be spoken to."""
-        return is_public(address) or (self._dev and _loops_back(address))
+        """Whether a resolved or connected address may be spoken to, whatever name led to it."""
+        return is_public(address) or (self._dev and _loops_back(address)) or self._opened.takes(address)
 
-    async def find(self, host: str) -> Sequence[IPAddress]:
+    def opens(self, host: str, address: IPAddress) -> bool:
+        """Whether an address may be spoken to that the name of a Target has led to, for that name's sake."""
+        return self._opened.takes(address, host)
+
+    async def find(self, host: str, port: int = 443) -> Sequence[IPAddress]:
         """Every address of a host, all of them allowed.
 
         Args:
             host: of a Target.
+            port: of the same.
 
         Raises:
             ForbiddenAddress: one of them must not be called.
@@ -176,12 +199,18 @@ class Addresses:
         """
         literal = _literal(host)
         found = await self._lookup(host) if literal is None else [literal]
-        if not all(map(self.allows, found)):
-            raise ForbiddenAddress(NO_PUBLIC_ADDRESS)
+        for address in found:
+            inside = not is_public(address) and self._listeners.at(address, port)
+            if inside or not (self.allows(address) or self.opens(host, address)):
+                raise ForbiddenAddress(NO_PUBLIC_ADDRESS)
         return found
 
     async def _lookup(self, host: str) -> Sequence[IPAddress]:
         return _LOOPBACK if host == "localhost" else await self._resolve(host)
+
+    def _is_opened(self, host: str) -> bool:
+        address = _literal(host)
+        return host in self._opened.hosts if address is None else self._opened.takes(address)
 
     def _host(self, text: str) -> str:
         address = _literal(text.strip("[]"))
@@ -189,11 +218,11 @@ class Addresses:
             if not self.allows(address):
                 raise ForbiddenAddress("an address that is not public")
             return str(address)
-        if self._dev and text == "localhost":
+        if text in self._opened.hosts or (self._dev and text == "localhost"):
             return text
         if len(text) > _MAX_NAME or not _NAME.fullmatch(text):
             raise ForbiddenAddress("not a full host name, nor an address in its usual spelling")
-        if text.rpartition(".")[2] in _NOT_PUBLIC:
+        if text.rpartition(".")[2] in _NOT_PUBLIC and not self._opened.networks:
             raise ForbiddenAddress("a name that is not public")
         return text
 

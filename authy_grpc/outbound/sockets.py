@@ -109,16 +109,17 @@ class Guarded(httpcore2.AsyncNetworkBackend):
             Unresolved: it has none.
             ConnectionRefusedError, httpcore2.ConnectError, httpcore2.ConnectTimeout: nobody answers.
         """
-        *others, last = [str(address) for address in (await self._addresses.find(host))[:_TRIES]]
+        *others, last = [str(address) for address in (await self._addresses.find(host, port))[:_TRIES]]
         for address in others:
             try:
-                return await self._connect(address, port, _TRY_SECONDS, socket_options)
+                return await self._connect(host, address, port, _TRY_SECONDS, socket_options)
             except (httpcore2.ConnectError, httpcore2.ConnectTimeout, ConnectionRefusedError):
                 continue
-        return await self._connect(last, port, timeout, socket_options)
+        return await self._connect(host, last, port, timeout, socket_options)
 
     async def _connect(
         self,
+        host: str,
         address: str,
         port: int,
         timeout: float | None,  # noqa: ASYNC109
@@ -132,7 +133,8 @@ class Guarded(httpcore2.AsyncNetworkBackend):
                 raise refusal from None
             raise
         peer = ip_address(stream.get_extra_info("server_addr")[0])
-        if str(peer) != address or not self._addresses.allows(peer):
+        allowed = self._addresses.allows(peer) or self._addresses.opens(host, peer)
+        if str(peer) != address or not allowed:
             await stream.aclose()
             raise ForbiddenAddress("another address answers")
         return Metered(stream, self._limit)

@@ -4,7 +4,7 @@ import asyncio
 import re
 import socket
 import ssl
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -13,10 +13,11 @@ from enum import StrEnum
 import httpcore2
 
 from authy_grpc.outbound.addresses import Addresses, ForbiddenAddress, Target, Unresolved
+from authy_grpc.outbound.opened import NOTHING, Listeners, Opened
 from authy_grpc.outbound.sockets import Guarded, TooLarge
 
 # All that a caller needs.
-__all__ = ["Addresses", "Answer", "Failure", "Web"]
+__all__ = ["Addresses", "Answer", "Failure", "Listeners", "Web"]
 
 # Enough for any receiver's headers. To read what is made of tiny chunks takes 2 ms of CPU a KiB.
 MAX_ANSWER = 16 * 1024
@@ -40,7 +41,7 @@ class Failure(StrEnum):
     """Why no answer came. It holds nothing of what the other side said."""
 
     CONNECTION = "connection"
-    DNS = "dns"
+    # One word for a name that is not there and one that leads inside: what names there are is not told.
     FORBIDDEN_ADDRESS = "forbidden_address"
     REFUSED = "refused"
     TIMEOUT = "timeout"
@@ -91,31 +92,34 @@ class Web:
         self._addresses = addresses
         self._clock = clock
         self._limit = limit.total_seconds()
-        self._pool = httpcore2.AsyncConnectionPool(
-            ssl_context=tls or ssl.create_default_context(),
-            max_connections=connections,
-            max_keepalive_connections=_IDLE_CONNECTIONS,
-            keepalive_expiry=_IDLE_SECONDS,
-            network_backend=Guarded(addresses, MAX_ANSWER),
-            socket_options=_OPTIONS,
-        )
+        self._tls = tls or ssl.create_default_context()
+        self._connections = connections
+        # A connection that is open for one application must not carry another's post.
+        self._pools = {NOTHING: (addresses, self._pool(addresses))}
 
-    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    async def post(
+        self, url: str, headers: Mapping[str, str], body: bytes, *, allow: Sequence[str] = ()
+    ) -> Answer:
         """Post once.
 
         Args:
             url: as the stranger wrote it.
             headers: beside `Host`, `Content-Length` and `Accept-Encoding`, which are made here.
             body: as it is.
+            allow: what the operator has opened for whoever gave the URL, see `Opened.read`.
         """
         loop = asyncio.get_running_loop()
         start = loop.time()
         try:
             async with asyncio.timeout_at(start + self._limit):
-                request = _request(self._addresses.read(url), headers, body)
-                response = await self._pool.handle_async_request(request)
+                addresses, pool = self._of(Opened.read(tuple(allow)))
+                request = _request(addresses.read(url), headers, body)
+                response = await pool.handle_async_request(request)
         except Exception as error:
-            return Answer(0, _failure(error), None, timedelta(seconds=loop.time() - start))
+            failure = _failure(error)
+            # How long a look-up takes tells a name that is not there from one that leads inside.
+            seconds = 0.0 if failure is Failure.FORBIDDEN_ADDRESS else loop.time() - start
+            return Answer(0, failure, None, timedelta(seconds=seconds))
         answered = loop.time()
         await _drain(response, min(start + self._limit, answered + _BODY_SECONDS))
         pause = _retry_after(response.headers, self._clock())
@@ -123,7 +127,24 @@ class Web:
 
     async def aclose(self) -> None:
         """Close what is open."""
-        await self._pool.aclose()
+        for _, pool in self._pools.values():
+            await pool.aclose()
+
+    def _of(self, opened: Opened) -> tuple[Addresses, httpcore2.AsyncConnectionPool]:
+        if opened not in self._pools:
+            addresses = self._addresses.opening(opened)
+            self._pools[opened] = addresses, self._pool(addresses)
+        return self._pools[opened]
+
+    def _pool(self, addresses: Addresses) -> httpcore2.AsyncConnectionPool:
+        return httpcore2.AsyncConnectionPool(
+            ssl_context=self._tls,
+            max_connections=self._connections,
+            max_keepalive_connections=_IDLE_CONNECTIONS,
+            keepalive_expiry=_IDLE_SECONDS,
+            network_backend=Guarded(addresses, MAX_ANSWER),
+            socket_options=_OPTIONS,
+        )
 
 
 def _request(target: Target, headers: Mapping[str, str], body: bytes) -> httpcore2.Request:
@@ -157,7 +178,7 @@ async def _drain(response: httpcore2.Response, until: float) -> None:
 
 _FAILURES: tuple[tuple[type[Exception], Failure], ...] = (
     (ForbiddenAddress, Failure.FORBIDDEN_ADDRESS),
-    (Unresolved, Failure.DNS),
+    (Unresolved, Failure.FORBIDDEN_ADDRESS),
     (TooLarge, Failure.TOO_LARGE),
     (httpcore2.TimeoutException, Failure.TIMEOUT),
     # Before OSError, of which these are kinds.

@@ -49,6 +49,7 @@ def _post(value: Post) -> pb.LeaseDeliveriesResponse:
         body=value.body,
         lease_expire_time=encode.timestamp(value.lease_expire_time),
         attempt=value.attempt,
+        allow=value.allow,
     )
 
 

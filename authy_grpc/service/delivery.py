@@ -33,6 +33,7 @@ class Post:
     Attributes:
         headers: signed.
         attempt: the number of the lease.
+        allow: what is open to the application's webhooks beside the public internet.
     """
 
     delivery_id: str
@@ -41,6 +42,7 @@ class Post:
     body: bytes = field(repr=False)
     lease_expire_time: datetime
     attempt: int
+    allow: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,7 @@ class Deliveries:
         outcomes: take down what became of it.
         write_body: makes the text of a post.
         clock: the time.
+        opened_to: what the operator has opened for an application's webhooks.
         lease: how long a gateway has for a post.
     """
 
@@ -102,6 +105,7 @@ class Deliveries:
         outcomes: Outcomes,
         write_body: Callable[[Recorded], str],
         clock: Callable[[], datetime],
+        opened_to: Callable[[str], Sequence[str]] = lambda _: (),
         lease: timedelta = _LEASE,
     ) -> None:
         self._database = database
@@ -110,6 +114,7 @@ class Deliveries:
         self._outcomes = outcomes
         self._write_body = write_body
         self._clock = clock
+        self._opened_to = opened_to
         self._lease = lease
         self._streams: set[_Stream] = set()
         self._place = waiting.START
@@ -236,6 +241,7 @@ class Deliveries:
             body=body.encode(),
             lease_expire_time=until,
             attempt=leased.attempt,
+            allow=tuple(self._opened_to(leased.event.application_id or "")),
         )
 
     async def _give_back(self, posts: Sequence[Post]) -> None:

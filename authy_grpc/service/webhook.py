@@ -41,9 +41,10 @@ class Webhooks:
         database: keeps them.
         vault: seals addresses, secrets and page tokens.
         events: where tests are recorded.
-        check: raises where a URL must not be called, or leads nowhere.
+        check: raises where a URL must not be called, or leads nowhere; told what is open to the application.
         clock: the time.
         random: source of random bytes.
+        opened_to: what the operator has opened for an application's webhooks.
     """
 
     def __init__(
@@ -52,9 +53,10 @@ class Webhooks:
         database: Database,
         vault: Vault,
         events: Events,
-        check: Callable[[str], Awaitable[None]],
+        check: Callable[..., Awaitable[None]],
         clock: Callable[[], datetime],
         random: Callable[[int], bytes],
+        opened_to: Callable[[str], Sequence[str]] = lambda _: (),
     ) -> None:
         self._database = database
         self._vault = vault
@@ -62,6 +64,7 @@ class Webhooks:
         self._check = check
         self._clock = clock
         self._random = random
+        self._opened_to = opened_to
 
     async def create(self, caller: Site, url: str, types: Sequence[str]) -> NewWebhook:
         """Have events posted.
@@ -75,8 +78,8 @@ class Webhooks:
             ForbiddenAddress: the URL must not be called, or leads nowhere.
             Quota: the site has 20.
         """
-        await self._check_url("url", url)
         application_id = caller.application_id
+        await self._check_url(application_id, "url", url)
 
         def work(session: Session) -> NewWebhook:
             # One at a time, so that the count is right.
@@ -123,7 +126,7 @@ class Webhooks:
             RateLimited: it was changed too often.
         """
         if "url" in changes:
-            await self._check_url("webhook.url", changes["url"])
+            await self._check_url(caller.application_id, "webhook.url", changes["url"])
 
         def work(session: Session) -> Webhook:
             row = store.find(session, caller.application_id, webhook_id, lock=True)
@@ -253,9 +256,10 @@ class Webhooks:
 
         return await self._database.write(work)
 
-    async def _check_url(self, name: str, url: str) -> None:
+    async def _check_url(self, application_id: str, name: str, url: str) -> None:
         try:
-            await self._check(url)
+            allow = self._opened_to(application_id)
+            await (self._check(url, allow) if allow else self._check(url))
         except addresses.ForbiddenAddress as error:
             raise ForbiddenAddress.one(name, f"must not be called: {error.why}") from error
         except addresses.Unresolved as error:

@@ -23,7 +23,7 @@ class _Web(Web):
         super().__init__(Addresses(dev=True), clock)
         self._reach = reach
 
-    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes, **options: Any) -> Answer:
         await self._reach("leased", headers["webhook-id"])
         answer = await super().post(url, headers, body)
         await self._reach("answered", headers["webhook-id"])

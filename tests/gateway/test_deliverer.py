@@ -20,7 +20,7 @@ URL = "https://example.com/hook"
 class Broken(Web):
     """A client with a fault."""
 
-    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes, **options: Any) -> Answer:
         raise ZeroDivisionError
 
 

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 from authy_grpc.outbound.web import Addresses, Answer, Web
 from authy_grpc.store import lease as leases
@@ -32,7 +33,7 @@ class Counting(Web):
         super().__init__(Addresses(dev=True), clock, limit=timedelta(seconds=LONG_PATIENCE))
         self.now = self.most = 0
 
-    async def post(self, url: str, headers: Mapping[str, str], body: bytes) -> Answer:
+    async def post(self, url: str, headers: Mapping[str, str], body: bytes, **options: Any) -> Answer:
         self.now += 1
         self.most = max(self.most, self.now)
         try:

@@ -162,8 +162,8 @@ async def test_failures_are_told_apart() -> None:
     with nobody() as port:
         async with opened(zone={"empty.example": always()}) as (web, _):
             for url, error in (
-                ("https://missing.example/", Failure.DNS),
-                ("https://empty.example/", Failure.DNS),
+                ("https://missing.example/", Failure.FORBIDDEN_ADDRESS),
+                ("https://empty.example/", Failure.FORBIDDEN_ADDRESS),
                 (f"http://127.0.0.1:{port}/", Failure.REFUSED),
                 ("not a url", Failure.FORBIDDEN_ADDRESS),
             ):
