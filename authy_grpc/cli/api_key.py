@@ -53,9 +53,11 @@ def create(
     show.console.print(made.secret, style="bold green")
     files = TlsFiles.of(os.environ)
     program, address = grpcurl.words(road(server, files=files), files)
+    # The key is in no command: it would stay in the terminal's scroll-back and the shell's history.
     show.following(
-        f"{program} -H 'authorization: Bearer {made.secret}' {address} "
-        "authy_grpc.v1.ApplicationService/GetCurrentApplication"
+        "read -rs AUTHY_API_KEY && export AUTHY_API_KEY   # paste the key",
+        f'{program} -H "authorization: Bearer $AUTHY_API_KEY" {address} '
+        "authy_grpc.v1.ApplicationService/GetCurrentApplication",
     )
 
 

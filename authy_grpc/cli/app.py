@@ -1,7 +1,7 @@
 """Owns the command line as a whole: which commands there are, and that what fails ends in a sentence."""
 
 import os
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
@@ -41,10 +41,28 @@ class Commands(TyperGroup):
 
 app = typer.Typer(
     cls=Commands,
-    help="A second factor without personal data: enroll by QR code, verify and approve over gRPC.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
 )
+
+
+def _tell_version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        typer.echo(f"authy-grpc {version('authy-grpc')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Tell the version.")
+    ] = False,
+) -> None:
+    """A second factor without personal data: enroll by QR code, verify and approve over gRPC."""
+
+
 app.command("serve")(serve.serve)
 app.command("gateway")(gateway.gateway)
 app.command("up")(gateway.up)

@@ -54,4 +54,4 @@ def _show(findings: "list[Finding]") -> None:
         shown.add_row(
             Text(finding.level, style=_STYLES[finding.level]), Text(finding.name, style="bold"), text
         )
-    show.console.print(shown)
+    show.whole(shown)

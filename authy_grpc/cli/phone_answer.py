@@ -115,8 +115,9 @@ def _show(question: "Question") -> None:
     lines = Text.assemble((question.message, "bold"))
     for label, value in question.details:
         lines.append(f"\n{label}: {value}")
-    lines.append(f"\n\n{question.approval_id}, from {question.origin}", style="dim")
     show.console.print(Panel(lines, title=Text(f"{question.site} asks"), expand=False))
+    # Not in the panel, which a narrow terminal would break it by.
+    show.console.print(Text(f"{question.approval_id}, from {question.origin}", style="dim"))
 
 
 def _as_dict(question: "Question") -> dict[str, str | int | bool | Sequence[Sequence[str]]]:

@@ -17,7 +17,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-_WIDEST = 500
+_WIDEST = 5000
 
 console = Console(highlight=False, soft_wrap=True)
 
@@ -42,7 +42,7 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str | Text]]) -> None:
     for row in rows:
         # As text: what people have named must not be read as markup.
         shown.add_row(*(Text(each) if isinstance(each, str) else each for each in row))
-    _print_whole(shown)
+    whole(shown)
 
 
 def facts(pairs: Iterable[tuple[str, str | Text]]) -> None:
@@ -50,7 +50,7 @@ def facts(pairs: Iterable[tuple[str, str | Text]]) -> None:
     shown = Table.grid(padding=(0, 2))
     for name, value in pairs:
         shown.add_row(Text(name, style="bold"), Text(value) if isinstance(value, str) else value)
-    _print_whole(shown)
+    whole(shown)
 
 
 def following(*commands: str) -> None:
@@ -85,8 +85,9 @@ def program(name: str = "authy-grpc", *, elsewhere: bool = False) -> str:
     return str(beside.relative_to(Path.cwd()) if near else beside)
 
 
-def _print_whole(shown: Table) -> None:
-    # An id that is cut off cannot be copied. rich fits a table into its console: here one wide enough.
+def whole(shown: Table) -> None:
+    """Prints a table as wide as it is: an id that is cut off or folded cannot be copied."""
+    # rich fits a table into its console: here one wide enough.
     wide = Console(highlight=False, width=_WIDEST)
     needed = Measurement.get(wide, wide.options, shown).maximum
     wide.width = max(needed, console.width)

@@ -21,6 +21,7 @@ Key = Annotated[
         envvar="AUTHY_API_KEY",
         help="A site's API key of scope manage.",
         prompt="API key of scope manage (AUTHY_API_KEY)",
+        hide_input=True,
     ),
 ]
 _LARGEST = 1 << 20
@@ -40,8 +41,14 @@ def listen(
     from authy_grpc.cli import show
     from authy_grpc.cli.reaching import explained
     from authy_grpc.client import Client
+    from authy_grpc.domain.ids import is_secret
     from authy_grpc.v1.webhook_pb2 import CreateWebhookRequest, DeleteWebhookRequest
 
+    if not is_secret("ak", key):
+        raise Failure(
+            "This is no API key: one has `ak_` and 52 characters.",
+            "Set AUTHY_API_KEY to what `authy-grpc api-key create` has shown.",
+        )
     receiver, url = _bind(at)
     with explained(server), Client(server, key) as client:
         made = client.webhooks.CreateWebhook(CreateWebhookRequest(url=url, types=types or ()))

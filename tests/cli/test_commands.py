@@ -32,6 +32,36 @@ def made_site(shell: Shell, name: str = "Shop") -> tuple[str, str]:
     return made["applicationId"], key["secret"]
 
 
+def test_ids_are_whole_and_a_key_is_told_once_on_a_narrow_terminal(
+    shell: Shell, serve: Callable[[], Running]
+) -> None:
+    serve()
+    shell.exported["COLUMNS"] = "40"
+    application_id, _ = made_site(shell, "A shop with a name that is longer than the terminal")
+    told = shell.out("api-key", "create", application_id, "backend")
+    (secret,) = re.findall(r"ak_\w{52}", told)
+    assert "$AUTHY_API_KEY" in told.replace("\n", "")
+    (key_id,) = re.findall(r"key_\w+", told)
+
+    assert application_id in shell.out("application", "list")
+    assert application_id in shell.out("application", "show", application_id)
+    assert key_id in shell.out("api-key", "list", application_id)
+    database = str(shell.home / "authy-home" / "secrets")
+    assert database in shell.run("doctor").stdout
+    for command in (["api-key", "list", application_id], ["application", "list"], ["doctor"]):
+        assert secret not in shell.run(*command).stdout
+
+
+def test_what_is_no_api_key_is_refused_without_it(shell: Shell) -> None:
+    for key in ("hunter2", "ak_h\u00fcnter2", "ak_hunter2 x"):
+        done = shell.run("webhook", "listen", "--key", key, "--listen", "127.0.0.1:0")
+        assert done.returncode == 1 and "AUTHY_API_KEY" in done.stderr and "nter2" not in done.stderr
+
+
+def test_the_version_is_told(shell: Shell) -> None:
+    assert re.fullmatch(r"authy-grpc \d+\.\d+\.\d+\S*\n", shell.out("--version"))
+
+
 def registered(shell: Shell, running: Running) -> None:
     """Registers the phone of the shell's home."""
     process = shell.start("phone", "register", NUMBER)

@@ -17,6 +17,8 @@ from rich.rule import Rule
 from rich.table import Table
 from rich.text import Text
 
+from authy_grpc.cli import show
+
 _INDENT = "  "
 _LIGHT_BORDER = 2
 
@@ -131,7 +133,8 @@ class Report:
         shown = Table(*columns, box=box.SIMPLE_HEAD, header_style="bold", pad_edge=True)
         for row in rows:
             shown.add_row(*map(Text, row))
-        self._console.print(shown)
+        if not self._console.quiet:
+            show.whole(shown)
 
     def close(self) -> None:
         """Tells all steps and their times in a table."""
