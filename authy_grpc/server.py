@@ -14,7 +14,7 @@ from grpc_health.v1 import health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry, start_http_server
 
-from authy_grpc import listening
+from authy_grpc import listeners, listening
 from authy_grpc.client.renewal import Renewal
 from authy_grpc.rpc.adapter import Chain, Methods
 from authy_grpc.rpc.health import Health
@@ -116,6 +116,7 @@ class Server:
         self._grace = grace.total_seconds()
         self._health = Health([service.name for service in services], streams, address)
         self._server: grpc.aio.Server | None = None
+        self._listening: frozenset[int] = frozenset()
 
     async def start(self) -> int:
         """Bind and serve.
@@ -131,8 +132,10 @@ class Server:
         if self._reflects:
             names = [service.name for service in self._services]
             reflection.enable_server_reflection((*names, _HEALTH, reflection.SERVICE_NAME), server)
+        before = listeners.listening()
         port = self._bind(server)
         await server.start()
+        self._listening = listeners.listening() - before
         self._server = server
         return port
 
@@ -179,6 +182,9 @@ class Server:
         await self._streams.drain()
         # A server that is told to stop cancels calls on their way in, which no client takes for a reason to
         # try again: so they are refused by ourselves for as long as others finish.
+        # Connections are refused before that: then proxies go to another server, and calls become few.
+        listeners.close(self._listening)
+        self._listening = frozenset()
         if not now:
             await self._idle(self._grace)
             await self._quiet()

@@ -10,6 +10,7 @@ from authy_grpc.cli import (
     account,
     api_key,
     application,
+    contract,
     database,
     demo,
     doctor,
@@ -75,3 +76,4 @@ app.add_typer(webhook.app, name="webhook")
 app.add_typer(database.app, name="db")
 app.add_typer(secret.app, name="keys")
 app.command("doctor")(doctor.doctor)
+app.command("protos")(contract.protos)
