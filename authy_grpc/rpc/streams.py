@@ -74,7 +74,8 @@ class Streams:
         max_age: how long a stream lives at most, give or take a tenth.
         write_timeout: how long one message may wait for a peer that does not read.
         most_of_site: how many a site may hold, with all of its keys.
-        most_of_device: how many a device may hold.
+        most_of_device: how many a session of a device may hold. Counted by session, or who has a stolen token
+            could hold all, and the owner would hear no alarm.
     """
 
     def __init__(
@@ -96,7 +97,7 @@ class Streams:
         self._most_of_site = most_of_site
         self._most_of_device = most_of_device
         self._open: set[_Life] = set()
-        # How many each site and device holds.
+        # How many each site and session holds.
         self._held = Counter[str]()
         self._draining = False
 
@@ -151,7 +152,7 @@ class Streams:
         if isinstance(who, Site):
             holder, most = who.application_id, self._most_of_site
         elif isinstance(who, Device):
-            holder, most = who.device_id, self._most_of_device
+            holder, most = who.session_id, self._most_of_device
         else:
             yield
             return

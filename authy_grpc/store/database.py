@@ -164,14 +164,12 @@ class Database:
         """
         if not self._log_holds_deleted:
             return 0
-        self._log_holds_deleted = False
+        # Before it is done: what is deleted meanwhile asks for another.
+        self._log_holds_deleted, done = False, False
         try:
             done = await self._loop.run_in_executor(self._readers, truncate_wal, self._reads)
-        except DBAPIError as error:
-            if not out_of_reach(error):
-                raise
-            done = False
-        self._log_holds_deleted |= not done
+        finally:
+            self._log_holds_deleted |= not done
         return int(done)
 
     async def close(self) -> None:

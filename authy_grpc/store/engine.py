@@ -76,7 +76,8 @@ def connect(url: str, *, writes: bool, connections: int) -> Engine:
 
 
 def truncate_wal(engine: Engine) -> bool:
-    """Copy SQLite's write-ahead log into the database file and empty it; False where somebody still reads it.
+    """Copy SQLite's write-ahead log into the database file and empty it; False where that cannot be done now,
+    since somebody still reads it or the disk is full.
 
     Args:
         engine: of `connect`, for reads: a checkpoint is none of the changes that those may not make.
@@ -88,6 +89,8 @@ def truncate_wal(engine: Engine) -> bool:
         busy, *_ = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
         cursor.execute(f"PRAGMA busy_timeout = {_STATEMENT_TIMEOUT_MILLIS}")
         return not busy
+    except sqlite3.OperationalError:
+        return False
     finally:
         connection.close()
 

@@ -165,7 +165,8 @@ async def test_a_number_has_ten_codes_a_day_whoever_asks(service: Service, figur
     begin = service.clock()
     while service.clock() < begin + timedelta(days=2):
         count = figure(4, 100)
-        purposes = [each % 3 for each in range(count)]
+        # The third, CHANGE_NUMBER, is not built.
+        purposes = [each % 2 for each in range(count)]
         answers = await at_once(
             callers.start(NUMBER, purpose=PhonePurpose.ValueType(each)) for each in purposes
         )

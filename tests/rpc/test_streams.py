@@ -228,6 +228,8 @@ async def test_a_caller_holds_so_many_streams_and_no_more(transport: Any, failur
         world.credentials |= {
             "ak_second": replace(own, api_key_id="key_second"),
             "ak_other": replace(own, application_id="app_2"),
+            # Of the same device: who holds a stolen token does not shut its owner out.
+            "dt_again": replace(world.credentials["dt_active"], session_id="ses_3"),
         }
         feed: Any = event_pb2_grpc.EventServiceStub(world.channel)
         inbox: Any = AuthenticatorServiceStub(world.channel)
@@ -248,8 +250,10 @@ async def test_a_caller_holds_so_many_streams_and_no_more(transport: Any, failur
             assert (found.code, found.reason) == ("RESOURCE_EXHAUSTED", "RATE_LIMITED")
             assert found.retry_seconds == 30
 
-        held_open = [await opened(token) for token in ("ak_events", "ak_second", "ak_other", "dt_active")]
-        for token in ("ak_events", "ak_second", "dt_active"):
+        held_open = [
+            await opened(token) for token in ("ak_events", "ak_second", "ak_other", "dt_active", "dt_again")
+        ]
+        for token in ("ak_events", "ak_second", "dt_active", "dt_again"):
             await refused(token)
         held_open.pop(0).cancel()
         await held.left.get()
