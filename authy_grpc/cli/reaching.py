@@ -12,7 +12,7 @@ _START = "Start it with `authy-grpc serve`, or set AUTHY_SERVER."
 
 @contextmanager
 def explained(server: str) -> Iterator[None]:
-    """Wraps calls of a command to the service.
+    """Looks that a command can reach the service, and wraps its calls.
 
     Args:
         server: where it should be.
@@ -24,6 +24,9 @@ def explained(server: str) -> Iterator[None]:
     from authy_grpc.client.connect import road
     from authy_grpc.client.diagnosis import diagnose
 
+    path = road(server)
+    # At once: the calls themselves would be tried again until their deadline.
+    _raise_for(diagnose(path))
     kinds: tuple[type[Exception], ...] = (AuthyError, *_phone_errors())
     try:
         yield
@@ -31,12 +34,13 @@ def explained(server: str) -> Iterator[None]:
         code: Any = getattr(error, "code", None)
         if getattr(error, "reason", "") or code is None or code.name not in _UNREACHED:
             raise
-        found = diagnose(road(server))
-        if not found:
-            raise
-        raise Failure(
-            f"The service was not reached: {found}.", _START if "nobody" in found else ""
-        ) from error
+        _raise_for(diagnose(path))
+        raise
+
+
+def _raise_for(found: str) -> None:
+    if found:
+        raise Failure(f"The service was not reached: {found}.", _START if "nobody" in found else "")
 
 
 def _phone_errors() -> tuple[type[Exception], ...]:

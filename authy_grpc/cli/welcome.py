@@ -42,17 +42,26 @@ def welcome(settings: Settings, port: int) -> None:
                 "red",
             )
         )
-    if settings.tls_client_ca and not _files(settings).certificate:
-        wanted = "AUTHY_CLIENT_CERT and AUTHY_CLIENT_KEY"
-        say(
-            Text(
-                f"Callers need a certificate: set {wanted} to one that {settings.tls_client_ca} has signed.\n"
-            )
-        )
-    say(Text("Try next, in another terminal:", style="bold"))
-    for line in _lines(settings, server):
-        say(Text(f"  {line}", style="cyan"))
+    for line in _next(settings, server):
+        say(line)
     say(Text("\nCtrl-C lets calls finish and stops; twice stops at once. The log follows on stderr."))
+
+
+def _next(settings: Settings, server: str) -> Iterator[Text]:
+    try:
+        files, lines = _files(settings), _lines(settings, server)
+    except ValueError as error:
+        # The certificates are of commands alone: the service goes on.
+        yield Text(f"No command reaches it from here: {error}.", "red")
+        return
+    if settings.tls_client_ca and not files.certificate:
+        wanted = "AUTHY_CLIENT_CERT and AUTHY_CLIENT_KEY"
+        yield Text(
+            f"Callers need a certificate: set {wanted} to one that {settings.tls_client_ca} has signed.\n"
+        )
+    yield Text("Try next, in another terminal:", style="bold")
+    for line in lines:
+        yield Text(f"  {line}", style="cyan")
 
 
 def _lines(settings: Settings, server: str) -> list[str]:

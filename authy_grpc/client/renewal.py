@@ -60,10 +60,12 @@ class Renewal(Generic[T]):
         # Taken before the files are read: what changes meanwhile is read again.
         self._seen = self._stamps()
         try:
-            self._value = self._read()
+            found = self._read()
         except CertificateError as error:
             self._say("warning", "certificates kept", reason=str(error))
         else:
+            # Whoever holds the value sees by it that nothing has changed.
+            self._value = self._value if found == self._value else found
             self._say("info", "certificates read", path=", ".join(map(str, self._paths)))
 
     def _say(self, level: str, event: str, **more: Any) -> None:

@@ -104,7 +104,7 @@ class Stage:
             )
         )
         tap = await self._closing.enter_async_context(Tap(self.target))
-        client = await self._closing.enter_async_context(AsyncClient(tap.target, key.secret))
+        client = await self._closing.enter_async_context(AsyncClient(f"grpc://{tap.target}", key.secret))
         site = Site(name, origin, user, key.secret, client, tap)
         self.sites.append(site)
         return site
@@ -155,11 +155,12 @@ async def stage(folder: Path) -> AsyncIterator[Stage]:
         closing.callback(logging.getLogger().removeHandler, logs.take_over(core.log))
         closing.push_async_callback(core.stop)
         target = f"127.0.0.1:{await core.start()}"
+        # With the scheme, the certificates of the environment do not matter here.
         http = await closing.enter_async_context(_gateway(core, secrets.gateway_key))
         # Closed first: clients before the service.
         inner = await closing.enter_async_context(AsyncExitStack())
-        operator = await inner.enter_async_context(AsyncClient(target, secrets.operator_key))
-        phone = Phone(target, origin=settings.origin, state=folder / "phone.json")
+        operator = await inner.enter_async_context(AsyncClient(f"grpc://{target}", secrets.operator_key))
+        phone = Phone(f"grpc://{target}", origin=settings.origin, state=folder / "phone.json")
         await inner.enter_async_context(phone)
         yield Stage(folder, target, http, secrets.operator_key, operator, phone, _closing=inner)
 

@@ -92,9 +92,9 @@ class Story:
         expected = [event.event_id for event in listed.events]
         half = len(expected) // 2
         # The first reader is cut off: its connection goes, and with it all that it had not dealt with.
-        async with AsyncClient(self.stage.target, self._one.api_key) as first:
+        async with AsyncClient(f"grpc://{self.stage.target}", self._one.api_key) as first:
             before, cursor = await _read(first, "earliest", half)
-        async with AsyncClient(self.stage.target, self._one.api_key) as second:
+        async with AsyncClient(f"grpc://{self.stage.target}", self._one.api_key) as second:
             after, _ = await _read(second, cursor, len(expected) - half)
         self.report.table(
             ["", "event", "when"],
