@@ -39,7 +39,7 @@ def _most_connections() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """What breaks a connection off.
+    """What breaks a connection off, or slows it down.
 
     Attributes:
         connections: more at a time.
@@ -48,6 +48,7 @@ class Bounds:
         head_seconds: without a whole head, from the first byte or from the beginning.
         pipelined: more requests ahead of their answers.
         read_seconds: with more unread than the transport keeps.
+        unread_seconds: that a body waits which was answered before it had come, and is thrown away.
         keep_alive_seconds: without another request: longer than load balancers keep theirs (60 s).
     """
 
@@ -57,6 +58,7 @@ class Bounds:
     head_seconds: float = 10.0
     pipelined: int = 8
     read_seconds: float = 60.0
+    unread_seconds: float = 0.25
     keep_alive_seconds: float = 75.0
 
     @property
@@ -132,6 +134,17 @@ class Protocol(HttpToolsProtocol):
         # Of one that was answered before its body had come, the rest was waited for.
         self._head_is_here()
         self._in_head, self._head = True, 0
+
+    def on_response_complete(self) -> None:
+        """It has been answered. What is left of its body is thrown away, and not as fast as it may come."""
+        super().on_response_complete()
+        if not self._in_head and not self.transport.is_closing():
+            self.flow.pause_reading()
+            self.loop.call_later(self._bounds.unread_seconds, self._throw_away)
+
+    def _throw_away(self) -> None:
+        if not self.transport.is_closing():
+            self.flow.resume_reading()
 
     def _unsupported_upgrade_warning(self) -> None:
         """Called where another protocol is asked for in a way that was overlooked: the body is lost."""

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 
 from authy_grpc.domain.application import Scope
 from authy_grpc.domain.errors import BackendUnavailable
-from authy_grpc.domain.ids import hash_secret
+from authy_grpc.domain.ids import hash_secret, is_secret
 from authy_grpc.service.caller import Caller, Device, Gateway, Operator, Site
 from authy_grpc.service.signals import Signals, Subscription
 from authy_grpc.store import credential
@@ -19,7 +19,7 @@ from authy_grpc.store.database import Database, Session
 from authy_grpc.store.events import CREDENTIALS, Recorded
 
 _KEPT = timedelta(seconds=1)
-_LOOKED_UP = ("ak_", "dt_")
+_LOOKED_UP = ("ak", "dt")
 _REMEMBERED = 50_000
 _LAST_USE = timedelta(minutes=1)
 
@@ -95,7 +95,7 @@ class Credentials:
             if hmac.compare_digest(known, secret_hash):
                 return fixed
         # What cannot be one costs no look-up.
-        if not token.startswith(_LOOKED_UP):
+        if not any(is_secret(prefix, token) for prefix in _LOOKED_UP):
             return None
         now = self._clock()
         found = self._found.get(secret_hash)
