@@ -29,7 +29,9 @@ def create(
     scope: Annotated[
         list[Scope] | None, typer.Option(help="Repeat for several. Without it: all but manage.")
     ] = None,
-    days: Annotated[int | None, typer.Option(min=1, help="Days after which the key ends by itself.")] = None,
+    days: Annotated[
+        int | None, typer.Option(min=1, max=36_500, help="Days after which the key ends by itself.")
+    ] = None,
     server: Server = LOCAL_SERVER,
     json: Json = False,
 ) -> None:

@@ -84,6 +84,8 @@ def explain(error: Exception) -> Failure | None:
             return Failure(
                 "The database cannot be reached or opened.", "Start it, or mend AUTHY_DATABASE_URL."
             )
+        case "UnicodeEncodeError" if getattr(error, "encoding", "") == "utf-8":
+            return Failure("An argument is no text in UTF-8.", "Type it in a terminal that speaks UTF-8.")
         case "PhoneError":
             return _refused(error, {"BAD_CREDENTIAL": _PUT_OUT})
     if any(kind.__name__ == "AuthyError" for kind in type(error).__mro__):

@@ -1,5 +1,6 @@
 """Owns what goes wrong at a phone: the service's refusals, read from their details, and the phone's own."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
 
@@ -20,6 +21,7 @@ class PhoneError(Exception):
         code: the gRPC status; None where the phone itself refuses.
         metadata: what the service says beside the reason, such as `state`.
         retry_delay: how long to wait before another try; None where the service names no time.
+        fields: field, description and reason of each that breaks a limit; the reason is empty for most.
     """
 
     def __init__(
@@ -30,17 +32,22 @@ class PhoneError(Exception):
         code: grpc.StatusCode | None = None,
         metadata: dict[str, str] | None = None,
         retry_delay: timedelta | None = None,
+        fields: Sequence[tuple[str, str, str]] = (),
     ) -> None:
+        faults = "".join(f"; {field}: {description}" for field, description, _ in fields)
+        message = message.removesuffix(".") + faults if faults else message
         super().__init__(f"{reason}: {message}" if reason else message)
         self.reason = reason
         self.code = code
         self.metadata = metadata or {}
         self.retry_delay = retry_delay
+        self.fields = list(fields)
 
     @classmethod
     def read(cls, error: grpc.aio.AioRpcError) -> "PhoneError":
         """Reads a failed call and the `google.rpc` details that came with it."""
         info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
+        bad = error_details_pb2.BadRequest()
         details = error.trailing_metadata().get(_DETAILS)
         if isinstance(details, bytes):
             # What proxies add need not be well made.
@@ -48,6 +55,7 @@ class PhoneError(Exception):
                 for detail in status_pb2.Status.FromString(details).details:
                     detail.Unpack(info)
                     detail.Unpack(retry)
+                    detail.Unpack(bad)
         ours = info.domain == _DOMAIN
         return cls(
             error.details() or "no answer",
@@ -55,4 +63,7 @@ class PhoneError(Exception):
             code=error.code(),
             metadata=dict(info.metadata) if ours else {},
             retry_delay=retry.retry_delay.ToTimedelta() if retry.HasField("retry_delay") else None,
+            fields=[(each.field, each.description, each.reason) for each in bad.field_violations]
+            if ours
+            else (),
         )

@@ -58,6 +58,13 @@ def test_what_is_no_api_key_is_refused_without_it(shell: Shell) -> None:
         assert done.returncode == 1 and "AUTHY_API_KEY" in done.stderr and "nter2" not in done.stderr
 
 
+def test_arguments_that_nobody_expects_end_in_a_sentence(shell: Shell) -> None:
+    shell.exported["AUTHY_OPERATOR_KEY"] = "op_" + "0" * 52
+    done = shell.run("application", "create", "a\udcffb", "https://shop.example")
+    assert (done.returncode, "no text in UTF-8" in done.stderr) == (1, True)
+    assert shell.run("api-key", "create", "Shop", "--days", "99999999").returncode == 2
+
+
 def test_the_version_is_told(shell: Shell) -> None:
     assert re.fullmatch(r"authy-grpc \d+\.\d+\.\d+\S*\n", shell.out("--version"))
 

@@ -51,6 +51,17 @@ async def test_a_phone_registers_and_sees_its_account(service: Service) -> None:
     assert (await phone.rename_device(device.device_id, "Mine")).name == "Mine"
 
 
+async def test_a_number_that_is_not_served_is_told_apart_from_a_bad_one(service: Service) -> None:
+    async with Phone(service.channel(), origin=ORIGIN, clock=service.clock) as phone:
+        with pytest.raises(PhoneError, match="phone_number: must be a phone number") as bad:
+            await phone.start("12345")
+        assert [(each[0], each[2]) for each in bad.value.fields] == [("phone_number", "")]
+        with pytest.raises(PhoneError, match="does not send to") as refused:
+            await phone.start("+1 (900) 555-0006")
+        assert [(each[0], each[2]) for each in refused.value.fields] == [("phone_number", "NOT_SERVED")]
+        assert "900" not in str(refused.value)
+
+
 async def test_a_second_phone_waits_until_the_first_approves(service: Service) -> None:
     first = await service.phone()
     held = await second(service)

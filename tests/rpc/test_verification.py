@@ -20,7 +20,7 @@ from authy_grpc.v1.verification_pb2 import (
     VerifyCodeResponse,
 )
 from tests.harness import Service, Site
-from tests.rushing import became, connect
+from tests.rushing import became, connect, other
 
 
 async def _verify(site: Site, authy_id: str, code: str, **fields: str) -> VerifyCodeResponse:
@@ -41,7 +41,8 @@ async def test_each_result_has_its_factor_and_what_is_left(service: Service) -> 
     replayed = await _verify(site, authy_id, code)
     assert (replayed.result, replayed.factor) == (CODE_RESULT_REPLAYED, FACTOR_UNSPECIFIED)
     assert replayed.attempts_remaining == 5
-    wrong = await _verify(site, authy_id, "12345")
+    assert (await _verify(site, authy_id, "12345")).attempts_remaining == 5
+    wrong = await _verify(site, authy_id, other(code))
     assert (wrong.result, wrong.factor) == (CODE_RESULT_WRONG, FACTOR_UNSPECIFIED)
     assert wrong.attempts_remaining == 4
 
@@ -66,12 +67,13 @@ async def test_a_code_by_voice_is_sent_taken_and_expires(service: Service) -> No
 
 async def test_a_locked_user_is_refused_with_the_time_and_a_backup_code_helps(service: Service) -> None:
     site, phone = await service.site(), await service.phone()
-    enrollment, _ = await service.enroll(site, phone)
+    enrollment, linked = await service.enroll(site, phone)
     authy_id = enrollment.authy_id
     made = await site.client.verification.CreateBackupCodes(CreateBackupCodesRequest(authy_id=authy_id))
     assert len(set(made.codes)) == 10
+    code = other(await phone.code(linked))
     for _ in range(5):
-        assert (await _verify(site, authy_id, "12345")).result == CODE_RESULT_WRONG
+        assert (await _verify(site, authy_id, code)).result == CODE_RESULT_WRONG
     with pytest.raises(AuthyError) as refusal:
         await _verify(site, authy_id, "12345")
     assert (refusal.value.code.name, refusal.value.reason) == ("RESOURCE_EXHAUSTED", "USER_LOCKED")
