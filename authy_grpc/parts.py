@@ -7,6 +7,7 @@ from types import ModuleType
 
 from structlog.typing import FilteringBoundLogger
 
+from authy_grpc.outbound.addresses import IPAddress
 from authy_grpc.outbound.sms.number import Numbers
 from authy_grpc.outbound.sms.sender import Sender
 from authy_grpc.rpc.account import AccountServicer
@@ -102,7 +103,7 @@ class Ground:
     numbers: Numbers
     sms_per_hour: int
     public_url: str
-    check_url: Callable[..., Awaitable[None]]
+    check_url: Callable[..., Awaitable[Sequence[IPAddress]]]
     opened_to: Callable[[str], Sequence[str]]
     log: FilteringBoundLogger
     clock: Callable[[], datetime]

@@ -11,7 +11,7 @@ from sqlmodel import Session, col, select
 from authy_grpc.domain.delivery import Delivery
 from authy_grpc.domain.event import UserEvent
 from authy_grpc.domain.webhook import Webhook
-from authy_grpc.outbound.addresses import ForbiddenAddress
+from authy_grpc.outbound.addresses import ForbiddenAddress, IPAddress
 from authy_grpc.rpc.delivery import write_body
 from authy_grpc.service.caller import Gateway, Site
 from authy_grpc.service.delivery import Deliveries, Post
@@ -28,10 +28,11 @@ GATEWAY = Gateway()
 URL = "https://example.com/hook"
 
 
-async def check(url: str) -> None:
-    """Refuses what has `private` in it."""
+async def check(url: str) -> list[IPAddress]:
+    """Refuses what has `private` in it; of all else no address is known."""
     if "private" in url:
         raise ForbiddenAddress("an address that is not public")
+    return []
 
 
 @dataclass

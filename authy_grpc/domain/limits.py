@@ -78,9 +78,15 @@ SEND_RULES = (
     Rule(3, timedelta(minutes=10)),
     Rule(10, timedelta(days=1)),
 )
-# Changes of one webhook that have all be posted at once, and its tests: else a site could have us post to
-# somebody who does not want it as fast as it asks.
-WEBHOOK_RULES = (Rule(10, timedelta(minutes=1)), Rule(100, timedelta(days=1)))
+# Posts that a site asks for: tests, redeliveries, and changes of a webhook that have all be posted at once.
+# Else it could have us post to somebody who does not want it as fast as it asks. Of a site over all its
+# webhooks, since it may make new ones; of an address over all sites that have us post there.
+POST_RULES = (Rule(10, timedelta(minutes=1)), Rule(100, timedelta(days=1)))
+ADDRESS_RULES = (Rule(30, timedelta(minutes=1)), Rule(300, timedelta(days=1)))
+# Wrong codes of one link that have the shape of backup codes, which count for no lock.
+BACKUP_RULES = (Rule(20, timedelta(minutes=1)),)
+# What the devices of one account change that the others are told of: names, labels, settings.
+CHANGE_RULES = (Rule(30, timedelta(minutes=1)), Rule(200, timedelta(days=1)))
 PEER_RULES = (Rule(30, timedelta(hours=1)),)
 # Of an IPv6 /48, which is what a house or a rented machine may get.
 NETWORK_RULES = (Rule(300, timedelta(hours=1)),)

@@ -133,12 +133,15 @@ class Addresses:
         """The same, with what is open to one application."""
         return Addresses(dev=self._dev, resolve=self._resolve, listeners=self._listeners, opened=opened)
 
-    async def check(self, url: str, allow: Sequence[str] = ()) -> None:
+    async def check(self, url: str, allow: Sequence[str] = ()) -> Sequence[IPAddress]:
         """Refuse a URL by its text and by where its name leads now; a post checks it again.
 
         Args:
             url: as the stranger wrote it.
             allow: what the operator has opened for whoever gave the URL, see `Opened.read`.
+
+        Returns:
+            The addresses to which it leads.
 
         Raises:
             ForbiddenAddress: it must not be called.
@@ -146,7 +149,7 @@ class Addresses:
         """
         addresses = self.opening(Opened.read(tuple(allow))) if allow else self
         target = addresses.read(url)
-        await addresses.find(target.host, target.port)
+        return await addresses.find(target.host, target.port)
 
     def read(self, url: str) -> Target:
         """Take a URL apart. One that could be read in two ways is refused, not mended.

@@ -11,6 +11,7 @@ from authy_grpc.service.caller import Device
 from authy_grpc.service.proof import Proofs
 from authy_grpc.service.telling import Telling, TellingKind
 from authy_grpc.store import account as store
+from authy_grpc.store import budget
 from authy_grpc.store import device as devices
 from authy_grpc.store import phone_verification as verifications
 from authy_grpc.store import text as texts
@@ -98,7 +99,12 @@ class OwnAccount:
             held = self._proofs.act(session, caller.device_id, _UPDATE, proof, *names, now=now)
             if held is not None:
                 return held
-            if new_device_policy is not None:
+            same_policy = new_device_policy in (None, NewDevicePolicy(row.new_device_policy))
+            if same_policy and phone_codes in (None, row.phone_codes):
+                return store.to_account(self._vault, row)
+            if refused := budget.change(session, "settings", caller.account_id, now):
+                return refused
+            if new_device_policy is not None and not same_policy:
                 self._set_policy(session, now, row, new_device_policy)
             if phone_codes is not None and phone_codes != row.phone_codes:
                 row.phone_codes = phone_codes

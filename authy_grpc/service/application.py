@@ -113,9 +113,10 @@ class Applications:
 
         def work(session: Session) -> Application:
             row = store.find(session, application_id, lock=True)
+            new_logo = changes.get("logo", row.logo) != row.logo
             for name, value in changes.items():
                 setattr(row, name, value)
-            if "logo" in changes:
+            if new_logo:
                 row.logo_id = self._logo_id(self._clock(), row.logo)
             session.add(row)
             return store.to_application(row)

@@ -10,10 +10,11 @@ from pydantic import TypeAdapter
 from authy_grpc.domain.codes import is_backup_shape
 from authy_grpc.domain.errors import NotFound, Refusal
 from authy_grpc.domain.event import UserEvent, UserEventType
-from authy_grpc.domain.limits import SITE_NO_CODE
+from authy_grpc.domain.limits import BACKUP_RULES, SITE_NO_CODE, spend
 from authy_grpc.domain.rate import Rate
 from authy_grpc.domain.user import Factor
 from authy_grpc.domain.verification import Checked, CodeResult
+from authy_grpc.store import budget
 from authy_grpc.store.account import AccountBusy
 from authy_grpc.store.answers import Answered, Answers
 from authy_grpc.store.backup_code import BackupCodes
@@ -61,6 +62,9 @@ class _Batch:
     now: datetime
     links: dict[Name, LinkState]
     answered: Answered[Checked]
+    # When wrong codes of the shape of backup codes were brought, by link; and those to which some were added.
+    backup_wrong: dict[str, tuple[datetime, ...]]
+    backup_counted: set[str] = field(default_factory=set)
     events: list[NewEvent] = field(default_factory=list)
     accepted: list[tuple[LinkState, str]] = field(default_factory=list)
 
@@ -140,8 +144,11 @@ class CodeChecks:
         typed = [(link, each) for link, each in found if not each.is_backup_code]
         self._links.read_keys(session, (link for link, _ in typed))
         self._sent.read(session, ((link, each.action) for link, each in typed))
-        self._backup.read(session, (link for link, each in found if each.is_backup_code))
-        return _Batch(now, links, answered)
+        backup = {link.site_id: link for link, each in found if each.is_backup_code}
+        self._backup.read(session, backup.values())
+        # In one order, since each is locked.
+        wrong = {site_id: budget.spent(session, _budget(site_id)) for site_id in sorted(backup)}
+        return _Batch(now, links, answered, wrong)
 
     def _write(self, session: Session, batch: _Batch) -> None:
         links = batch.links.values()
@@ -151,6 +158,8 @@ class CodeChecks:
         self._answers.save(session, batch.now, batch.answered)
         self._events.record(session, batch.now, *batch.events)
         self._logins.save(session, batch.now, batch.accepted)
+        for site_id in sorted(batch.backup_counted):
+            budget.keep(session, _budget(site_id), batch.backup_wrong[site_id], BACKUP_RULES)
 
     def _answer(self, batch: _Batch, attempt: Attempt) -> Checked | Refusal:
         try:
@@ -161,6 +170,9 @@ class CodeChecks:
             if link is None:
                 raise NotFound
             held_back = link.holds_back(batch.now)
+            wrong = batch.backup_wrong.get(link.site_id, ()) if attempt.is_backup_code else ()
+            # Before it is looked at: past the rate a right one is not told from a wrong one.
+            spent = spend(wrong, batch.now, BACKUP_RULES)
             checked = self._worth(link, attempt, batch.now)
             is_code = attempt.is_backup_code or link.codes.may_be(attempt.code)
             if not is_code:
@@ -171,6 +183,9 @@ class CodeChecks:
         if checked.result is CodeResult.ACCEPTED:
             _accept(batch, link, checked, held_back)
         elif is_code:
+            if attempt.is_backup_code:
+                batch.backup_wrong[link.site_id] = spent
+                batch.backup_counted.add(link.site_id)
             _reject(batch, link, checked, counted=not attempt.is_backup_code)
         return checked
 
@@ -178,6 +193,10 @@ class CodeChecks:
         if attempt.is_backup_code:
             return link.codes.check_backup(self._backup.digests(link.site_id, attempt.code), now)
         return link.codes.check(attempt.code, attempt.action, now)
+
+
+def _budget(site_id: str) -> str:
+    return f"backup:{site_id}"
 
 
 def _name(link: LinkState) -> Name:

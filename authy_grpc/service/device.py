@@ -86,6 +86,7 @@ class Devices:
             BadCredential, ClockSkew: as `Proofs.use`.
             DeviceHeld: the caller may name itself alone, and named another.
             NotFound: the account has no such device.
+            RateLimited: the account's devices change too much.
         """
 
         def work(session: Session) -> Device | Refusal:
@@ -102,9 +103,12 @@ class Devices:
                 row = devices.find(session, caller.account_id, device_id)
             except NotFound as refusal:
                 return refusal
-            devices.set_name(row, self._vault, name)
-            session.add(row)
-            self._admission.tell(session, now, row, "device.renamed")
+            if devices.name(self._vault, row) != name:
+                if refused := budget.change(session, "names", caller.account_id, now):
+                    return refused
+                devices.set_name(row, self._vault, name)
+                session.add(row)
+                self._admission.tell(session, now, row, "device.renamed")
             return devices.to_device(self._vault, row, now, current=own)
 
         return await self._database.write(work, accounts=True)

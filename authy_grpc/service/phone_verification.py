@@ -72,7 +72,7 @@ class PhoneVerifications:
         """
         number = normalize_number(number)
         _check(self._numbers.judge(number))
-        by_number = budget_names(self._vault, "number", number.encode())
+        by_number = budget.names(self._vault, "number", number.encode())
         by_peer = peer_budgets(self._vault, caller.peer)
 
         def work(session: Session) -> PhoneVerification | RateLimited:
@@ -143,14 +143,9 @@ def _not_served(why: str) -> BadField:
     return BadField.one("phone_number", why, "NOT_SERVED")
 
 
-def budget_names(vault: Vault, purpose: str, value: bytes) -> tuple[str, ...]:
-    """The names of a budget: by each key, so that servers with other keysets share it."""
-    return tuple(f"{purpose}:{each.hex()}" for each in vault.by_age(purpose, value).values())
-
-
 def peer_budgets(vault: Vault, peer: str) -> list[tuple[tuple[str, ...], tuple[limits.Rule, ...]]]:
     """The budgets of a caller that is known by its address alone: the names of each, and its rules."""
-    return [(budget_names(vault, "peer", network), rules) for network, rules in _networks(peer)]
+    return [(budget.names(vault, "peer", network), rules) for network, rules in _networks(peer)]
 
 
 def _networks(peer: str) -> list[tuple[bytes, tuple[limits.Rule, ...]]]:

@@ -13,10 +13,10 @@ from authy_grpc.service.link import Links
 from authy_grpc.service.proof import Proofs
 from authy_grpc.store import account as accounts
 from authy_grpc.store import application as applications
+from authy_grpc.store import budget, spent_key
 from authy_grpc.store import device as devices
 from authy_grpc.store import link as links
 from authy_grpc.store import site as store
-from authy_grpc.store import spent_key
 from authy_grpc.store.account import AccountNews
 from authy_grpc.store.columns import whole_millis
 from authy_grpc.store.database import Database, Session
@@ -114,6 +114,7 @@ class Sites:
             BadCredential, ClockSkew: as `Proofs.use`.
             DeviceHeld: the caller was let in by time, not long ago.
             NotFound: the account has no such link.
+            RateLimited: the account's devices change too much.
         """
 
         def work(session: Session) -> Site | Refusal:
@@ -126,9 +127,12 @@ class Sites:
                 link = store.find(session, caller.account_id, site_id, now, lock=True)
             except NotFound as refusal:
                 return refusal
-            store.set_label(self._vault, link, label)
-            session.add(link)
-            self._accounts.changed(session, now, caller.account_id, sites=True)
+            if store.label(self._vault, link) != label:
+                if refused := budget.change(session, "labels", caller.account_id, now):
+                    return refused
+                store.set_label(self._vault, link, label)
+                session.add(link)
+                self._accounts.changed(session, now, caller.account_id, sites=True)
             return store.one(session, self._vault, link, caller.device_id, now)
 
         return await self._database.write(work, accounts=True)

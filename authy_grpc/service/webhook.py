@@ -1,17 +1,20 @@
 """Owns the use cases of a site that has its events posted."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from ipaddress import ip_network
 from typing import Any
 
 from authy_grpc.domain.delivery import Delivery, Health, delivery_id, tail
 from authy_grpc.domain.errors import ForbiddenAddress, NotFound, Quota, WrongState
 from authy_grpc.domain.event import WebhookEvent, WebhookEventType
 from authy_grpc.domain.ids import new_id
-from authy_grpc.domain.limits import WEBHOOK_RULES
+from authy_grpc.domain.limits import ADDRESS_RULES, POST_RULES, Rule
 from authy_grpc.domain.webhook import MOST_WEBHOOKS, OVERLAP, Webhook, WebhookState, new_webhook_secret
 from authy_grpc.outbound import addresses
+from authy_grpc.outbound.addresses import IPAddress
 from authy_grpc.service.caller import Site
 from authy_grpc.store import application as applications
 from authy_grpc.store import budget, page
@@ -24,6 +27,8 @@ from authy_grpc.store.tables import WebhookRow
 from authy_grpc.store.vault import Vault
 
 _LIST = "ListDeliveries"
+
+_Spent = tuple[budget.Name, tuple[datetime, ...], tuple[Rule, ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +46,8 @@ class Webhooks:
         database: keeps them.
         vault: seals addresses, secrets and page tokens.
         events: where tests are recorded.
-        check: raises where a URL must not be called, or leads nowhere; told what is open to the application.
+        check: the addresses that a URL leads to, told what is open to the application; raises where it
+            must not be called, or leads nowhere.
         clock: the time.
         random: source of random bytes.
         opened_to: what the operator has opened for an application's webhooks.
@@ -53,7 +59,7 @@ class Webhooks:
         database: Database,
         vault: Vault,
         events: Events,
-        check: Callable[..., Awaitable[None]],
+        check: Callable[..., Awaitable[Sequence[IPAddress]]],
         clock: Callable[[], datetime],
         random: Callable[[int], bytes],
         opened_to: Callable[[str], Sequence[str]] = lambda _: (),
@@ -123,16 +129,21 @@ class Webhooks:
         Raises:
             ForbiddenAddress: the URL must not be called, or leads nowhere.
             NotFound: the site has no such webhook.
-            RateLimited: it was changed too often.
+            RateLimited: the site, or whoever has us post there, asked for too many posts.
         """
+        leads_to: Sequence[IPAddress] = ()
         if "url" in changes:
-            await self._check_url(caller.application_id, "webhook.url", changes["url"])
+            leads_to = await self._check_url(caller.application_id, "webhook.url", changes["url"])
+        elif changes.get("state") is WebhookState.ENABLED:
+            leads_to = await self._leads_to(caller, webhook_id)
 
         def work(session: Session) -> Webhook:
             row = store.find(session, caller.application_id, webhook_id, lock=True)
+            if not self._differs(row, changes):
+                return store.to_webhook(self._vault, row)
             begins_anew, now = self._begins_anew(row, changes), self._clock()
             if begins_anew:
-                self._spend(session, now, f"webhook:{webhook_id}:change")
+                self._keep(session, self._allow(session, now, caller, leads_to))
                 # Whether its receiver was well says nothing of the one to come.
                 store.set_health(row, Health())
             self._change(row, changes)
@@ -184,15 +195,16 @@ class Webhooks:
         Raises:
             NotFound: the site has no such webhook.
             WrongState: it is disabled.
-            RateLimited: it was tested too often.
+            RateLimited: the site, or whoever has us post there, asked for too many posts.
         """
+        leads_to = await self._leads_to(caller, webhook_id)
 
         def work(session: Session) -> str:
             row = store.find(session, caller.application_id, webhook_id, lock=True)
             if row.state != WebhookState.ENABLED.value:
                 raise WrongState(row.state)
             now = self._clock()
-            self._spend(session, now, f"webhook:{webhook_id}:test")
+            self._keep(session, self._allow(session, now, caller, leads_to))
             event = NewEvent(
                 type=WebhookEventType.TEST.value,
                 subject_id=webhook_id,
@@ -242,24 +254,44 @@ class Webhooks:
 
         Raises:
             NotFound: the site has no such webhook, or it was to get no such event.
+            RateLimited: the site, or whoever has us post there, asked for too many posts.
         """
+        leads_to = await self._leads_to(caller, webhook_id)
 
         def work(session: Session) -> int:
             store.find(session, caller.application_id, webhook_id, lock=True)
-            now = self._clock()
-            if not event_id:
-                return deliveries.post_again(session, now, webhook_id, failed_since=failed_since)
-            one = delivery_id(event_id, webhook_id)
-            if not deliveries.is_of(session, webhook_id, one, event_id):
+            now, one = self._clock(), delivery_id(event_id, webhook_id) if event_id else ""
+            if one and not deliveries.is_of(session, webhook_id, one, event_id):
                 raise NotFound
-            return deliveries.post_again(session, now, webhook_id, delivery_id=one)
+            spent = self._allow(session, now, caller, leads_to)
+            if one:
+                count = deliveries.post_again(session, now, webhook_id, delivery_id=one)
+            else:
+                count = deliveries.post_again(session, now, webhook_id, failed_since=failed_since)
+            if count:
+                self._keep(session, spent)
+            return count
 
         return await self._database.write(work)
 
-    async def _check_url(self, application_id: str, name: str, url: str) -> None:
+    async def _leads_to(self, caller: Site, webhook_id: str) -> Sequence[IPAddress]:
+        """The addresses to which a webhook is posted now; none where a post would come to nothing."""
+
+        def work(session: Session) -> str:
+            return store.url(self._vault, store.find(session, caller.application_id, webhook_id))
+
+        url = await self._database.read(work, by=caller.application_id)
+        with suppress(addresses.ForbiddenAddress, addresses.Unresolved):
+            return await self._find(caller.application_id, url)
+        return ()
+
+    async def _find(self, application_id: str, url: str) -> Sequence[IPAddress]:
+        allow = self._opened_to(application_id)
+        return await (self._check(url, allow) if allow else self._check(url)) or ()
+
+    async def _check_url(self, application_id: str, name: str, url: str) -> Sequence[IPAddress]:
         try:
-            allow = self._opened_to(application_id)
-            await (self._check(url, allow) if allow else self._check(url))
+            return await self._find(application_id, url)
         except addresses.ForbiddenAddress as error:
             raise ForbiddenAddress.one(name, f"must not be called: {error.why}") from error
         except addresses.Unresolved as error:
@@ -272,8 +304,33 @@ class Webhooks:
         after = changes.get("url", url), changes["state"].value if "state" in changes else state
         return after[1] == WebhookState.ENABLED.value and after != (url, state)
 
-    def _spend(self, session: Session, now: datetime, name: str) -> None:
-        budget.keep(session, name, budget.allow(session, name, now, WEBHOOK_RULES), WEBHOOK_RULES)
+    def _differs(self, row: WebhookRow, changes: Mapping[str, Any]) -> bool:
+        now = store.to_webhook(self._vault, row)
+        # To turn off what was turned off for its failures says that the site itself wants it so.
+        said = row.disabled_reason and "state" in changes
+        return bool(said) or any(
+            getattr(now, name) != (tuple(value) if name == "types" else value)
+            for name, value in changes.items()
+        )
+
+    def _allow(
+        self, session: Session, now: datetime, caller: Site, leads_to: Sequence[IPAddress]
+    ) -> list[_Spent]:
+        """What the budgets will be of whoever asks for posts, and of where they go; `_keep` writes it."""
+        budgets: list[tuple[budget.Name, tuple[Rule, ...]]] = [
+            (f"posts:{caller.application_id}", POST_RULES),
+            *((name, ADDRESS_RULES) for name in sorted(set(map(self._address_budget, leads_to)))),
+        ]
+        return [(name, budget.allow(session, name, now, rules), rules) for name, rules in budgets]
+
+    def _keep(self, session: Session, spent: list[_Spent]) -> None:
+        for name, times, rules in spent:
+            budget.keep(session, name, times, rules)
+
+    def _address_budget(self, address: IPAddress) -> tuple[str, ...]:
+        # Of IPv6 one host has a whole /64.
+        host = ip_network((address, 64 if address.version == 6 else 32), strict=False)
+        return budget.names(self._vault, "peer", b"post\n" + host.network_address.packed)
 
     def _change(self, row: WebhookRow, changes: Mapping[str, Any]) -> None:
         if "url" in changes:

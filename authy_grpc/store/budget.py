@@ -8,12 +8,19 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlmodel import Session
 
-from authy_grpc.domain.limits import Rule, spend
+from authy_grpc.domain.errors import RateLimited
+from authy_grpc.domain.limits import CHANGE_RULES, Rule, spend
 from authy_grpc.store.columns import from_millis, to_millis
 from authy_grpc.store.tables import BudgetRow
+from authy_grpc.store.vault import Vault
 
 # One name, or while keys are changed one by each key: a kind and an id or digest, such as `link:sit_…`.
 Name = str | tuple[str, ...]
+
+
+def names(vault: Vault, purpose: str, value: bytes) -> tuple[str, ...]:
+    """The names of a budget of something secret: by each key, so that servers with other keysets share it."""
+    return tuple(f"{purpose}:{each.hex()}" for each in vault.by_age(purpose, value).values())
 
 
 def spent(session: Session, name: Name) -> tuple[datetime, ...]:
@@ -48,6 +55,24 @@ def allow(session: Session, name: Name, now: datetime, rules: Sequence[Rule]) ->
         RateLimited: not before its `retry_after`.
     """
     return spend(spent(session, name), now, rules)
+
+
+def spend_on(session: Session, name: Name, now: datetime, rules: Sequence[Rule]) -> RateLimited | None:
+    """Spend a budget once, or answer its refusal: for works that have written something before."""
+    try:
+        times = allow(session, name, now, rules)
+    except RateLimited as refusal:
+        return refusal
+    keep(session, name, times, rules)
+    return None
+
+
+def change(session: Session, kind: str, account_id: str, now: datetime) -> RateLimited | None:
+    """Spend an account's budget of changes that its devices are told of; the account is locked before.
+
+    Each kind has its own: what a stolen token may do must not keep the owner from what takes a proof.
+    """
+    return spend_on(session, f"{kind}:{account_id}", now, CHANGE_RULES)
 
 
 def keep(session: Session, name: Name, times: Sequence[datetime], rules: Sequence[Rule]) -> None:

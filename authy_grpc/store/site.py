@@ -62,14 +62,19 @@ def one(session: Session, vault: Vault, link: LinkRow, device_id: str, now: date
     return site(vault, link, application, has_key=has_key)
 
 
-def set_label(vault: Vault, link: LinkRow, label: str) -> None:
+def label(vault: Vault, link: LinkRow) -> str:
+    """A link's name of its owner's own; empty for none."""
+    sealed = link.sealed_label
+    return "" if sealed is None else vault.open(_LABEL, link.site_id, sealed).decode()
+
+
+def set_label(vault: Vault, link: LinkRow, value: str) -> None:
     """Give a link its owner's own name; an empty one for none."""
-    link.sealed_label = vault.seal(_LABEL, link.site_id, label.encode()) if label else None
+    link.sealed_label = vault.seal(_LABEL, link.site_id, value.encode()) if value else None
 
 
 def site(vault: Vault, link: LinkRow, application: ApplicationRow, *, has_key: bool) -> Site:
     """A link as its owner sees it."""
-    label = b"" if link.sealed_label is None else vault.open(_LABEL, link.site_id, link.sealed_label)
     return Site(
         site_id=link.site_id,
         name=application.name,
@@ -79,7 +84,7 @@ def site(vault: Vault, link: LinkRow, application: ApplicationRow, *, has_key: b
         create_time=link.create_time,
         last_use_time=link.last_use_time,
         has_key=has_key,
-        label=label.decode(),
+        label=label(vault, link),
         awaiting_code=link.state == "AWAITING",
     )
 

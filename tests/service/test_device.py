@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
+from sqlmodel import Session, select
 
 from authy_grpc.domain.account import Registration
 from authy_grpc.domain.device import DeviceState, NewDevicePolicy, Proof
@@ -20,7 +21,7 @@ from authy_grpc.domain.errors import (
 )
 from authy_grpc.store import credential
 from authy_grpc.store.link import DEVICE_SECRET
-from authy_grpc.store.tables import AccountRow, ActivityRow, DeviceRow, SessionRow, TellingRow
+from authy_grpc.store.tables import AccountRow, ActivityRow, DeviceRow, EventRow, SessionRow, TellingRow
 from tests.clock import TurnedClock
 from tests.registering import Handset, People, wrong
 
@@ -308,6 +309,47 @@ async def test_a_device_is_renamed(people: People) -> None:
     own = await people.devices.rename(first.caller, first.device_id, "Mine", none)
     assert (own.name, own.current) == ("Mine", True)
     assert [each.name for each in await people.devices.list_all(first.caller)] == ["Mine", "Stranger"]
+
+
+async def test_what_changes_nothing_writes_nothing(people: People) -> None:
+    first, _ = await people.register(name="Mine")
+    await people.update(first, phone_codes=False)
+    none = Proof(0, b"")
+
+    def count(session: Session) -> int:
+        return sum(len(session.exec(select(table)).all()) for table in (ActivityRow, EventRow))
+
+    async def seen() -> tuple[object, ...]:
+        device: DeviceRow = await people.row(DeviceRow, first.device_id)
+        account: AccountRow = await people.row(AccountRow, first.account_id)
+        return device.sealed_name, await people.database.read(count), account.activity_revision
+
+    before = await seen()
+    for _ in range(40):
+        assert (await people.devices.rename(first.caller, first.device_id, "Mine", none)).name == "Mine"
+    await people.update(first, phone_codes=False, new_device_policy=NewDevicePolicy.HOLD)
+    assert await seen() == before
+    # With a control: a change is seen.
+    await people.devices.rename(first.caller, first.device_id, "Other", none)
+    assert (await seen())[1:] != before[1:]
+
+
+async def test_names_of_devices_have_a_budget_which_is_the_accounts(people: People) -> None:
+    first, _ = await people.register()
+    held, added = await people.register()
+    await people.approve(first, held.device_id, added.device.check)
+    none = Proof(0, b"")
+    for number in range(30):
+        by = (first, held)[number % 2]
+        await people.devices.rename(by.caller, by.device_id, f"Name {number}", none)
+    for by in (first, held):
+        with pytest.raises(RateLimited) as refused:
+            await people.devices.rename(by.caller, by.device_id, "One more", none)
+        assert refused.value.retry_after == timedelta(minutes=1)
+    # A token that is used up in this way keeps nobody from what takes a proof.
+    await people.update(first, new_device_policy=NewDevicePolicy.DENY)
+    people.clock.turn(minutes=1)
+    assert (await people.devices.rename(first.caller, first.device_id, "Later", none)).name == "Later"
 
 
 async def test_another_accounts_device_is_not_found(people: People) -> None:

@@ -3,19 +3,22 @@
 import asyncio
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
 from typing import Any
 
 import pytest
+from sqlmodel import select
 from standardwebhooks import Webhook as Verifier
 
 from authy_grpc.domain.delivery import tail
 from authy_grpc.domain.errors import BadField, ForbiddenAddress, NotFound, Quota, RateLimited, WrongState
 from authy_grpc.domain.webhook import WebhookState
-from authy_grpc.outbound.addresses import Unresolved
+from authy_grpc.outbound.addresses import IPAddress, Unresolved
 from authy_grpc.service.delivery import Post
 from authy_grpc.store import retention
 from authy_grpc.store.database import Database
 from authy_grpc.store.events import Events
+from authy_grpc.store.tables import BudgetRow, WebhookRow
 from authy_grpc.store.vault import Vault
 from tests.clock import TurnedClock
 from tests.leasing import URL, Office, events_of
@@ -59,7 +62,7 @@ async def test_an_address_is_checked_when_it_is_given(office: Office) -> None:
         await office.webhooks.update(site, webhook.webhook_id, {"url": "https://private.example"})
     assert [each.field for each in refused.value.violations] == ["webhook.url"]
 
-    async def nowhere(url: str) -> None:
+    async def nowhere(url: str) -> list[IPAddress]:
         raise Unresolved
 
     office.webhooks._check = nowhere
@@ -88,10 +91,13 @@ async def test_what_is_named_changes_and_nothing_else(office: Office) -> None:
             assert getattr(changed, name) == getattr(before, name)
 
 
-@pytest.mark.parametrize("what", ["address", "state", "test"])
+@pytest.mark.parametrize("what", ["address", "state", "test", "redeliver", "anew"])
 async def test_what_has_all_posted_at_once_may_be_done_so_often(office: Office, what: str) -> None:
     site = await office.site()
     own, calls = (await office.hook(site)).webhook_id, office.webhooks
+    (event_id,) = await office.happen(site, "a")
+    (post,) = await office.deliveries.take(10)
+    await office.report(post)
 
     async def do(number: int) -> None:
         if what == "address":
@@ -99,6 +105,15 @@ async def test_what_has_all_posted_at_once_may_be_done_so_often(office: Office, 
         elif what == "state":
             for state in (WebhookState.DISABLED, WebhookState.ENABLED):
                 await calls.update(site, own, {"state": state})
+        elif what == "redeliver":
+            assert await calls.redeliver(site, own, event_id=event_id) == 1
+            await office.report((await office.deliveries.take(10))[0])
+        elif what == "anew":
+            made = await office.hook(site)
+            try:
+                await calls.test(site, made.webhook_id)
+            finally:
+                await calls.delete(site, made.webhook_id)
         else:
             await calls.test(site, own)
 
@@ -113,11 +128,56 @@ async def test_what_has_all_posted_at_once_may_be_done_so_often(office: Office, 
         assert [each.state for each in await calls.list_all(site)] == [WebhookState.DISABLED]
     else:
         assert await calls.list_all(site) == before
-    # What has nothing posted, and another webhook, are free.
+    # What has nothing posted is free, another webhook of the site is not, and another site is.
     await calls.update(site, own, {"types": ["user.*"]})
-    await calls.test(site, (await office.hook(site)).webhook_id)
+    another = await office.hook(site)
+    with pytest.raises(RateLimited):
+        await calls.test(site, another.webhook_id)
+    other = await office.site("app_2")
+    await calls.test(other, (await office.hook(other)).webhook_id)
     office.clock.turn(minutes=1)
     await do(11)
+
+
+async def test_an_address_has_a_budget_over_all_sites_and_names(office: Office) -> None:
+    """Names differ, and all of them lead to one address; the last leads elsewhere."""
+
+    async def lead(url: str) -> list[IPAddress]:
+        return [IPv4Address("93.184.215.15" if "elsewhere" in url else "93.184.215.14")]
+
+    office.webhooks._check = lead
+    sites = [await office.site(f"app_{number}") for number in range(4)]
+    hooks = [await office.hook(site, url=f"https://{site.application_id[4:]}.example/") for site in sites]
+    for site, hook in zip(sites[:3], hooks, strict=False):
+        for _ in range(10):
+            await office.webhooks.test(site, hook.webhook_id)
+    with pytest.raises(RateLimited) as refused:
+        await office.webhooks.test(sites[3], hooks[3].webhook_id)
+    assert refused.value.retry_after == timedelta(minutes=1)
+    elsewhere = await office.hook(sites[3], url="https://elsewhere.example/")
+    await office.webhooks.test(sites[3], elsewhere.webhook_id)
+
+    rows = await office.database.read(lambda session: list(session.exec(select(BudgetRow))))
+    assert not [row for row in rows if "93.184" in row.name]
+
+
+async def test_what_changes_nothing_of_a_webhook_costs_and_writes_nothing(office: Office) -> None:
+    site = await office.site()
+    webhook = await office.hook(site, "user.*")
+    same = {"url": webhook.url, "types": webhook.types, "state": webhook.state}
+
+    async def sealed() -> bytes:
+        return await office.database.read(
+            lambda session: session.get_one(WebhookRow, webhook.webhook_id).sealed_url
+        )
+
+    before = await sealed()
+    for _ in range(20):
+        assert await office.webhooks.update(site, webhook.webhook_id, same) == webhook
+    assert await sealed() == before
+    # With a control: a change is written anew.
+    await office.webhooks.update(site, webhook.webhook_id, {"url": f"{URL}/other"})
+    assert await sealed() != before
 
 
 async def test_another_sites_webhook_is_not_there(office: Office) -> None:
