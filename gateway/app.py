@@ -106,10 +106,12 @@ class _Endpoint:
     streaming: Streaming | None
 
     @classmethod
-    def of(cls, channel: Any, route: Route, credentials: Credentials) -> "_Endpoint":
+    def of(
+        cls, channel: Any, route: Route, credentials: Credentials, log: FilteringBoundLogger
+    ) -> "_Endpoint":
         transcoder = Transcoder(route)
         if route.streams:
-            return cls(transcoder, None, Streaming(channel, transcoder))
+            return cls(transcoder, None, Streaming(channel, transcoder, log, os.urandom))
         return cls(transcoder, Unary(channel, transcoder, credentials), None)
 
 
@@ -126,7 +128,9 @@ class _Rest(BaseRoute):
         pace: Pace,
     ) -> None:
         self._table = Table(routes)
-        self._endpoints = {id(route): _Endpoint.of(channel, route, credentials) for route in routes}
+        self._endpoints = {
+            id(route): _Endpoint.of(channel, route, credentials, observe.log) for route in routes
+        }
         # The routes' ids are theirs as long as they are kept.
         self._routes = routes
         self._callers = callers

@@ -13,11 +13,13 @@ import grpc
 import grpc.aio
 from google.rpc import code_pb2, status_pb2
 from starlette.datastructures import Headers
+from structlog.typing import FilteringBoundLogger
 
 from authy_grpc.domain.forwarded import UNREADABLE, Forwarding, canonical
 from gateway.body import BODY_SECONDS
 from gateway.credentials import Credentials
 from gateway.errors import Failure, bad, make
+from gateway.resume import Resumed
 from gateway.transcode import Transcoder
 
 Metadata = tuple[tuple[str, str], ...]
@@ -149,8 +151,17 @@ class Unary:
 class Streaming:
     """One method that answers with a stream."""
 
-    def __init__(self, channel: Any, transcoder: Transcoder) -> None:
+    def __init__(
+        self,
+        channel: Any,
+        transcoder: Transcoder,
+        log: FilteringBoundLogger,
+        random: Callable[[int], bytes],
+    ) -> None:
         self._call = _method(channel.unary_stream, transcoder)
+        self._route = transcoder.route
+        self._log = log
+        self._random = random
         self._beats = _HEARTBEAT in transcoder.route.rpc.input_type.fields_by_name
 
     def __call__(self, request: Any, metadata: Metadata, seconds: float | None) -> Any:
@@ -158,7 +169,11 @@ class Streaming:
         if self._beats:
             # Keeps a proxy between here and the core from cutting it; readers are sent a comment.
             request.heartbeat = True
-        return self._call(request, metadata=metadata, timeout=seconds)
+
+        def begin(request: Any, left: float | None) -> Any:
+            return self._call(request, metadata=metadata, timeout=left)
+
+        return Resumed(begin, request, self._route, seconds, self._log, self._random)
 
 
 def _method(make_method: Callable[..., Any], transcoder: Transcoder) -> Any:

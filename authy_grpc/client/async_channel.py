@@ -54,7 +54,7 @@ class AsyncChannel:
         if self._loop is not asyncio.get_running_loop():
             made = "outside of any event loop" if self._loop is None else "in another event loop"
             raise RuntimeError(
-                f"this AsyncClient was made {made} than the one that calls: make it in a coroutine of the "
+                f"this AsyncClient was made {made}, not in the one that calls: make it in a coroutine of the "
                 "loop that uses it (once for each asyncio.run, or at the start of the application), "
                 "or use the sync Client"
             )

@@ -1,6 +1,7 @@
 """What nginx and haproxy do to streams and calls: quiet ones are cut, and servers are rolled behind them."""
 
 import asyncio
+import io
 import itertools
 import os
 from collections import Counter
@@ -9,8 +10,10 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+from authy_grpc import logs
 from authy_grpc.bootstrap import Core, World, build
 from authy_grpc.client import AsyncClient, AuthyError
 from authy_grpc.settings import Settings
@@ -20,7 +23,10 @@ from authy_grpc.v1.enrollment_pb2 import (
     Enrollment,
     GetEnrollmentRequest,
 )
+from gateway.app import build as gateway_app
+from gateway.channels import Channels
 from tests.e2e.proxies import free_port, haproxy, nginx
+from tests.gateway.asking import Event, events, serving, settings
 from tests.harness import Service, Site
 
 PATIENCE = 60.0
@@ -111,6 +117,42 @@ async def test_a_stream_that_a_proxy_cuts_goes_on(
         canceled = (await site.client.enrollments.CancelEnrollment(request)).enrollment
         assert await ends == canceled
         assert (await events).event.enrollment == canceled
+
+
+@pytest.mark.parametrize("kind", PROXIES)
+async def test_a_reader_of_sse_notices_nothing_of_a_proxy_between_gateway_and_core(
+    sqlite_service: Service, tmp_path: Path, kind: str
+) -> None:
+    service, log = sqlite_service, io.StringIO()
+    site = await service.site()
+    made = await begin(site, "ada")
+    bearer = {"authorization": f"Bearer {site.api_key}"}
+    async with AsyncExitStack() as stack:
+        channels = Channels(await stack.enter_async_context(PROXIES[kind](tmp_path, [service.target])))
+        stack.push_async_callback(channels.close)
+        app = gateway_app(channels, settings(), log=logs.build(log, service.clock))
+        origin = f"http://127.0.0.1:{await stack.enter_async_context(serving(app))}"
+        client = await stack.enter_async_context(httpx.AsyncClient(base_url=origin, timeout=PATIENCE))
+        response = await stack.enter_async_context(
+            client.stream("GET", f"/v1/enrollments/{made.enrollment_id}:watch", headers=bearer)
+        )
+        seen = events(response)
+        first = await _told(seen)
+        while log.getvalue().count("cut on its way") < 3:  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
+        request = CancelEnrollmentRequest(enrollment_id=made.enrollment_id)
+        await site.client.enrollments.CancelEnrollment(request)
+        second, end = await _told(seen), await _told(seen)
+    assert [first.id, second.id, end.kind] == ["1", "2", "end"]
+
+
+async def _told(seen: AsyncIterator[Event]) -> Event:
+    """The next event that is no comment."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            event = await anext(seen)
+            if event.data is not None:
+                return event
 
 
 async def test_no_call_fails_while_servers_are_rolled_behind_nginx(
