@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
+from urllib.parse import quote
 
 from pydantic import NonNegativeInt, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
@@ -96,7 +97,9 @@ class Settings(Environment):
     @property
     def database(self) -> str:
         """The database's URL. It may hold a password."""
-        return self.database_url.get_secret_value() or f"sqlite:///{self.home / 'data' / 'authy.db'}"
+        # Escaped: a folder may have % or ? in its name.
+        own = quote(str(self.home / "data" / "authy.db"))
+        return self.database_url.get_secret_value() or f"sqlite:///{own}"
 
     @property
     def texts(self) -> str:

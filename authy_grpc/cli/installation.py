@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from authy_grpc.cli.failure import Failure, extra
 
@@ -24,7 +25,7 @@ def sqlite_file(settings: Settings) -> Path | None:
     """
     url = settings.database
     if url.startswith(_SQLITE) and len(url) > len(_SQLITE):
-        return Path(url.removeprefix(_SQLITE).partition("?")[0])
+        return Path(unquote(url.removeprefix(_SQLITE).partition("?")[0]))
     if url.startswith(("postgresql://", "postgres://")):
         return None
     raise Failure(
