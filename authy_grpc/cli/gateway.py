@@ -16,6 +16,7 @@ from authy_grpc.cli.serve import (
     check_listen,
     check_metrics,
     check_texts,
+    ignore_hangups,
     prepare,
     start,
     tell_metrics,
@@ -62,6 +63,7 @@ def gateway(
         insecure=insecure,
         dev=dev or None,
     )
+    ignore_hangups()
     check_http_listen(settings)
     check_metrics(settings)
     uvloop.run(_gateway(settings, server, read_gateway_key(settings)))
@@ -92,6 +94,7 @@ def up(
         insecure=insecure,
         dev=dev,
     )
+    ignore_hangups()
     check_listen(settings)
     check_http_listen(settings)
     check_texts(settings)

@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -55,9 +56,16 @@ def serve(
         reflection=reflection,
         dev=dev,
     )
+    ignore_hangups()
     check_listen(settings)
     check_texts(settings)
     asyncio.run(_serve(settings, prepare(settings)))
+
+
+def ignore_hangups() -> None:
+    """Let SIGHUP end nobody who is not up yet: once it is, certificates are read anew by it."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
 
 
 def check_listen(settings: "Settings") -> None:

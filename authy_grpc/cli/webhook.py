@@ -3,12 +3,14 @@
 import json
 import signal
 from contextlib import suppress
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Annotated
 
 import typer
 from rich.text import Text
 
+from authy_grpc import listening
 from authy_grpc.cli.failure import Failure
 from authy_grpc.cli.options import LOCAL_ORIGIN, LOCAL_SERVER, Origin, Server
 
@@ -109,9 +111,9 @@ class _Posted(BaseHTTPRequestHandler):
 
 def _bind(at: str) -> tuple[_Receiver, str]:
     """Listen; answers the receiver and its URL."""
-    host, _, port = at.rpartition(":")
     try:
-        receiver = _Receiver((host, int(port)), _Posted)
-    except (OSError, ValueError) as error:
+        place = listening.parse("--listen", at)
+        receiver = _Receiver((place.host, place.port), _Posted)
+    except OSError as error:
         raise Failure(f"Cannot listen on {at}: {error}.", "Give another --listen HOST:PORT.") from error
-    return receiver, f"http://{host}:{receiver.server_address[1]}/"
+    return receiver, f"http://{replace(place, port=receiver.server_address[1])}/"

@@ -22,6 +22,7 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 from prometheus_client import CollectorRegistry, Counter
 
 from authy_grpc.domain.errors import Draining, RateLimited
+from authy_grpc.domain.forwarded import Forwarding
 from authy_grpc.rpc.health import Health
 from authy_grpc.rpc.streams import Streams
 from authy_grpc.server import Service, Tls, serve_metrics
@@ -104,6 +105,22 @@ async def test_one_address_holds_500_watches_of_health(transport: Any, failure: 
                 with contextlib.suppress(grpc.aio.AioRpcError):
                     held.append(await watch())
                     break
+
+
+async def test_watches_through_a_trusted_proxy_count_for_who_calls(transport: Any, failure: Any) -> None:
+    trusted = Forwarding.read("127.0.0.1")
+    async with transport(service(partly(Applications)), address=trusted) as world:
+        stub: Any = health_pb2_grpc.HealthStub(world.channel)
+
+        async def watch(caller: str) -> None:
+            told = (("x-forwarded-for", f"{caller}:4711"),)
+            await stub.Watch(health_pb2.HealthCheckRequest(), metadata=told).read()
+
+        await asyncio.gather(*[watch("203.0.113.7") for _ in range(500)])
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await watch("203.0.113.7")
+        assert failure(caught.value).reason == "RATE_LIMITED"
+        await watch("203.0.113.8")
 
 
 async def crowd(port: int) -> Sequence[BaseException]:
