@@ -15,6 +15,7 @@ from authy_grpc.client.certificates import PemFile, read_pair, read_roots
 from authy_grpc.client.renewal import Renewal
 from authy_grpc.home import Secrets
 from authy_grpc.outbound.addresses import Addresses, Resolve
+from authy_grpc.outbound.opened import Listeners
 from authy_grpc.outbound.sms import from_url
 from authy_grpc.outbound.sms.number import Numbers
 from authy_grpc.outbound.sms.sender import Sender
@@ -79,6 +80,7 @@ class Core:
 
     Attributes:
         account: for the operator, who reaches accounts on the store itself.
+        listeners: what is never posted to, though its network be open to a webhook.
     """
 
     server: Server
@@ -91,6 +93,7 @@ class Core:
     account: OwnAccount
     registry: CollectorRegistry
     log: FilteringBoundLogger
+    listeners: Listeners
 
     async def start(self) -> int:
         """Serve, and let the workers run; answers the port."""
@@ -98,6 +101,7 @@ class Core:
         if self.listener is not None:
             self.listener.start()
         port = await self.server.start()
+        self.listeners.add(port)
         self.workers.start()
         return port
 
@@ -125,7 +129,7 @@ async def build(settings: Settings, secrets: Secrets, world: World) -> Core:
         KeysetError: the keyset is not the one that sealed the database.
     """
     clock, random, allowances = world.clock, world.random, settings.allowances
-    registry = CollectorRegistry()
+    registry, listeners = CollectorRegistry(), settings.listeners
     log = logs.build(world.log_stream, clock, world.log_level, registry)
     vault = Vault(secrets.keyset)
     database = Database(settings.database, guard=world.guard)
@@ -148,7 +152,7 @@ async def build(settings: Settings, secrets: Secrets, world: World) -> Core:
             numbers=Numbers(settings.sms_countries),
             sms_per_hour=settings.sms_per_hour,
             public_url=settings.origin,
-            check_url=Addresses(dev=settings.dev, resolve=world.resolve, listeners=settings.listeners).check,
+            check_url=Addresses(dev=settings.dev, resolve=world.resolve, listeners=listeners).check,
             opened_to=lambda application_id: allowances.get(application_id, ()),
             log=log,
             clock=clock,
@@ -189,6 +193,7 @@ async def build(settings: Settings, secrets: Secrets, world: World) -> Core:
         account=parts.account,
         registry=registry,
         log=log,
+        listeners=listeners,
     )
 
 

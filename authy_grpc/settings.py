@@ -92,7 +92,7 @@ class Settings(Environment):
     @property
     def listeners(self) -> Listeners:
         """Where this installation listens, as far as this process knows."""
-        return Listeners.of(self.listen, self.http_listen, self.metrics_listen)
+        return Listeners(self.listen, self.http_listen, self.metrics_listen)
 
     @property
     def database(self) -> str:

@@ -160,6 +160,7 @@ async def _up(settings: "Settings", secrets: "Secrets") -> None:
         except BaseException:
             await core.stop(now=True)
             raise
+        core.listeners.add(http_port)
         stopper = Stopper(http, deliverer, core=core.server)
         closing.push_async_callback(stopper.close, core)
         stopper.listen()
@@ -242,7 +243,7 @@ async def _serve_http(
         port = await http.start()
     except OSError as error:
         raise Failure(str(error), "Set AUTHY_HTTP_LISTEN, or stop what is there.") from error
-    listeners = Listeners.of(f":{port}", *places, core=core)
+    listeners = Listeners(f":{port}", *places, core=core)
     web = Web(Addresses(dev=dev, listeners=listeners), real_clock)
     deliverer = Deliverer(channel, options.gateway_key.get_secret_value(), web, log)
     deliverer.start()

@@ -2,7 +2,7 @@
 
 import re
 import socket
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_network
@@ -82,26 +82,24 @@ class Opened:
 NOTHING = Opened()
 
 
-@dataclass(frozen=True, slots=True)
 class Listeners:
     """Where this service itself listens: not for webhooks, though its network be open to one.
 
-    Attributes:
-        own: ports of this machine.
-        core: ports of the service that a gateway calls, wherever it runs.
+    Args:
+        places: of this machine, such as `127.0.0.1:8080`; a socket's path has no port.
+        core: of the service that a gateway calls, wherever it runs.
     """
 
-    own: frozenset[int] = frozenset()
-    core: frozenset[int] = frozenset()
+    def __init__(self, *places: str, core: Iterable[str] = ()) -> None:
+        self._own, self._core = _ports(places), _ports(core)
 
-    @classmethod
-    def of(cls, *places: str, core: Collection[str] = ()) -> "Listeners":
-        """The ports of places such as `127.0.0.1:8080`; a socket's path has none."""
-        return cls(_ports(places), _ports(core))
+    def add(self, port: int) -> None:
+        """One more, of this machine: what listens at a port that the system has chosen."""
+        self._own.add(port)
 
     def at(self, address: IPAddress, port: int) -> bool:
         """Whether one of them is there."""
-        return port in self.core or (port in self.own and _is_local(address))
+        return port in self._core or (port in self._own and _is_local(address))
 
 
 def read_allowances(text: str) -> Mapping[str, tuple[str, ...]]:
@@ -140,6 +138,6 @@ def _is_local(address: IPAddress) -> bool:
     return True
 
 
-def _ports(places: Iterable[str]) -> frozenset[int]:
+def _ports(places: Iterable[str]) -> set[int]:
     ports = (place.rpartition(":")[2] for place in places)
-    return frozenset(int(port) for port in ports if port.isdecimal())
+    return {int(port) for port in ports if port.isdecimal()}

@@ -135,6 +135,7 @@ class Applications:
                 self._links.end(session, now, link, record=False, waiting=EnrollmentState.CANCELED)
             store.erase(session, row)
             self._events.record(session, now, *ended)
+            self._database.deleted()
 
         await self._database.write(work)
 

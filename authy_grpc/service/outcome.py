@@ -23,6 +23,7 @@ from authy_grpc.store.database import Session
 from authy_grpc.store.events import Events, NewEvent
 from authy_grpc.store.tables import DeliveryRow, WebhookRow
 
+_NOT_FOUND_OR_INSIDE = ("forbidden_address", "dns")
 _SUCCESS_NOTED = timedelta(minutes=1)
 
 
@@ -88,8 +89,7 @@ class Outcomes:
         if webhook is None or row is None:
             return False
         row.lease_until, row.last_attempt_time = None, now
-        row.http_status, row.error = report.http_status, report.error
-        row.duration_millis = _millis(report.duration)
+        row.http_status, (row.error, row.duration_millis) = report.http_status, _told(report)
         if is_success(report.http_status):
             self._succeed(session, now, webhook, row)
         else:
@@ -149,6 +149,17 @@ def _is_usual(seen: store.Seen, now: datetime) -> bool:
     """Whether a success changes nothing of its webhook: its time is noted once a minute."""
     noted = seen.last_success_time
     return not seen.failures and not seen.in_a_row and noted is not None and now - noted < _SUCCESS_NOTED
+
+
+def _told(report: Report) -> tuple[str, int]:
+    """Why a post came to nothing, as its site is told, and how long it took.
+
+    A name that is not there and one that leads inside are told alike, by their time too. Gateways of earlier
+    versions tell them apart.
+    """
+    if report.error in _NOT_FOUND_OR_INSIDE:
+        return _NOT_FOUND_OR_INSIDE[0], 0
+    return report.error, _millis(report.duration)
 
 
 def _millis(span: timedelta) -> int:

@@ -139,6 +139,7 @@ class Telling:
                 if account_id is not None:
                     # What codes and questions have left since the account was erased: it names nobody.
                     accounts.forget_activity(session, account_id)
+                self._database.deleted()
             case TellingKind.DEVICE_REMOVED:
                 self._record_removed(session, now, link, row.kid or "")
             case TellingKind.FACTORS_CHANGED:

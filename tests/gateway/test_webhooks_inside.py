@@ -38,6 +38,7 @@ async def test_what_the_operator_opens_is_posted_to(service: Service) -> None:
                 )
             ),
             one.client.webhooks.CreateWebhook(CreateWebhookRequest(url="http://169.254.169.254/")),
+            one.client.webhooks.CreateWebhook(CreateWebhookRequest(url=f"http://{service.target}/")),
         ):
             with pytest.raises(AuthyError) as refused:
                 await call

@@ -92,9 +92,9 @@ async def test_where_the_service_listens_stays_shut() -> None:
     with socket.socket() as own:
         own.bind(("127.0.0.1", 0))
         port = own.getsockname()[1]
-        addresses = Addresses(
-            listeners=Listeners.of(f"0.0.0.0:{port}", "unix:/run/x", "", core=("core:50051",))
-        )
+        listeners = Listeners("0.0.0.0:1234", "unix:/run/x", "", core=("core:50051",))
+        listeners.add(port)
+        addresses = Addresses(listeners=listeners)
         allow = ("127.0.0.0/8", "::1", "198.51.100.0/24", "localhost")
         urls = [
             *(f"http://{host}:{port}/" for host in ("127.0.0.1", "127.1.2.3", "[::1]", "localhost")),

@@ -205,6 +205,24 @@ async def test_a_post_is_tried_by_the_schedule_and_then_given_up(office: Office)
     assert events_of(await office.deliver_all()) == [waiting]
 
 
+@pytest.mark.parametrize("word", ["dns", "forbidden_address"])
+async def test_a_name_that_is_not_there_is_told_as_one_that_leads_inside(office: Office, word: str) -> None:
+    """Whatever word a gateway of an earlier version has for it, and however long its look-up took."""
+    site = await office.site()
+    await office.hook(site)
+    await office.happen(site, "a")
+    (post,) = await office.deliveries.take(1)
+    await office.report(post, 0, error=word)
+    (row,) = await office.rows()
+    assert (row.error, row.duration_millis) == ("forbidden_address", 0)
+    # The control.
+    office.clock.turn(days=1)
+    (post,) = await office.deliveries.take(1)
+    await office.report(post, 0, error="timeout")
+    (row,) = await office.rows()
+    assert (row.error, row.duration_millis) == ("timeout", 250)
+
+
 async def test_a_receiver_may_ask_for_a_pause(office: Office) -> None:
     site = await office.site()
     webhook = await office.hook(site)
