@@ -195,7 +195,8 @@ class _Rest(BaseRoute):
         query = scope["query_string"].decode("latin-1")
 
         async def request() -> Any:
-            body = await read_body(headers, exchange.receive, takes=transcoder.takes_body)
+            spare = scope["method"] == "DELETE"
+            body = await read_body(headers, exchange.receive, takes=transcoder.takes_body, spare=spare)
             return transcoder.request(parts, query, body, headers.get(LAST_EVENT_ID, ""))
 
         metadata = self._callers.metadata(headers, scope["client"][0] if scope.get("client") else "")

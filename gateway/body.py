@@ -13,6 +13,7 @@ from gateway.errors import Failure, bad
 # The largest CreateApproval, with every character escaped, has 210 KiB.
 MOST_BODY = 256 * 1024
 MOST_HEADERS = 16 * 1024
+_MOST_HEADERS_BY_NUMBER = 100
 MOST_ADDRESS = 8 * 1024
 # Less than the core waits for a message, which would answer 504.
 BODY_SECONDS = 9.0
@@ -41,10 +42,17 @@ def check_size(scope: Scope) -> None:
         raise bad([("address", f"must have at most {MOST_ADDRESS} bytes")], 414, _CLOSE)
     if sum(len(name) + len(value) for name, value in scope["headers"]) > MOST_HEADERS:
         raise bad([("headers", f"must have at most {MOST_HEADERS} bytes in all")], 431, _CLOSE)
+    if len(scope["headers"]) > _MOST_HEADERS_BY_NUMBER:
+        raise bad([("headers", f"must be at most {_MOST_HEADERS_BY_NUMBER}")], 431, _CLOSE)
 
 
 async def read_body(
-    headers: Headers, receive: Receive, *, takes: bool, seconds: float = BODY_SECONDS
+    headers: Headers,
+    receive: Receive,
+    *,
+    takes: bool,
+    spare: bool = False,
+    seconds: float = BODY_SECONDS,
 ) -> bytes:
     """The whole body; empty where there is none.
 
@@ -52,6 +60,7 @@ async def read_body(
         headers: of the request.
         receive: of the request.
         takes: whether the call has a body.
+        spare: whether one that has none may get an empty object, as many clients send with every DELETE.
         seconds: how long it may take.
 
     Raises:
@@ -68,8 +77,7 @@ async def read_body(
         raise bad([("body", f"must come within {seconds:g} s")], 408, _CLOSE) from None
     said = body.removeprefix(codecs.BOM_UTF8).strip(_SPACE)
     if not takes:
-        # Many clients send an empty object with every DELETE.
-        if said and _EMPTY.fullmatch(said) is None:
+        if said and not (spare and _EMPTY.fullmatch(said)):
             raise bad([("body", "must be empty: this call takes none")])
         return b""
     if said:

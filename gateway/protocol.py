@@ -31,10 +31,16 @@ def _without_upgrade(data: bytes) -> bytes:
     return _UPGRADE.sub(b"\r\nx-upgra:", data) if b"pgrade" in data or b"PGRADE" in data else data
 
 
-def _most_connections() -> int:
-    """A quarter of the descriptors is for the database, for posts and for names."""
+def most_connections(*, beside_grpc: bool = False) -> int:
+    """How many connections the descriptors allow: a quarter is for the database, for posts and for names.
+
+    Args:
+        beside_grpc: whether a gRPC server in this process takes half of the rest.
+    """
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return sys.maxsize if soft == resource.RLIM_INFINITY else soft * 3 // 4
+    if soft == resource.RLIM_INFINITY:
+        return sys.maxsize
+    return soft * 3 // (8 if beside_grpc else 4)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +51,9 @@ class Bounds:
         connections: more at a time.
         per_peer: more at a time of one address, but a trusted proxy's; 0: a quarter of all.
         head: bytes of a head without its end: far beyond what the application refuses.
+        headers: more of them are not kept, since each costs, however short it is.
+        body: more bytes of one, most of which nobody reads.
+        pieces: more pieces of a body: chunks of a byte cost a hundred times what they weigh.
         head_seconds: without a whole head, from the first byte or from the beginning.
         pipelined: more requests ahead of their answers.
         read_seconds: with more unread than the transport keeps.
@@ -52,9 +61,12 @@ class Bounds:
         keep_alive_seconds: without another request: longer than load balancers keep theirs (60 s).
     """
 
-    connections: int = field(default_factory=_most_connections)
+    connections: int = field(default_factory=most_connections)
     per_peer: int = 0
     head: int = 64 * 1024
+    headers: int = 200
+    body: int = 1024 * 1024
+    pieces: int = 8192
     head_seconds: float = 10.0
     pipelined: int = 8
     read_seconds: float = 60.0
@@ -85,6 +97,7 @@ class Protocol(HttpToolsProtocol):
         # Bytes of a head that has not come to its end.
         self._head = 0
         self._in_head = True
+        self._body = self._pieces = 0
         self._awaited: asyncio.TimerHandle | None = None
         self._unread: asyncio.TimerHandle | None = None
 
@@ -117,7 +130,21 @@ class Protocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins."""
         self._in_head = True
+        self._body = self._pieces = 0
         super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """One more header of it: of too many the application sees that there are, and no more."""
+        if len(self.headers) <= self._bounds.headers:
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        """One more piece of its body."""
+        self._body += len(body)
+        self._pieces += 1
+        if self._body > self._bounds.body or self._pieces > self._bounds.pieces:
+            self._stop("too much of a body")
+        super().on_body(body)
 
     def on_headers_complete(self) -> None:
         """Its head is here: it is answered, or waits for those before it."""
@@ -125,8 +152,7 @@ class Protocol(HttpToolsProtocol):
         self._head_is_here()
         super().on_headers_complete()
         if len(self.pipeline) > self._bounds.pipelined:
-            self.transport.abort()
-            raise httptools.HttpParserError("too many requests ahead of their answers")
+            self._stop("too many requests ahead of their answers")
 
     def on_message_complete(self) -> None:
         """Its body is here, too: another request may follow."""
@@ -179,6 +205,10 @@ class Protocol(HttpToolsProtocol):
     def _answering(self) -> bool:
         cycle: Any = self.cycle
         return cycle is not None and not cycle.response_complete
+
+    def _stop(self, why: str) -> None:
+        self.transport.abort()
+        raise httptools.HttpParserError(why)
 
     def _await_head(self) -> None:
         if self._awaited is None:

@@ -225,7 +225,7 @@ async def _serve_http(
     from authy_grpc.cli.failure import Failure
     from authy_grpc.outbound.web import Addresses, Listeners, Web
     from gateway.app import build
-    from gateway.protocol import Bounds
+    from gateway.protocol import Bounds, most_connections
     from gateway.server import HttpServer
     from gateway.webhooks import Deliverer
 
@@ -234,7 +234,9 @@ async def _serve_http(
         app,
         options.http_listen,
         drain=app.state.drain,
-        bounds=Bounds(keep_alive_seconds=options.http_keep_alive),
+        bounds=Bounds(
+            connections=most_connections(beside_grpc=not core), keep_alive_seconds=options.http_keep_alive
+        ),
         proxies=options.proxies,
         log=log,
         registry=registry,

@@ -18,7 +18,7 @@ from starlette.routing import Route
 from authy_grpc import logs
 from gateway.app import build
 from gateway.peers import _peer
-from gateway.protocol import Bounds
+from gateway.protocol import Bounds, most_connections
 from gateway.server import HttpServer
 from tests.clock import TurnedClock
 from tests.gateway.asking import settings
@@ -194,6 +194,7 @@ async def test_whoever_reads_nothing_is_sent_away() -> None:
 async def test_connections_beyond_the_descriptors_are_not_kept() -> None:
     soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     assert BOUNDS.connections == soft * 3 // 4 or soft == resource.RLIM_INFINITY
+    assert most_connections(beside_grpc=True) == soft * 3 // 8 or soft == resource.RLIM_INFINITY
     busy = Busy()
     async with (
         served(busy.app, connections=2, per_peer=2) as (_, port),

@@ -2,13 +2,15 @@
 
 import asyncio
 import json
+from contextlib import suppress
 
 import pytest
 
 from authy_grpc.v1.user_pb2 import ListUsersRequest
 from gateway.app import build
-from tests.gateway.asking import settings
-from tests.gateway.test_protocol import Busy, _turn, peer, served
+from tests.gateway.asking import fields, gateway, settings
+from tests.gateway.everything import ROUTES, echo
+from tests.gateway.test_protocol import ASK, BOUNDS, Busy, _turn, peer, served
 from tests.harness import Service
 from tests.rushing import PATIENCE
 
@@ -106,3 +108,39 @@ async def test_a_body_without_end_that_nobody_reads_is_broken_off(service: Servi
         await one.reader.readuntil(b"\r\n\r\n")
         await one.send(b"x")
         assert await one.broken_off()
+
+
+CHUNKED = b"POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    "much",
+    [
+        CHUNKED + b"1\r\nx\r\n" * (BOUNDS.pieces + 1),
+        CHUNKED + b"10000\r\n" + b"x" * 0x10000 + b"\r\n" + (b"10000\r\n" + b"x" * 0x10000 + b"\r\n") * 16,
+    ],
+    ids=["chunks", "bytes"],
+)
+async def test_what_costs_more_than_it_weighs_is_broken_off(much: bytes) -> None:
+    busy = Busy()
+    async with served(busy.app) as (_, port), peer(port) as one, peer(port) as other:
+        with suppress(ConnectionError):
+            await one.send(much)
+        assert await one.broken_off()
+        await other.send(ASK)
+        await other.reader.readuntil(b"ok")
+
+
+async def test_many_headers_are_told_at_little_cost(service: Service) -> None:
+    async with served(build(service.core.server.local(), settings())) as (_, port), peer(port) as one:
+        await one.send(b"GET /v1/users HTTP/1.1\r\nhost: a\r\n" + b"a:\r\n" * 10_000 + b"\r\n")
+        assert (await one.reader.readuntil(b"\r\n")).startswith(b"HTTP/1.1 431")
+    assert BOUNDS.headers < 1_000
+
+
+async def test_many_headers_are_told() -> None:
+    async with echo() as channel, gateway(channel, routes=ROUTES) as running:
+        headers = [(f"x-{number}", "") for number in range(100)]
+        response = await running.client.get("/v1/everything/id", headers=headers)
+        assert (response.status_code, fields(response)) == (431, ["headers"])
+        assert (await running.client.get("/v1/everything/id", headers=headers[:80])).status_code == 200
