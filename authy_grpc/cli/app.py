@@ -32,6 +32,9 @@ class Commands(TyperGroup):
         tidy_environment(os.environ)
         try:
             return super().invoke(ctx)
+        except BrokenPipeError:
+            # Whoever read has left, such as `head`: click ends the program without a word.
+            raise
         except Exception as error:
             failure = explain(error)
             if failure is None:

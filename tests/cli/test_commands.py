@@ -13,7 +13,7 @@ from authy_grpc.v1.application_pb2 import Application
 from authy_grpc.v1.approval_pb2 import CreateApprovalRequest
 from authy_grpc.v1.enrollment_pb2 import QR_CODE_FORMAT_PNG, CreateEnrollmentRequest, QrCodeOptions
 from authy_grpc.v1.verification_pb2 import CODE_RESULT_ACCEPTED, VerifyCodeRequest
-from tests.cli.conftest import Running, Shell
+from tests.cli.conftest import TIMEOUT, Running, Shell
 
 pytestmark = pytest.mark.slow
 
@@ -63,6 +63,14 @@ def test_arguments_that_nobody_expects_end_in_a_sentence(shell: Shell) -> None:
     done = shell.run("application", "create", "a\udcffb", "https://shop.example")
     assert (done.returncode, "no text in UTF-8" in done.stderr) == (1, True)
     assert shell.run("api-key", "create", "Shop", "--days", "99999999").returncode == 2
+
+
+def test_a_reader_that_leaves_is_no_error(shell: Shell) -> None:
+    with shell.start("doctor", "--json") as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.wait(TIMEOUT) == 1
+    assert (shell.home / "log").read_text() == ""
 
 
 def test_the_version_is_told(shell: Shell) -> None:
