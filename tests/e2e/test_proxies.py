@@ -159,7 +159,7 @@ async def test_no_call_fails_while_servers_are_rolled_behind_nginx(
     sqlite_service: Service, tmp_path: Path, figure: Callable[[int, int], int]
 ) -> None:
     """Calls of each kind: one that reads, one with a request_id, one that must not be made twice."""
-    service, count = sqlite_service, figure(300, 5_000)
+    service, count = sqlite_service, figure(400, 5_000)
     site = await service.site()
     servers, numbers = Servers(service), itertools.count()
     failed: Counter[str] = Counter()
@@ -168,7 +168,7 @@ async def test_no_call_fails_while_servers_are_rolled_behind_nginx(
         for _ in range(2):
             await servers.start(free_port())
         # By itself nginx leaves a server that refused alone for 10 s: then both must not be rolled at once.
-        pause = figure(300, 11_000) / 1000
+        pause = figure(50, 11_000) / 1000
         targets = [f"{each} max_fails={figure(0, 1)}" for each in servers.targets]
         target = await stack.enter_async_context(nginx(tmp_path, targets))
         client = await stack.enter_async_context(AsyncClient(target, site.api_key))
@@ -183,10 +183,48 @@ async def test_no_call_fails_while_servers_are_rolled_behind_nginx(
                     failed[f"{error.code.name} {error.message}"] += 1
 
         async with asyncio.TaskGroup() as group:
-            workers = [group.create_task(work()) for _ in range(8)]
+            workers = [group.create_task(work()) for _ in range(16)]
             while not all(each.done() for each in workers):
                 await servers.roll(pause)
     assert failed == {}
+
+
+@pytest.mark.parametrize("kind", ["nginx", "haproxy"])
+async def test_calls_and_watchers_wait_for_a_server_behind_a_proxy(
+    sqlite_service: Service, tmp_path: Path, kind: str
+) -> None:
+    """Until it is there the proxy answers with an HTML page: 502 or 503."""
+    service, port = sqlite_service, free_port()
+    site = await service.site()
+    made = await begin(site, "ada")
+    servers = Servers(service)
+    async with AsyncExitStack() as stack:
+        stack.push_async_callback(servers.close)
+        run = nginx if kind == "nginx" else haproxy
+        more = " max_fails=0" if kind == "nginx" else ""
+        target = await stack.enter_async_context(run(tmp_path, [f"127.0.0.1:{port}{more}"]))
+        waits: list[float] = []
+        third = asyncio.Event()
+
+        async def sleep(seconds: float) -> None:
+            waits.append(seconds)
+            if len(waits) == 3:
+                third.set()
+            await asyncio.sleep(seconds)
+
+        client = await stack.enter_async_context(AsyncClient(target, site.api_key, sleep=sleep, timeout=60))
+        request = GetEnrollmentRequest(enrollment_id=made.enrollment_id)
+        call = asyncio.ensure_future(_get(client, request))
+        states = await stack.enter_async_context(aclosing(client.watch_enrollment(made.enrollment_id)))
+        first = asyncio.ensure_future(anext(states))
+        async with asyncio.timeout(PATIENCE):
+            await third.wait()
+            await servers.start(port)
+            assert await call == await first == made
+
+
+async def _get(client: AsyncClient, request: GetEnrollmentRequest) -> Enrollment:
+    return (await client.enrollments.GetEnrollment(request)).enrollment
 
 
 async def _three(client: AsyncClient, name: str) -> None:
