@@ -114,7 +114,7 @@ class OwnAccount:
             self._accounts.changed(session, now, row.account_id, activity="account.updated")
             return store.to_account(self._vault, row)
 
-        return await self._database.write(work, accounts=True)
+        return await self._database.write(work, accounts=True, by=caller.account_id)
 
     async def delete(self, caller: Device, proof: Proof) -> None:
         """Erase the account.
@@ -137,7 +137,7 @@ class OwnAccount:
             self.erase(session, now, row)
             return None
 
-        await self._database.write(work, accounts=True)
+        await self._database.write(work, accounts=True, by=caller.account_id)
         await self._database.truncate_log()
 
     def erase(self, session: Session, now: datetime, row: AccountRow) -> None:

@@ -89,7 +89,7 @@ class Answers:
         """
         answer = _Answer(approval_id, receipts.read(receipt), receipt)
         return await self._database.write(
-            lambda session: self._answer(session, caller, answer), accounts=True
+            lambda session: self._answer(session, caller, answer), accounts=True, by=caller.account_id
         )
 
     def _answer(self, session: Session, caller: Device, answer: _Answer) -> Answered:

@@ -133,7 +133,7 @@ class Approvals:
 
         while True:
             try:
-                return await self._database.write(work)
+                return await self._database.write(work, by=caller.application_id)
             except _RunOut as found:
                 await self._expire(found.due)
 
@@ -206,7 +206,7 @@ class Approvals:
             self._endings.end(session, now, link, row, canceled)
             return Asked(canceled, asked.match_number)
 
-        return await self._database.write(work)
+        return await self._database.write(work, by=caller.application_id)
 
     async def expire_due(self) -> int:
         """End the questions whose time has run out, a hundred at most; answers how many."""

@@ -111,7 +111,7 @@ class Devices:
                 self._admission.tell(session, now, row, "device.renamed")
             return devices.to_device(self._vault, row, now, current=own)
 
-        return await self._database.write(work, accounts=True)
+        return await self._database.write(work, accounts=True, by=caller.account_id)
 
     async def acknowledge(self, caller: Caller, device_id: str, proof: Proof) -> Device:
         """Note that the owner was shown a device that waits: the first time shortens its wait.
@@ -146,7 +146,7 @@ class Devices:
                 self._admission.tell(session, now, row, "device.acknowledged")
             return devices.to_device(self._vault, row, now)
 
-        return await self._database.write(work, accounts=True)
+        return await self._database.write(work, accounts=True, by=caller.account_id)
 
     async def approve(self, caller: Caller, device_id: str, check: str, proof: Proof) -> Device:
         """Let in a device that waits. Wrong checks are counted: of one device five are looked at.
@@ -190,7 +190,7 @@ class Devices:
             self._admission.let_in(session, now, row, "device.approved")
             return devices.to_device(self._vault, row, now)
 
-        return await self._database.write(work, accounts=True)
+        return await self._database.write(work, accounts=True, by=caller.account_id)
 
     async def revoke(self, caller: Caller, device_id: str, proof: Proof) -> None:
         """Put a device out. Of one that waits, by another: no device is let in by time for 30 days.
@@ -228,7 +228,7 @@ class Devices:
                 self._admission.tell(session, now, row, "device.removed")
             return None
 
-        await self._database.write(work, accounts=True)
+        await self._database.write(work, accounts=True, by=caller.account_id)
 
     def _listed(self, session: Session, caller: Caller) -> list[Device]:
         now = self._clock()

@@ -137,7 +137,7 @@ class Enrollments:
                 lambda: self._create(session, caller, draft),
             )
 
-        created = await self._database.write(work)
+        created = await self._database.write(work, by=caller.application_id)
         drawn = await self._qr_codes.draw(created.uri, draft.format, draft.module_size)
         return created.enrollment, drawn
 
@@ -202,7 +202,7 @@ class Enrollments:
 
         work = partial(self._confirm, caller=caller, enrollment_id=enrollment_id, code=code)
         try:
-            return await self._database.write(work)
+            return await self._database.write(work, by=caller.application_id)
         except AccountBusy:
             return await self._database.write(partial(work, waits=True), accounts=True)
 
@@ -222,7 +222,7 @@ class Enrollments:
                 return present
             return self._changes.move(session, now, row, EnrollmentState.CANCELED)
 
-        return await self._database.write(work)
+        return await self._database.write(work, by=caller.application_id)
 
     async def expire_due(self) -> int:
         """Write EXPIRED to those whose time is over, a hundred at most; answers how many."""

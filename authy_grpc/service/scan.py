@@ -126,7 +126,7 @@ class Scans:
             application = applications.find(session, row.application_id)
             return sites.site(self._vault, link, application, has_key=True)
 
-        return await self._database.write(work, accounts=True)
+        return await self._database.write(work, accounts=True, by=caller.account_id)
 
     async def reject(self, caller: Device, scanned: str) -> None:
         """Refuse an enrollment, before it is accepted or while its site awaits the first code.
@@ -162,7 +162,7 @@ class Scans:
                 session, now, caller.account_id, activity="site.refused", site_name=site_name
             )
 
-        await self._database.write(work, accounts=True)
+        await self._database.write(work, accounts=True, by=caller.account_id)
 
     def _scannable(self, row: EnrollmentRow, caller: Device, now: datetime) -> Enrollment:
         """An enrollment that this account may open or accept."""

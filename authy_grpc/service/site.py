@@ -105,7 +105,7 @@ class Sites:
             application = applications.find(session, link.application_id)
             return store.site(self._vault, link, application, has_key=True)
 
-        return await self._database.write(work, accounts=True)
+        return await self._database.write(work, accounts=True, by=caller.account_id)
 
     async def update(self, caller: Device, site_id: str, label: str, proof: Proof) -> Site:
         """Give a link a name of its owner's own; an empty one for none.
@@ -135,7 +135,7 @@ class Sites:
                 self._accounts.changed(session, now, caller.account_id, sites=True)
             return store.one(session, self._vault, link, caller.device_id, now)
 
-        return await self._database.write(work, accounts=True)
+        return await self._database.write(work, accounts=True, by=caller.account_id)
 
     async def remove(self, caller: Device, site_id: str, proof: Proof) -> None:
         """End a link; one that waits for its first code is rejected.
@@ -159,7 +159,7 @@ class Sites:
             self._links.end(session, now, link)
             return None
 
-        await self._database.write(work, accounts=True)
+        await self._database.write(work, accounts=True, by=caller.account_id)
 
     def _add_key(
         self,

@@ -98,7 +98,7 @@ class Users:
             link = store.lock(session, caller.application_id, authy_id)
             self._links.end(session, self._clock(), link, waiting=EnrollmentState.CANCELED)
 
-        await self._database.write(work, accounts=True)
+        await self._database.write(work, accounts=True, by=caller.application_id)
 
     async def unlock(self, caller: Site, authy_id: str, factors: Collection[Factor]) -> User:
         """Lift what wrong codes or refused questions brought about.
@@ -126,4 +126,4 @@ class Users:
             session.flush()
             return view.find(session, self._vault, caller.application_id, authy_id)
 
-        return await self._database.write(work)
+        return await self._database.write(work, by=caller.application_id)

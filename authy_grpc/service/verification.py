@@ -118,9 +118,11 @@ class Verifications:
         """
         attempt = Attempt(caller.application_id, authy_id, code, action, request)
         try:
-            return await self._database.write_batched(self._check, attempt)
+            return await self._database.write_batched(self._check, attempt, by=caller.application_id)
         except AccountBusy:
-            return await self._database.write_batched(self._check_waiting, attempt, accounts=True)
+            return await self._database.write_batched(
+                self._check_waiting, attempt, accounts=True, by=caller.application_id
+            )
 
     async def send_code(self, caller: Site, request: Request, wish: Wish) -> Sending:
         """Have a code sent to a user's phone: the same again while it is good.
@@ -151,7 +153,7 @@ class Verifications:
                 lambda: self._send(session, caller.application_id, wish),
             )
 
-        return await self._database.write(work)
+        return await self._database.write(work, by=caller.application_id)
 
     async def create_backup_codes(self, caller: Site, authy_id: str) -> list[str]:
         """Make ten backup codes and void the earlier ones. This is the one time that they are told.
@@ -166,7 +168,7 @@ class Verifications:
             self._backup.replace(session, link.site_id, codes)
             return codes
 
-        return await self._database.write(work)
+        return await self._database.write(work, by=caller.application_id)
 
     def _send(self, session: Session, application_id: str, wish: Wish) -> Sending:
         link = links.find(session, application_id, wish.authy_id, lock=True)

@@ -107,7 +107,7 @@ class Webhooks:
             store.add(session, self._vault, application_id, webhook, secret)
             return NewWebhook(webhook, secret)
 
-        return await self._database.write(work)
+        return await self._database.write(work, by=caller.application_id)
 
     async def list_all(self, caller: Site) -> list[Webhook]:
         """The site's webhooks, oldest first."""
@@ -153,7 +153,7 @@ class Webhooks:
                 deliveries.begin_anew(session, now, webhook_id)
             return store.to_webhook(self._vault, row)
 
-        return await self._database.write(work)
+        return await self._database.write(work, by=caller.application_id)
 
     async def delete(self, caller: Site, webhook_id: str) -> None:
         """End a webhook; what waits is dropped.
@@ -165,7 +165,7 @@ class Webhooks:
         def work(session: Session) -> None:
             store.remove(session, store.find(session, caller.application_id, webhook_id, lock=True))
 
-        await self._database.write(work)
+        await self._database.write(work, by=caller.application_id)
 
     async def rotate_secret(self, caller: Site, webhook_id: str, overlap: timedelta | None) -> str:
         """Make a new secret.
@@ -187,7 +187,7 @@ class Webhooks:
             session.add(row)
             return secret
 
-        return await self._database.write(work)
+        return await self._database.write(work, by=caller.application_id)
 
     async def test(self, caller: Site, webhook_id: str) -> str:
         """Post a `webhook.test` event to one webhook, whatever its types; answers the event's id.
@@ -215,7 +215,7 @@ class Webhooks:
             (event_id,) = self._events.record(session, now, event)
             return event_id
 
-        return await self._database.write(work)
+        return await self._database.write(work, by=caller.application_id)
 
     async def list_deliveries(
         self, caller: Site, webhook_id: str, page_size: int, page_token: str
@@ -272,7 +272,7 @@ class Webhooks:
                 self._keep(session, spent)
             return count
 
-        return await self._database.write(work)
+        return await self._database.write(work, by=caller.application_id)
 
     async def _leads_to(self, caller: Site, webhook_id: str) -> Sequence[IPAddress]:
         """The addresses to which a webhook is posted now; none where a post would come to nothing."""

@@ -61,7 +61,9 @@ class Database:
             guard=guard,
         )
 
-    async def write(self, work: Callable[[Session], T | Exception], *, accounts: bool = False) -> T:
+    async def write(
+        self, work: Callable[[Session], T | Exception], *, accounts: bool = False, by: str = ""
+    ) -> T:
         """Run a work in a transaction and answer after its commit.
 
         A caller that is cancelled before its work began gets none done. One whose time is up is
@@ -75,12 +77,13 @@ class Database:
             accounts: whether it locks an account, before any link. Of works that share a transaction those
                 go first: one that waited for an account while another of them holds a link could wait for
                 itself by way of another server.
+            by: the caller whose turn it takes: an application or account. Empty for the service itself.
 
         Raises:
             BackendUnavailable: the database is out of reach; nothing was decided. (Where it went
                 away in the midst of a commit and did not come back in seconds, nobody knows.)
         """
-        outcome: T = await self._submit(Job(self._loop.create_future(), work=work, accounts=accounts))
+        outcome: T = await self._submit(Job(self._loop.create_future(), work=work, accounts=accounts, by=by))
         return outcome
 
     async def write_batched(
@@ -89,6 +92,7 @@ class Database:
         item: Item,
         *,
         accounts: bool = False,
+        by: str = "",
     ) -> T:
         """Run an item together with all others that wait for the same batch, as `write` does.
 
@@ -96,8 +100,9 @@ class Database:
             batch: one bound method; answers each item, in order.
             item: what it is called with.
             accounts: as in `write`.
+            by: as in `write`.
         """
-        job = Job(self._loop.create_future(), batch=batch, item=item, accounts=accounts)
+        job = Job(self._loop.create_future(), batch=batch, item=item, accounts=accounts, by=by)
         outcome: T = await self._submit(job)
         return outcome
 

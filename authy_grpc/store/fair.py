@@ -1,11 +1,11 @@
-"""Admits so many at once, in turns by caller: a fair queue (round robin), with a share for each caller."""
+"""Fair queues (round robin by caller): one that admits so many at once, and one of items that wait."""
 
 import asyncio
 from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from datetime import timedelta
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from authy_grpc.domain.errors import RateLimited
 
@@ -97,6 +97,48 @@ class FairQueue:
                 del self._waiting[caller]
             return True
         return False
+
+
+class Turns(Generic[Item]):
+    """A queue in which callers take turns, however many one has waiting; what one brought stays in order."""
+
+    def __init__(self) -> None:
+        # In the order of their turns; a caller with nothing waiting is not there.
+        self._waiting: OrderedDict[str, OrderedDict[Item, None]] = OrderedDict()
+        self._count = 0
+
+    def __len__(self) -> int:
+        return self._count
+
+    def of(self, caller: str) -> int:
+        """How many a caller has waiting."""
+        return len(self._waiting.get(caller, ()))
+
+    def add(self, caller: str, item: Item) -> None:
+        """Add an item behind the caller's others."""
+        self._waiting.setdefault(caller, OrderedDict())[item] = None
+        self._count += 1
+
+    def remove(self, caller: str, item: Item) -> None:
+        """Take an item back, if it still waits."""
+        waiting = self._waiting.get(caller)
+        if waiting is None or item not in waiting:
+            return
+        del waiting[item]
+        self._count -= 1
+        if not waiting:
+            del self._waiting[caller]
+
+    def pop(self) -> Item:
+        """The first item of the caller whose turn it is."""
+        caller, waiting = next(iter(self._waiting.items()))
+        item, _ = waiting.popitem(last=False)
+        self._count -= 1
+        if waiting:
+            self._waiting.move_to_end(caller)
+        else:
+            del self._waiting[caller]
+        return item
 
 
 async def in_slices(make: Callable[[Item], T], items: Iterable[Item]) -> list[T]:

@@ -9,19 +9,20 @@ import asyncio
 import re
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Sequence, Set
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from sqlalchemy import Engine, event
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session
 
-from authy_grpc.domain.errors import BackendUnavailable, Refusal
+from authy_grpc.domain.errors import BackendUnavailable, RateLimited, Refusal
 from authy_grpc.store.commit import OutcomeUnknown, announce, was_committed
 from authy_grpc.store.engine import out_of_reach
+from authy_grpc.store.fair import Turns
 
 Work = Callable[[Session], Any]
 # Takes the items of all calls that wait, answers each in order: a value, a refusal or an exception.
@@ -29,7 +30,9 @@ Batch = Callable[[Session, Sequence[Any]], Sequence[Any]]
 # The credentials that a commit changed; None where it recorded no events at all.
 Woke = Set[str] | None
 
-MOST_WAITING = 10_000
+# Of all callers, and of one: another still finds room.
+MOST_WAITING, MOST_WAITING_OF_ONE = 10_000, 5_000
+_TRY_AGAIN = timedelta(seconds=1)
 _GROUP = 64
 # Jobs that come so close together come from many callers, and so long a wait makes one group of them.
 _CROWD_SECONDS, _FILL_SECONDS = 0.002, 0.005
@@ -56,6 +59,7 @@ class Job:
 
     Attributes:
         accounts: whether it locks an account, before any link: those go first.
+        by: the caller whose turn it takes; empty for the service itself.
         committing: whether its commit is under way; from then on the outcome has to be waited for.
         given_up: whether its caller was told that nothing was decided.
     """
@@ -65,6 +69,7 @@ class Job:
     batch: Batch | None = None
     item: Any = None
     accounts: bool = False
+    by: str = ""
     committing: bool = False
     given_up: bool = False
 
@@ -103,7 +108,7 @@ class Writer:
         self._loop = loop
         self._postgres = postgres
         self._wake = wake
-        self._jobs: OrderedDict[Job, None] = OrderedDict()
+        self._jobs: Turns[Job] = Turns()
         self._ready = threading.Condition()
         self._stopping = False
         # When the last job came, and whether it came close behind another.
@@ -120,20 +125,23 @@ class Writer:
 
         Raises:
             BackendUnavailable: too much waits already, or the writer has stopped.
+            RateLimited: too much of this caller's waits.
         """
         with self._ready:
             if self._stopping or len(self._jobs) >= MOST_WAITING:
                 raise BackendUnavailable
+            if job.by and self._jobs.of(job.by) >= MOST_WAITING_OF_ONE:
+                raise RateLimited(_TRY_AGAIN)
             now = time.monotonic()
             self._crowded, self._last = now - self._last < _CROWD_SECONDS, now
-            self._jobs[job] = None
+            self._jobs.add(job.by, job)
             if len(self._jobs) == 1:
                 self._ready.notify()
 
     def forget(self, job: Job) -> None:
         """Take a job back whose caller has gone; one that has begun is finished, or others would suffer."""
         with self._ready:
-            self._jobs.pop(job, None)
+            self._jobs.remove(job.by, job)
 
     def give_up(self, job: Job) -> bool:
         """Take a job back, so that its caller may be told that nothing was decided.
@@ -145,7 +153,7 @@ class Writer:
             if job.committing:
                 return False
             job.given_up = True
-            self._jobs.pop(job, None)
+            self._jobs.remove(job.by, job)
             return True
 
     def stop(self) -> None:
@@ -170,7 +178,7 @@ class Writer:
                 # They may all have been taken back meanwhile.
                 if self._jobs or self._stopping:
                     break
-            return [self._jobs.popitem(last=False)[0] for _ in range(min(_GROUP, len(self._jobs)))]
+            return [self._jobs.pop() for _ in range(min(_GROUP, len(self._jobs)))]
 
     def _decide(self, group: list[Job]) -> tuple[list[Any], Woke]:
         if len(group) > 1:

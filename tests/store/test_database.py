@@ -307,3 +307,31 @@ async def test_a_server_that_stops_is_out_of_reach_and_comes_back() -> None:
         assert await database.write(raise_times("a")) == 2
         assert await traces(database) == ["a"]
         await database.close()
+
+
+@pytest.mark.parametrize("apart", [True, False])
+async def test_one_callers_writes_do_not_hold_up_anothers(database: Database, apart: bool) -> None:
+    order: list[str] = []
+
+    def work(name: str) -> Callable[[Session], None]:
+        def note(session: Session) -> None:
+            order.append(name)
+
+        return note
+
+    begun, go_on = Event(), Event()
+
+    def hold(session: Session) -> None:
+        begun.set()
+        go_on.wait()
+
+    holder = asyncio.create_task(database.write(hold))
+    await asyncio.to_thread(begun.wait)
+    many = [asyncio.create_task(database.write(work("a"), by="a")) for _ in range(200)]
+    await asyncio.sleep(0)
+    other = asyncio.create_task(database.write(work("b"), by="b" if apart else "a"))
+    await asyncio.sleep(0)
+    go_on.set()
+    await asyncio.gather(holder, other, *many)
+    # The control: of one caller it is the last.
+    assert order.index("b") == (1 if apart else 200)

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from authy_grpc.domain.errors import RateLimited
-from authy_grpc.store.fair import FairQueue, in_slices
+from authy_grpc.store.fair import FairQueue, Turns, in_slices
 
 
 class Desk:
@@ -141,3 +141,19 @@ async def test_long_lists_are_made_in_slices() -> None:
     first = steps.index(19) - steps.index(0)
     assert first == 19 and "beside" in steps[steps.index(19) : steps.index(20)]
     other.cancel()
+
+
+def test_what_waits_is_taken_by_turns_of_callers() -> None:
+    waiting: Turns[str] = Turns()
+    for each in ("a1", "a2", "a3", "b1", "a4", "c1", "b2"):
+        waiting.add(each[0], each)
+    waiting.remove("a", "a2")
+    waiting.remove("a", "gone")
+    waiting.remove("d", "d1")
+    assert (len(waiting), waiting.of("a"), waiting.of("d")) == (6, 3, 0)
+    assert [waiting.pop() for _ in range(6)] == ["a1", "b1", "c1", "a3", "b2", "a4"]
+    assert len(waiting) == 0
+    # With a control: of one caller they are taken as they came.
+    for each in ("a1", "a2", "b1"):
+        waiting.add("", each)
+    assert [waiting.pop() for _ in range(3)] == ["a1", "a2", "b1"]
