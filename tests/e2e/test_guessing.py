@@ -130,10 +130,11 @@ async def test_what_clears_the_count(service: Service, by: str) -> None:
     assert await guess([site.client], authy_id, wrong) == {"WRONG": 5, "USER_LOCKED": 25}
 
 
-async def test_what_has_the_shape_of_a_backup_code_does_not_count(service: Service, figure: Figure) -> None:
+async def test_backup_shaped_codes_do_not_count_and_have_a_rate(service: Service, figure: Figure) -> None:
     site, phone = await service.site(), await service.phone()
     enrollment, _ = await service.enroll(site, phone)
     codes = [f"{each:016d}" for each in range(figure(50, 1000))]
-    assert await guess([site.client], enrollment.authy_id, codes) == {"WRONG": len(codes)}
+    answers = await guess([site.client], enrollment.authy_id, codes)
+    assert answers == {"WRONG": 20, "RATE_LIMITED": len(codes) - 20}
     user = (await site.client.users.GetUser(GetUserRequest(authy_id=enrollment.authy_id))).user
     assert not user.HasField("locked_until")
