@@ -20,6 +20,8 @@ from gateway.peers import Connections
 _UPGRADE = re.compile(rb"\r\nupgrade:", re.IGNORECASE)
 # One peer may have this part of all connections.
 _PEERS = 4
+# A client that watches and calls has two.
+_LEAST_SHARE = 2
 
 
 def _without_upgrade(data: bytes) -> bytes:
@@ -76,7 +78,7 @@ class Bounds:
     @property
     def share(self) -> int:
         """How many connections one peer may have."""
-        return self.per_peer or max(1, self.connections // _PEERS)
+        return self.per_peer or max(_LEAST_SHARE, self.connections // _PEERS)
 
 
 class Protocol(HttpToolsProtocol):
