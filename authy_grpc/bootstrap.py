@@ -34,13 +34,15 @@ from authy_grpc.service.credentials import Credentials
 from authy_grpc.service.qr import QrCodes
 from authy_grpc.service.signals import Signals
 from authy_grpc.settings import Settings
-from authy_grpc.store import keyset
+from authy_grpc.store import keyset, postgres, probe
 from authy_grpc.store.database import Database
 from authy_grpc.store.events import Events
 from authy_grpc.store.listener import Listener
 from authy_grpc.store.vault import Vault
 from authy_grpc.v1 import credential_pb2_grpc
-from authy_grpc.worker.loop import Workers
+from authy_grpc.worker.loop import Step, Workers
+
+_PROBE_SECONDS = 1.0
 
 Clock = Callable[[], datetime]
 Random = Callable[[int], bytes]
@@ -127,10 +129,14 @@ async def build(settings: Settings, secrets: Secrets, world: World) -> Core:
 
     Raises:
         KeysetError: the keyset is not the one that sealed the database.
+        DatabaseTrouble: an URL cannot be read.
     """
     clock, random, allowances = world.clock, world.random, settings.allowances
     registry, listeners = CollectorRegistry(), settings.listeners
     log = logs.build(world.log_stream, clock, world.log_level, registry)
+    if settings.signals_url.get_secret_value():
+        # Before anything is opened: where it cannot be read nothing has to be closed again.
+        postgres.parameters(settings.signals_url.get_secret_value(), "AUTHY_SIGNALS_URL")
     vault = Vault(secrets.keyset)
     database = Database(settings.database, guard=world.guard)
     events = Events(vault, random, postgres=database.postgres)
@@ -182,14 +188,15 @@ async def build(settings: Settings, secrets: Secrets, world: World) -> Core:
         reflects=settings.reflection,
         address=peers,
     )
+    database.on_writable = _tell_readiness(server, log)
     return Core(
         server=server,
         database=database,
         signals=signals,
-        listener=Listener(settings.database, wake, log) if database.postgres else None,
+        listener=await _listener(settings, database, wake, log),
         credentials=credentials,
         qr_codes=parts.qr_codes,
-        workers=Workers(parts.steps, log),
+        workers=Workers([*parts.steps, Step("readiness", database.probe, _PROBE_SECONDS)], log),
         account=parts.account,
         registry=registry,
         log=log,
@@ -203,6 +210,31 @@ def _credential_service(auth: Auth) -> Service:
         CredentialServicer(auth.judge),
         credential_pb2_grpc.add_CredentialServiceServicer_to_server,
     )
+
+
+def _tell_readiness(server: Server, log: FilteringBoundLogger) -> Callable[[Exception | None], None]:
+    def tell(fault: Exception | None) -> None:
+        server.set_ready(fault is None)
+        if fault is None:
+            log.info("database can be written again")
+        else:
+            log.error("database cannot be written", exc_info=fault)
+
+    return tell
+
+
+async def _listener(
+    settings: Settings, database: Database, wake: Callable[[], None], log: FilteringBoundLogger
+) -> Listener | None:
+    """What hears of other servers' commits; without one they are found by polls."""
+    url = settings.signals_url.get_secret_value()
+    if not database.postgres:
+        return None
+    if not url and await database.read(probe.is_pooled):
+        # In transaction mode a session is handed to others, and hears nothing.
+        log.warning("AUTHY_DATABASE_URL leads to a pooler: set AUTHY_SIGNALS_URL past it, or streams lag")
+        return None
+    return Listener(url or settings.database, wake, log)
 
 
 def _sender(settings: Settings, clock: Clock) -> Sender:

@@ -169,6 +169,10 @@ class Server:
         """Say NOT_SERVING from now on, and answer as before: for who stops what calls it first."""
         self._health.stop()
 
+    def set_ready(self, ready: bool) -> None:
+        """Say NOT_SERVING while it is not."""
+        self._health.set_ready(ready)
+
     async def stop(self, *, now: bool = False) -> None:
         """Drain and stop: say NOT_SERVING, end the streams, let calls that were accepted finish.
 

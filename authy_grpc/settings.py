@@ -23,6 +23,8 @@ class Settings(Environment):
     home: Path = Path("authy-home")
     # `sqlite:///relative`, `sqlite:////absolute` or `postgresql://…`; empty: SQLite in `home`.
     database_url: SecretStr = SecretStr("")
+    # `postgresql://…` past a pooler, for LISTEN; empty: `database_url`.
+    signals_url: SecretStr = SecretStr("")
     # Given by value, or read from `home`/secrets.
     keyset: SecretStr = SecretStr("")
     operator_key: SecretStr = SecretStr("")

@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 
 from authy_grpc.domain import keys, totp
-from authy_grpc.store.engine import plain
+from authy_grpc.store.postgres import plain
 from authy_grpc.store.vault import Vault, new_keyset
 from benchmarks.control import Target
 from benchmarks.load import measure

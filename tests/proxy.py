@@ -58,8 +58,12 @@ class Proxy:
             return
         there, back = await self._open()
         self._writers += [writer, back]
-        with suppress(OSError):
+        try:
             await asyncio.gather(self._forward(reader, back, True), self._forward(there, writer, False))
+        except OSError:
+            # One side was reset, and so is the other.
+            writer.transport.abort()
+            back.transport.abort()
 
     async def _open(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         host = self._upstream.host or self._upstream.query.get("host", "")

@@ -19,6 +19,7 @@ from authy_grpc.client import AuthyError, Client
 from authy_grpc.listening import ListenError
 from authy_grpc.settings import Settings
 from authy_grpc.store import checkup, rotation, schema
+from authy_grpc.store.trouble import DatabaseTrouble
 from authy_grpc.store.vault import KeysetError, Vault
 from authy_grpc.tidy import PREFIX
 from authy_grpc.v1.application_pb2 import ListApplicationsRequest
@@ -134,7 +135,7 @@ def _store(settings: Settings) -> Iterator[Finding]:
         yield from _permissions(settings, path)
         found = checkup.look(settings.database, vault)
         schema.check(settings.database)
-    except (Failure, home.HomeError, KeysetError, schema.SchemaError, checkup.Unreachable) as error:
+    except (Failure, home.HomeError, KeysetError, schema.SchemaError, DatabaseTrouble) as error:
         failure = explain(error) or Failure(str(error), "Mend AUTHY_DATABASE_URL, or start the database.")
         yield Finding("database", "fail", failure.text, failure.mend or "See docs/operations.md.")
         return

@@ -1,4 +1,4 @@
-"""Owns how a command fails: one sentence of what is wrong, one of what to do, and no traceback."""
+"""Explains why a command fails: one sentence of what is wrong, one of what to do, and no traceback."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -7,6 +7,10 @@ from typing import Any
 
 from rich.console import Console
 from rich.text import Text
+
+from authy_grpc.cli.oserrors import Failure, of_the_system
+
+__all__ = ["Failure", "explain", "extra", "of_the_system", "report"]
 
 _WAIT = "Try again later."
 _PUT_OUT = "This phone was put out of its account: register anew, with another --state."
@@ -31,20 +35,6 @@ _SAY_IT = {
     "TargetError": "Set AUTHY_SERVER; see Addresses and TLS in docs/operations.md.",
     "CertificateError": "See Addresses and TLS in docs/operations.md.",
 }
-
-
-class Failure(Exception):
-    """A command cannot go on, as may happen.
-
-    Attributes:
-        text: what is wrong.
-        mend: what to do; may be empty.
-    """
-
-    def __init__(self, text: str, mend: str = "") -> None:
-        super().__init__(text)
-        self.text = text
-        self.mend = mend
 
 
 @contextmanager
@@ -78,19 +68,17 @@ def explain(error: Exception) -> Failure | None:
     match name:
         case "ValidationError":
             return _bad_settings(error)
-        case "BackendUnavailable":
-            return Failure("The database is out of reach.", "Run `authy-grpc doctor`.")
-        case "OperationalError":
-            return Failure(
-                "The database cannot be reached or opened.", "Start it, or mend AUTHY_DATABASE_URL."
-            )
+        case "DatabaseTrouble" | "BackendUnavailable":
+            return _database(error)
         case "UnicodeEncodeError" if getattr(error, "encoding", "") == "utf-8":
             return Failure("An argument is no text in UTF-8.", "Type it in a terminal that speaks UTF-8.")
         case "PhoneError":
             return _refused(error, {"BAD_CREDENTIAL": _PUT_OUT})
-    if any(kind.__name__ == "AuthyError" for kind in type(error).__mro__):
-        return _refused(error)
-    return None
+    if isinstance(error, OSError):
+        return of_the_system(error)
+    kinds = {kind.__name__ for kind in type(error).__mro__}
+    by_kind = {"AuthyError": _refused, "DBAPIError": _database}
+    return next((tell(error) for kind, tell in by_kind.items() if kind in kinds), None)
 
 
 def report(failure: Failure) -> None:
@@ -99,6 +87,15 @@ def report(failure: Failure) -> None:
     console.print(Text.assemble(("error: ", "bold red"), failure.text))
     if failure.mend:
         console.print(Text.assemble(("  try: ", "bold"), failure.mend))
+
+
+def _database(error: Any) -> Failure:
+    from authy_grpc.store import trouble
+
+    found = trouble.of(error) or trouble.of(error.__cause__)
+    if found is not None:
+        return Failure(found.text, found.mend)
+    return Failure("The database did not answer in time.", "Run `authy-grpc doctor`.")
 
 
 def _missing(error: ModuleNotFoundError, name: str) -> Failure:

@@ -23,8 +23,26 @@ _WATCHES, _WATCHES_FROM_ONE = 2000, 500
 _TRY_AGAIN = timedelta(seconds=30)
 
 
+class _Watch:
+    """One stream of Health.Watch.
+
+    Attributes:
+        stirred: set when there may be something to say.
+        over: whether it ends.
+    """
+
+    def __init__(self, network: str, *, over: bool) -> None:
+        self.network = network
+        self.over = over
+        self.stirred = asyncio.Event()
+
+    def end(self) -> None:
+        self.over = True
+        self.stirred.set()
+
+
 class Health(health_pb2_grpc.HealthServicer):
-    """Health of a server that serves all of its services until it stops.
+    """Health of a server that serves all of its services until it stops, or while it can write.
 
     The library's own servicer has no list, and its watchers hold a stopping server for its whole grace.
 
@@ -39,18 +57,25 @@ class Health(health_pb2_grpc.HealthServicer):
         self._names = ("", *names)
         self._streams = streams
         self._stopping = False
-        # What ends each watch, oldest first, and the network that holds it.
-        self._watches: dict[asyncio.Event, str] = {}
+        self._ready = True
+        # Oldest first.
+        self._watches: dict[_Watch, None] = {}
         self._held = Counter[str]()
 
     def stop(self) -> None:
         """Say NOT_SERVING from now on, and end the watchers when they have been told."""
         self._stopping = True
-        for over in self._watches:
-            over.set()
+        for watch in self._watches:
+            watch.end()
+
+    def set_ready(self, ready: bool) -> None:
+        """Say whether it can do what it is for: NOT_SERVING while it cannot."""
+        self._ready = ready
+        for watch in self._watches:
+            watch.stirred.set()
 
     def _status(self) -> health_pb2.HealthCheckResponse:
-        return _NOT_SERVING if self._stopping else _SERVING
+        return _SERVING if self._ready and not self._stopping else _NOT_SERVING
 
     async def Check(
         self, request: health_pb2.HealthCheckRequest, context: Any
@@ -64,43 +89,43 @@ class Health(health_pb2_grpc.HealthServicer):
         return messages.HealthListResponse(statuses={name: self._status() for name in self._names})
 
     async def Watch(self, request: health_pb2.HealthCheckRequest, context: Context) -> None:
-        over = self._enter(_network(self._address(context)))
+        watch = self._enter(_network(self._address(context)))
         try:
-            await self._streams.relay(context, self._states(request.service in self._names, over))
+            await self._streams.relay(context, self._states(request.service in self._names, watch))
         finally:
-            self._leave(over)
+            self._leave(watch)
 
-    async def _states(
-        self, known: bool, over: asyncio.Event
-    ) -> AsyncIterator[health_pb2.HealthCheckResponse]:
-        yield self._status() if known else _UNKNOWN
-        await over.wait()
-        if known and self._stopping:
-            yield _NOT_SERVING
+    async def _states(self, known: bool, watch: _Watch) -> AsyncIterator[health_pb2.HealthCheckResponse]:
+        told = self._status() if known else _UNKNOWN
+        yield told
+        while not watch.over:
+            await watch.stirred.wait()
+            watch.stirred.clear()
+            if known and self._status() is not told:
+                told = self._status()
+                yield told
         raise Draining
 
-    def _enter(self, network: str) -> asyncio.Event:
+    def _enter(self, network: str) -> _Watch:
         """A place for a watch. Where none is left, whoever holds the most gives its oldest."""
         if self._held[network] >= _WATCHES_FROM_ONE:
             raise RateLimited(_TRY_AGAIN)
         if len(self._watches) >= _WATCHES:
             most, _ = self._held.most_common(1)[0]
-            oldest = next(over for over, holder in self._watches.items() if holder == most)
+            oldest = next(watch for watch in self._watches if watch.network == most)
             self._leave(oldest)
-            oldest.set()
-        over = asyncio.Event()
-        if self._stopping:
-            over.set()
-        self._watches[over] = network
+            oldest.end()
+        watch = _Watch(network, over=self._stopping)
+        self._watches[watch] = None
         self._held[network] += 1
-        return over
+        return watch
 
-    def _leave(self, over: asyncio.Event) -> None:
-        network = self._watches.pop(over, None)
-        if network is not None:
-            self._held[network] -= 1
-            if not self._held[network]:
-                del self._held[network]
+    def _leave(self, watch: _Watch) -> None:
+        if watch in self._watches:
+            del self._watches[watch]
+            self._held[watch.network] -= 1
+            if not self._held[watch.network]:
+                del self._held[watch.network]
 
 
 def _network(address: str) -> str:

@@ -4,13 +4,13 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import inspect, text
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from sqlmodel import Session, select
 
 from authy_grpc.store import keyset
 from authy_grpc.store.columns import from_millis
 from authy_grpc.store.engine import connect
 from authy_grpc.store.tables import MetaRow
+from authy_grpc.store.trouble import explained
 from authy_grpc.store.vault import Vault
 
 # Readers stop at the oldest write that is open, see `events.py`.
@@ -18,10 +18,6 @@ _HELD_BACK = text(
     "SELECT min(create_time) FROM event WHERE epoch = (SELECT max(epoch) FROM event)"
     " AND xid >= pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
 )
-
-
-class Unreachable(Exception):
-    """The database cannot be opened. The text says why, without the URL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,15 +45,12 @@ def look(url: str, vault: Vault | None = None) -> Checkup:
         vault: asked to open the mark of the database's keyset.
 
     Raises:
-        Unreachable: it cannot be opened or read.
+        DatabaseTrouble: it cannot be opened or read.
         KeysetError: the vault is not the one that sealed it.
     """
+    engine = connect(url, writes=False, connections=1)
     try:
-        engine = connect(url, writes=False, connections=1)
-    except (ArgumentError, ValueError) as error:
-        raise Unreachable("AUTHY_DATABASE_URL is no `sqlite:///PATH` or `postgresql://…`.") from error
-    try:
-        with engine.connect() as connection, Session(connection) as session:
+        with explained(url), engine.connect() as connection, Session(connection) as session:
             if not inspect(connection).has_table(str(MetaRow.__tablename__)):
                 return Checkup(empty=True, sealed=False, time=None)
             sealed = session.exec(select(MetaRow.name)).first() is not None
@@ -71,7 +64,5 @@ def look(url: str, vault: Vault | None = None) -> Checkup:
             since = connection.scalar(_HELD_BACK) if inspect(connection).has_table("event") else None
             held_back = None if since is None else time - from_millis(since)
             return Checkup(empty=False, sealed=sealed, time=time, held_back=held_back)
-    except SQLAlchemyError as error:
-        raise Unreachable(f"The database cannot be opened or read ({type(error).__name__}).") from error
     finally:
         engine.dispose()

@@ -1,4 +1,4 @@
-"""Owns transactions: `write` runs a plain function in a writer's thread, `read` in a reader's."""
+"""Runs transactions: `write` runs a plain function in a writer's thread, `read` in a reader's."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence, Set
@@ -10,8 +10,10 @@ from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session as Session
 
 from authy_grpc.domain.errors import BackendUnavailable
-from authy_grpc.store.engine import connect, out_of_reach, truncate_wal
+from authy_grpc.store import probe
+from authy_grpc.store.engine import connect, truncate_wal
 from authy_grpc.store.fair import FairQueue, in_slices
+from authy_grpc.store.faults import out_of_reach
 from authy_grpc.store.writer import MOST_WAITING, Job, Writer
 
 T = TypeVar("T")
@@ -40,6 +42,9 @@ class Database:
         self.on_events: Callable[[], None] = _nothing
         # Called before, with the API keys, sessions and devices that have changed.
         self.on_credentials: Callable[[Set[str]], None] = _nothing
+        # Called in the loop when nothing can be written any more, with the fault; once it can be, with None.
+        self.on_writable: Callable[[Exception | None], None] = _nothing
+        self.writable = True
         self._timeout = timeout
         self._loop = asyncio.get_running_loop()
         readers = _OWN + _LOOK_UPS + _PAGES
@@ -58,6 +63,7 @@ class Database:
             self._loop,
             postgres=self.postgres,
             wake=self._woke,
+            broken=self._broke,
             guard=guard,
         )
 
@@ -177,6 +183,22 @@ class Database:
             self._log_holds_deleted |= not done
         return int(done)
 
+    async def probe(self) -> int:
+        """Ask whether the database can be written: lightly, and after a fault by a true write; answers 0.
+
+        A standby may follow its primary late or no more, so readers, too, are connected anew after a fault.
+        """
+        try:
+            if await self.write(probe.writes if not self.writable else probe.may_write):
+                if not self.writable:
+                    self._reads.dispose()
+                    self._set_writable(None)
+            else:
+                self._set_writable(BackendUnavailable())
+        except (BackendUnavailable, DBAPIError) as error:
+            self._set_writable(error)
+        return 0
+
     async def close(self) -> None:
         """Finish what waits, then close all connections."""
         self._closed = True
@@ -202,6 +224,15 @@ class Database:
             job.future.set_exception(BackendUnavailable())
         else:
             self._loop.call_later(_COMMIT_WAIT_SECONDS, self._give_up, job, waits - 1)
+
+    def _broke(self, fault: DBAPIError) -> None:
+        self._set_writable(fault)
+
+    def _set_writable(self, fault: Exception | None) -> None:
+        if self.writable == (fault is None):
+            return
+        self.writable = fault is None
+        self.on_writable(fault)
 
     def _woke(self, credentials: Set[str]) -> None:
         try:

@@ -1,50 +1,26 @@
-"""Owns how connections to SQLite and PostgreSQL are made and set up, and which errors are the database's."""
+"""Makes SQLAlchemy engines for SQLite and PostgreSQL: how connections are set up, begin and are dropped."""
 
+import os
 import sqlite3
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.exc import ArgumentError, OperationalError
+
+from authy_grpc.store import postgres
+from authy_grpc.store.faults import ends_connection
+from authy_grpc.store.trouble import DatabaseTrouble
 
 _STATEMENT_TIMEOUT_MILLIS = 5_000
+_IDLE_TIMEOUT_MILLIS = 10_000
 _WAL_TRIES = 10
 # What is deleted is overwritten, so that it is not read from the file's free pages.
 _PRAGMAS = ("synchronous = FULL", "foreign_keys = ON", "secure_delete = ON", "cache_size = -16000")
 _TRUNCATE_WAIT_MILLIS = 1_000
-
-# A server that has gone without a word is noticed in seconds; the kernel's own defaults take hours.
-POSTGRES_CONNECTION = {
-    "connect_timeout": 3,
-    "keepalives_idle": 5,
-    "keepalives_interval": 2,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 8_000,
-}
-
-
-def normalize(url: str) -> str:
-    """The URL with the driver that we use: `sqlite://…` stays, `postgres://…` gets psycopg."""
-    for prefix in ("postgres://", "postgresql://"):
-        if url.startswith(prefix):
-            return "postgresql+psycopg://" + url.removeprefix(prefix)
-    return url
-
-
-def plain(url: str) -> str:
-    """The URL as psycopg itself takes it."""
-    return normalize(url).replace("postgresql+psycopg://", "postgresql://", 1)
-
-
-def out_of_reach(error: DBAPIError) -> bool:
-    """Whether the database is at fault rather than the statement: gone, locked, full or too slow."""
-    if error.connection_invalidated:
-        return True
-    if not isinstance(error, OperationalError):
-        return False
-    # SQLite counts a wrong statement among its operational errors.
-    code: int | None = getattr(error.orig, "sqlite_errorcode", None)
-    return code is None or code & 0xFF != sqlite3.SQLITE_ERROR
+# SQLite's own code for a file that was moved away; in WAL mode it does not look.
+_MOVED = 1032
 
 
 def connect(url: str, *, writes: bool, connections: int) -> Engine:
@@ -56,23 +32,67 @@ def connect(url: str, *, writes: bool, connections: int) -> Engine:
             that reads first and writes later fails whatever the busy timeout. Those that only read
             see one moment, on PostgreSQL too.
         connections: how many it keeps.
+
+    Raises:
+        DatabaseTrouble: the URL cannot be read.
     """
-    parsed = make_url(normalize(url))
-    if parsed.get_backend_name() == "sqlite":
-        return _sqlite(parsed, writes, connections)
-    settings = (
-        f"-c statement_timeout={_STATEMENT_TIMEOUT_MILLIS} -c lock_timeout={_STATEMENT_TIMEOUT_MILLIS}"
-        " -c idle_in_transaction_session_timeout=10000"
+    engine = (
+        _postgres(url, writes, connections)
+        if postgres.is_postgres(url)
+        else _sqlite(_sqlite_url(url), writes, connections)
     )
-    given = parsed.query.get("options", "")
-    return create_engine(
-        parsed,
+
+    @event.listens_for(engine, "handle_error")
+    def _drop(context: Any) -> None:
+        # What the pool holds was made to the same server, and is dropped with it.
+        if ends_connection(context.original_exception):
+            context.is_disconnect = True
+
+    return engine
+
+
+def _postgres(url: str, writes: bool, connections: int) -> Engine:
+    given = postgres.parameters(url)
+    engine = create_engine(
+        "postgresql+psycopg://",
+        creator=lambda: postgres.open_connection(given),
         pool_size=connections,
         max_overflow=0,
         hide_parameters=True,
-        connect_args={**POSTGRES_CONNECTION, "options": f"{settings} {given}".rstrip()},
-        isolation_level="READ COMMITTED" if writes else "REPEATABLE READ",
+        use_native_hstore=False,
     )
+    level = "read committed" if writes else "repeatable read"
+    # In the same message as BEGIN, and for this transaction alone: the next may be on another connection.
+    begin = (
+        f"BEGIN ISOLATION LEVEL {level}; SET LOCAL statement_timeout = {_STATEMENT_TIMEOUT_MILLIS};"
+        f" SET LOCAL lock_timeout = {_STATEMENT_TIMEOUT_MILLIS};"
+        f" SET LOCAL idle_in_transaction_session_timeout = {_IDLE_TIMEOUT_MILLIS}"
+    )
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Any) -> None:
+        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
+            connection.exec_driver_sql(begin)
+
+    return engine
+
+
+def _sqlite_url(url: str) -> URL:
+    try:
+        parsed = make_url(url)
+    except (ArgumentError, ValueError):
+        parsed = None
+    if parsed is None or parsed.get_backend_name() != "sqlite":
+        raise DatabaseTrouble(
+            "AUTHY_DATABASE_URL names no database that is known here.",
+            "sqlite:///relative/path, sqlite:////absolute/path or postgresql://USER@HOST/NAME",
+        )
+    if parsed.query and "uri" not in parsed.query:
+        raise DatabaseTrouble(
+            f"AUTHY_DATABASE_URL has parameters that SQLite does not know: {', '.join(parsed.query)}.",
+            "Take them out.",
+        )
+    return parsed
 
 
 def truncate_wal(engine: Engine) -> bool:
@@ -117,6 +137,7 @@ def _sqlite(url: URL, writes: bool, connections: int) -> Engine:
         hide_parameters=True,
         connect_args={"check_same_thread": False, "timeout": _STATEMENT_TIMEOUT_MILLIS / 1000},
     )
+    files = _Files(Path(url.database or ""))
 
     @event.listens_for(engine, "connect")
     def _set_up(connection: Any, record: Any) -> None:
@@ -131,5 +152,45 @@ def _sqlite(url: URL, writes: bool, connections: int) -> Engine:
     @event.listens_for(engine, "begin")
     def _begin(connection: Any) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+        files.check(connection)
 
     return engine
+
+
+class _Files:
+    """Notices that the database's file, or its log of writes, is not the one any more that is open.
+
+    What is written then is lost without a word: both go on in a file that has no name.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._log = Path(f"{path}-wal")
+        # None: in memory, or made by the first connection.
+        self._identity = _identity(path)
+
+    def check(self, connection: Any) -> None:
+        """Ask after a transaction has begun.
+
+        Raises:
+            OperationalError: they are others.
+        """
+        if (found := _identity(self._path)) is None and self._identity is None:
+            return
+        self._identity = self._identity or found
+        # A connection has its log for as long as it lives; the last one that closes removes it.
+        log = _identity(self._log)
+        known = connection.info.setdefault("wal", log) or log
+        connection.info["wal"] = known
+        if found != self._identity or log != known:
+            fault = sqlite3.OperationalError("the database's file was replaced or removed while it was open")
+            fault.sqlite_errorcode, fault.sqlite_errorname = _MOVED, "SQLITE_READONLY_DBMOVED"
+            raise OperationalError("BEGIN", None, fault)
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino

@@ -1,29 +1,33 @@
-"""Owns how PostgreSQL tells of commits by other servers: LISTEN on a connection of its own."""
+"""Listens for commits by other servers: PostgreSQL's LISTEN, on a connection of its own."""
 
 import asyncio
 import contextlib
 from collections.abc import Callable
-from typing import Any
 
 from structlog.typing import FilteringBoundLogger
 
 from authy_grpc.store.commit import CHANNEL
-from authy_grpc.store.engine import POSTGRES_CONNECTION, plain
+from authy_grpc.store.postgres import parameters
 
 _RETRY_SECONDS = 1.0
+# How often a quiet connection is asked whether it is still there, and how long it may take to say so.
+_QUIET_SECONDS, _ANSWER_SECONDS = 30.0, 8.0
 
 
 class Listener:
     """Wakes those who wait when any server has recorded events. One that is lost costs a poll, no event.
 
     Args:
-        url: `postgresql://…`.
+        url: `postgresql://…`; past a pooler, which hands a session to others.
         wake: called in the loop.
         log: where faults are written.
+
+    Raises:
+        DatabaseTrouble: the URL cannot be read.
     """
 
     def __init__(self, url: str, wake: Callable[[], None], log: FilteringBoundLogger) -> None:
-        self._url = plain(url)
+        self._given = {"application_name": "authy_grpc listener", **parameters(url, "AUTHY_SIGNALS_URL")}
         self._wake = wake
         self._log = log
         self._task: asyncio.Task[None] | None = None
@@ -52,11 +56,12 @@ class Listener:
         # The driver is an extra: only servers on PostgreSQL need it.
         import psycopg
 
-        options: dict[str, Any] = {"application_name": "authy_grpc listener", **POSTGRES_CONNECTION}
-        connection = await psycopg.AsyncConnection.connect(self._url, autocommit=True, **options)
+        connection = await psycopg.AsyncConnection.connect("", **self._given, autocommit=True)
         async with connection:
-            await connection.execute(f"LISTEN {CHANNEL}")
-            # Something may have happened while nobody listened.
-            self._wake()
-            async for _ in connection.notifies():
+            while True:
+                async with asyncio.timeout(_ANSWER_SECONDS):
+                    await connection.execute(f"LISTEN {CHANNEL}")
+                # Something may have happened while nobody listened.
                 self._wake()
+                async for _ in connection.notifies(timeout=_QUIET_SECONDS):
+                    self._wake()

@@ -9,6 +9,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 from authy_grpc.store.engine import connect
+from authy_grpc.store.trouble import explained
 
 # Two servers that start at once migrate one after the other.
 _LOCK = 0x61757468
@@ -29,10 +30,11 @@ def upgrade(url: str) -> str:
 
     Raises:
         SchemaError: it is of a newer version than this program.
+        DatabaseTrouble: it cannot be used.
     """
     engine = connect(url, writes=True, connections=1)
     try:
-        with engine.begin() as connection:
+        with explained(url), engine.begin() as connection:
             if connection.dialect.name == "postgresql":
                 # A migration, and waiting for another server's, may take longer than a call may.
                 connection.execute(text("SET LOCAL statement_timeout = 0"))
@@ -50,10 +52,11 @@ def check(url: str) -> None:
 
     Raises:
         SchemaError: they are older, newer or not there.
+        DatabaseTrouble: it cannot be used.
     """
     engine = connect(url, writes=False, connections=1)
     try:
-        with engine.connect() as connection:
+        with explained(url), engine.connect() as connection:
             version = _version(connection)
     finally:
         engine.dispose()

@@ -21,8 +21,8 @@ from sqlmodel import Session
 
 from authy_grpc.domain.errors import BackendUnavailable, RateLimited, Refusal
 from authy_grpc.store.commit import OutcomeUnknown, announce, was_committed
-from authy_grpc.store.engine import out_of_reach
 from authy_grpc.store.fair import Turns
+from authy_grpc.store.faults import contended, notify_queue_is_full, out_of_reach
 
 Work = Callable[[Session], Any]
 # Takes the items of all calls that wait, answers each in order: a value, a refusal or an exception.
@@ -39,10 +39,15 @@ _CROWD_SECONDS, _FILL_SECONDS = 0.002, 0.005
 _RUNS_ALONE = 3
 _DEADLOCK = "40P01"
 _GIVE_WAY_SECONDS = 0.05
+_MUTE_SECONDS = 60.0
 _CHANGE = re.compile(
     r"\b(INSERT|REPLACE)\s+INTO\b|\bDELETE\s+FROM\b|(?<!FOR )(?<!KEY )\bUPDATE\b|\b(CREATE|DROP|ALTER)\s",
     re.IGNORECASE,
 )
+
+
+def _ignore(_: DBAPIError) -> None:
+    """Nobody asks."""
 
 
 class ChangedAndRaised(Exception):
@@ -92,6 +97,7 @@ class Writer:
         postgres: whether it is PostgreSQL, which tells other servers, and says what became of a commit.
         wake: called in the loop after a commit that recorded events, before any caller is answered,
             with the credentials that changed.
+        broken: called in the loop with a fault of the database by which nothing can be written.
         guard: whether to watch that works which raise have changed nothing (in tests).
     """
 
@@ -102,12 +108,17 @@ class Writer:
         *,
         postgres: bool,
         wake: Callable[[Set[str]], None],
+        broken: Callable[[DBAPIError], None] = _ignore,
         guard: bool = False,
     ) -> None:
         self._engine = engine
         self._loop = loop
         self._postgres = postgres
         self._wake = wake
+        self._broken = broken
+        self._fault: DBAPIError | None = None
+        # Until when nothing is told to other servers, since that failed: they poll.
+        self._mute = 0.0
         self._jobs: Turns[Job] = Turns()
         self._ready = threading.Condition()
         self._stopping = False
@@ -200,6 +211,7 @@ class Writer:
                 return outcomes[0], woke
             except DBAPIError as fault:
                 error = _unavailable(fault) if out_of_reach(fault) else fault
+                self._fault = fault if out_of_reach(fault) and not contended(fault) else None
                 if getattr(fault.orig, "sqlstate", None) == _DEADLOCK:
                     # Who waited for this one's rows is only being woken, and would be too late again.
                     time.sleep(_GIVE_WAY_SECONDS)
@@ -219,9 +231,11 @@ class Writer:
             ):
                 outcomes = self._outcomes(session, group)
                 woke: Woke = session.info.pop("woke", None)
-                xid = announce(session, wakes=woke is not None) if self._postgres else None
+                xid = self._announce(session, woke) if self._postgres else None
                 self._begin_commit(group)
         except BaseException as error:
+            if isinstance(error, DBAPIError) and notify_queue_is_full(error):
+                self._mute = time.monotonic() + _MUTE_SECONDS
             if xid is not None and isinstance(error, DBAPIError) and error.connection_invalidated:
                 try:
                     if was_committed(self._engine, xid):
@@ -231,6 +245,16 @@ class Writer:
             self._end_commit(group)
             raise
         return outcomes, woke
+
+    def _announce(self, session: Session, woke: Woke) -> str | None:
+        """Prepare the commit; where others cannot be told, it is run again without, as they poll."""
+        wakes = woke is not None and time.monotonic() >= self._mute
+        try:
+            return announce(session, wakes=wakes)
+        except DBAPIError:
+            if wakes:
+                self._mute = time.monotonic() + _MUTE_SECONDS
+            raise
 
     def _begin_commit(self, group: list[Job]) -> None:
         with self._ready:
@@ -282,9 +306,12 @@ class Writer:
 
     def _settle(self, group: list[Job], outcomes: list[Any], woke: Woke) -> None:
         """One wake-up of the loop for all."""
+        fault, self._fault = self._fault, None
 
         def settle() -> None:
             try:
+                if fault is not None:
+                    self._broken(fault)
                 if woke is not None:
                     self._wake(woke)
             finally:

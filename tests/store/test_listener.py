@@ -12,9 +12,9 @@ import pytest
 from authy_grpc import logs
 from authy_grpc.service.signals import Signals
 from authy_grpc.store.database import Database
-from authy_grpc.store.engine import normalize, plain
 from authy_grpc.store.events import Events
 from authy_grpc.store.listener import Listener
+from authy_grpc.store.postgres import plain
 from authy_grpc.store.vault import Vault
 from tests.clock import TurnedClock
 from tests.proxy import Proxy
@@ -79,7 +79,14 @@ def end_listeners(url: str) -> int:
         return len(ended.fetchall())
 
 
-@pytest.mark.parametrize("spell", [plain, normalize, lambda url: url.replace("postgresql", "postgres", 1)])
+@pytest.mark.parametrize(
+    "spell",
+    [
+        plain,
+        lambda url: plain(url).replace("postgresql", "postgresql+psycopg", 1),
+        lambda url: url.replace("postgresql", "postgres", 1),
+    ],
+)
 async def test_another_servers_commit_is_heard(
     other: Database, events: Events, clock: TurnedClock, spell: Callable[[str], str]
 ) -> None:

@@ -1,0 +1,28 @@
+"""Asks whether a database can be written: the readiness of a server hangs on it."""
+
+from sqlalchemy import text
+from sqlmodel import Session
+
+from authy_grpc.store import postgres
+
+_READ_ONLY = text("SELECT current_setting('transaction_read_only')")
+# A row that every database of ours has; its value stays.
+_WRITE = text("UPDATE meta SET value = value WHERE name = (SELECT min(name) FROM meta)")
+
+
+def may_write(session: Session) -> bool:
+    """Whether it could be written, as far as can be told without: SQLite's lock was taken already."""
+    connection = session.connection()
+    return connection.dialect.name != "postgresql" or connection.scalar(_READ_ONLY) == "off"
+
+
+def writes(session: Session) -> bool:
+    """Write, which fails where the disk is full, too."""
+    session.connection().execute(_WRITE)
+    return True
+
+
+def is_pooled(session: Session) -> bool:
+    """Whether a pooler stands between us and PostgreSQL."""
+    driver = session.connection().connection.driver_connection
+    return driver is not None and postgres.is_pooled(driver)
