@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TextIO
@@ -13,6 +13,7 @@ from structlog.typing import FilteringBoundLogger
 from authy_grpc import logs
 from authy_grpc.client.certificates import PemFile, read_pair, read_roots
 from authy_grpc.client.renewal import Renewal
+from authy_grpc.domain.clock import lies_well_beyond
 from authy_grpc.home import Secrets
 from authy_grpc.outbound.addresses import Addresses, Resolve
 from authy_grpc.outbound.opened import Listeners
@@ -43,6 +44,7 @@ from authy_grpc.v1 import credential_pb2_grpc
 from authy_grpc.worker.loop import Step, Workers
 
 _PROBE_SECONDS = 1.0
+_CLOCK_SECONDS = 60.0
 
 Clock = Callable[[], datetime]
 Random = Callable[[int], bytes]
@@ -196,7 +198,14 @@ async def build(settings: Settings, secrets: Secrets, world: World) -> Core:
         listener=await _listener(settings, database, wake, log),
         credentials=credentials,
         qr_codes=parts.qr_codes,
-        workers=Workers([*parts.steps, Step("readiness", database.probe, _PROBE_SECONDS)], log),
+        workers=Workers(
+            [
+                *parts.steps,
+                Step("readiness", database.probe, _PROBE_SECONDS),
+                Step("clock", _clock_check(database, clock, log), _CLOCK_SECONDS),
+            ],
+            log,
+        ),
         account=parts.account,
         registry=registry,
         log=log,
@@ -221,6 +230,18 @@ def _tell_readiness(server: Server, log: FilteringBoundLogger) -> Callable[[Exce
             log.error("database cannot be written", exc_info=fault)
 
     return tell
+
+
+def _clock_check(database: Database, clock: Clock, log: FilteringBoundLogger) -> Callable[[], Awaitable[int]]:
+    """A step that says so where this clock lies far behind the newest row: one of two clocks is wrong."""
+
+    async def check() -> int:
+        newest, now = await database.read(probe.newest_time), clock()
+        if newest is not None and lies_well_beyond(newest, now):
+            log.error("clock is behind the database", seconds=round((newest - now).total_seconds()))
+        return 0
+
+    return check
 
 
 async def _listener(

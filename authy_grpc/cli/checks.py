@@ -16,6 +16,7 @@ from authy_grpc.cli.finding import Finding
 from authy_grpc.cli.gateway import check_http_address
 from authy_grpc.cli.serve import check_texts
 from authy_grpc.client import AuthyError, Client
+from authy_grpc.domain.clock import lies_well_beyond
 from authy_grpc.listening import ListenError
 from authy_grpc.settings import Settings
 from authy_grpc.store import checkup, rotation, schema
@@ -145,7 +146,7 @@ def _store(settings: Settings) -> Iterator[Finding]:
         yield Finding("keyset", "ok", f"opens what the database holds{rotates}")
     else:
         yield Finding("keyset", "ok", "will be the database's own from the first start on")
-    yield _clock(found.time)
+    yield _clock(found.time, found.newest)
     if found.time is not None:
         yield _feed(found.held_back)
 
@@ -168,13 +169,19 @@ def _permissions(settings: Settings, path: Path | None) -> Iterator[Finding]:
         yield Finding("disk", "warn", f"{free // 1024 // 1024} MiB are free at {path.parent}.", "Make room.")
 
 
-def _clock(theirs: datetime | None) -> Finding:
+def _clock(theirs: datetime | None, newest: datetime | None) -> Finding:
+    now = real_clock()
+    if newest is not None and lies_well_beyond(newest, now):
+        text = f"{(newest - now).total_seconds():.0f} s behind the newest row of the database."
+        mend = "This clock is wrong, or was one that has run ahead: let NTP set all of them."
+        return Finding("clock", "fail", text, mend)
+    since = "" if newest is None else f"; the newest row is {(now - newest).total_seconds():.0f} s old"
     if theirs is None:
-        return Finding("clock", "ok", f"{real_clock():%Y-%m-%d %H:%M:%S} UTC; codes need a right clock")
-    skew = (real_clock() - theirs).total_seconds()
+        return Finding("clock", "ok", f"{now:%Y-%m-%d %H:%M:%S} UTC; codes need a right clock{since}")
+    skew = (now - theirs).total_seconds()
     if abs(skew) > _MAX_SKEW_SECONDS:
         return Finding("clock", "fail", f"{skew:+.1f} s off the database's.", "Let NTP set both clocks.")
-    return Finding("clock", "ok", f"{skew:+.1f} s off the database's")
+    return Finding("clock", "ok", f"{skew:+.1f} s off the database's{since}")
 
 
 def _feed(held_back: timedelta | None) -> Finding:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
+from authy_grpc.domain.clock import WELL_BEYOND_NOW
 from authy_grpc.domain.errors import ClockSkew, NewDevicesOff, Quota, WrongState
 
 MAX_ACTIVE = 10
@@ -189,5 +190,8 @@ def check_proof_time(time_millis: int, last_millis: int, now: datetime) -> None:
         ClockSkew: more than 60 s off, or not later than the last.
     """
     now_millis = (now - _EPOCH) // timedelta(milliseconds=1)
+    if last_millis > now_millis + WELL_BEYOND_NOW // timedelta(milliseconds=1):
+        # Kept by a clock that ran ahead: the device could prove nothing until then.
+        last_millis = 0
     if abs(time_millis - now_millis) > MAX_SKEW_MILLIS or time_millis <= last_millis:
         raise ClockSkew(now_millis)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
+from authy_grpc.domain.clock import lies_well_beyond
 from authy_grpc.domain.errors import PushFrozen, RateLimited, UserLocked
 
 # What time alone does not lift, as the contract writes it.
@@ -98,7 +99,8 @@ DEVICE_NO_CODE = Rule(20, timedelta(minutes=1))
 
 def retry_delay(times: Sequence[datetime], now: datetime, rules: Sequence[Rule]) -> timedelta:
     """Returns how long from `now` until every rule allows one more; zero where they do."""
-    ordered = sorted(times)
+    # What a clock that ran ahead has left would shut everybody out until that time.
+    ordered = sorted(time for time in times if not lies_well_beyond(time, now))
     allowed = [ordered[-rule.count] + rule.window for rule in rules if len(ordered) >= rule.count]
     return max([now, *allowed]) - now
 
@@ -121,7 +123,7 @@ def spend(times: Sequence[datetime], now: datetime, rules: Sequence[Rule]) -> tu
     if delay:
         raise RateLimited(delay)
     oldest = now - max(rule.window for rule in rules)
-    return (*sorted(time for time in times if time > oldest), now)
+    return (*sorted(time for time in times if time > oldest and not lies_well_beyond(time, now)), now)
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import Enum, auto
 
+from authy_grpc.domain.clock import WELL_BEYOND_NOW
+
+_OTHERS_AHEAD = timedelta(minutes=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -77,6 +80,17 @@ def step_at(now: datetime, period: int) -> int:
     return (now - _EPOCH) // timedelta(seconds=period)
 
 
+def without_future(last_step: int, now: datetime, period: int) -> int:
+    """The last step used, or where that lies in the future, none.
+
+    Args:
+        last_step: as kept.
+        now: aware; a minute is allowed for other servers' clocks, and a step for their clients'.
+        period: seconds a step.
+    """
+    return last_step if last_step <= step_at(now + _OTHERS_AHEAD, period) + 1 else -1
+
+
 def evaluate(seeds: Sequence[Seed], code: str, now: datetime, *, digits: int, period: int) -> Match:
     """Checks a code against the present step and one on each side (RFC 6238 section 5.2).
 
@@ -104,12 +118,15 @@ def evaluate(seeds: Sequence[Seed], code: str, now: datetime, *, digits: int, pe
     modulus = 10**digits
     accepted = replayed = _WRONG
     latest = -1
+    # A step beyond was used by a clock that ran ahead: it does not use up those of now.
+    beyond = step_at(now + WELL_BEYOND_NOW, period)
     for seed in seeds:
+        last_step = seed.last_step if seed.last_step <= beyond else -1
         for step, counter in window:
             expected = b"%0*d" % (digits, _truncated(seed.secret, counter) % modulus)
             if not hmac.compare_digest(expected, offered):
                 continue
-            if step <= seed.last_step:
+            if step <= last_step:
                 replayed = Match(Verdict.REPLAYED, seed.key_id, step)
             elif step > latest:
                 latest = step

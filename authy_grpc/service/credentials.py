@@ -167,7 +167,7 @@ class Credentials:
         """Once a minute is enough for `last_use_time` and `last_seen_time`."""
         name = caller.api_key_id if isinstance(caller, Site) else caller.device_id
         before = self._used.get(name)
-        if before is not None and now - before < _LAST_USE:
+        if before is not None and abs(now - before) < _LAST_USE:
             return
         if len(self._used) >= _REMEMBERED:
             self._used.clear()

@@ -148,7 +148,7 @@ class Outcomes:
 def _is_usual(seen: store.Seen, now: datetime) -> bool:
     """Whether a success changes nothing of its webhook: its time is noted once a minute."""
     noted = seen.last_success_time
-    return not seen.failures and not seen.in_a_row and noted is not None and now - noted < _SUCCESS_NOTED
+    return not seen.failures and not seen.in_a_row and noted is not None and abs(now - noted) < _SUCCESS_NOTED
 
 
 def _told(report: Report) -> tuple[str, int]:

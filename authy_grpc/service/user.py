@@ -116,6 +116,7 @@ class Users:
             link = links.find(session, caller.application_id, authy_id, lock=True)
             before = (link.failures, link.locked_until, link.push_misses, link.push_frozen_until)
             if not factors or set(factors) - {Factor.PUSH}:
+                links.forget_future_steps(session, link, self._clock())
                 link.failures, link.locked_until = Guesses().failures, Guesses().locked_until
             if not factors or Factor.PUSH in factors:
                 link.push_misses, link.push_frozen_until = PushGuard().misses, PushGuard().frozen_until

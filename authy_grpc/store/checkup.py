@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from sqlalchemy import inspect, text
 from sqlmodel import Session, select
 
-from authy_grpc.store import keyset
+from authy_grpc.store import keyset, probe
 from authy_grpc.store.columns import from_millis
 from authy_grpc.store.engine import connect
 from authy_grpc.store.tables import MetaRow
@@ -28,6 +28,7 @@ class Checkup:
         empty: whether it has no tables of ours yet.
         sealed: whether a server has run on it, whose keyset left its mark.
         time: by the database's clock; None for SQLite, which has no other clock than ours.
+        newest: when the newest event was recorded, by the clock of the server that did.
         held_back: the age of the oldest event that readers of the feed wait for; None where there is none.
     """
 
@@ -35,6 +36,7 @@ class Checkup:
     sealed: bool
     time: datetime | None
     held_back: timedelta | None = None
+    newest: datetime | None = None
 
 
 def look(url: str, vault: Vault | None = None) -> Checkup:
@@ -56,13 +58,14 @@ def look(url: str, vault: Vault | None = None) -> Checkup:
             sealed = session.exec(select(MetaRow.name)).first() is not None
             if sealed and vault is not None:
                 keyset.check(session, vault)
+            newest = probe.newest_time(session) if inspect(connection).has_table("event") else None
             postgres = engine.dialect.name == "postgresql"
             time = connection.scalar(text("SELECT clock_timestamp()")) if postgres else None
             if time is None:
-                return Checkup(empty=False, sealed=sealed, time=None)
+                return Checkup(empty=False, sealed=sealed, time=None, newest=newest)
             time = time.astimezone(UTC)
             since = connection.scalar(_HELD_BACK) if inspect(connection).has_table("event") else None
             held_back = None if since is None else time - from_millis(since)
-            return Checkup(empty=False, sealed=sealed, time=time, held_back=held_back)
+            return Checkup(empty=False, sealed=sealed, time=time, held_back=held_back, newest=newest)
     finally:
         engine.dispose()

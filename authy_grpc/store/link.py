@@ -11,11 +11,12 @@ from sqlmodel import Session, col, select
 from authy_grpc.domain.errors import NotFound
 from authy_grpc.domain.event import UserEvent, UserEventType
 from authy_grpc.domain.keys import write_jwk
+from authy_grpc.domain.totp import without_future
 from authy_grpc.domain.user import Factor, SiteKey
 from authy_grpc.store.columns import has_digest
 from authy_grpc.store.events import NewEvent
 from authy_grpc.store.push import PushLink
-from authy_grpc.store.tables import LinkRow, SiteKeyRow
+from authy_grpc.store.tables import ApplicationRow, LinkRow, SiteKeyRow
 from authy_grpc.store.vault import Vault
 
 CUSTOM_USER_ID = "link.custom_user_id"
@@ -117,3 +118,15 @@ def event(
             key=key,
         ),
     )
+
+
+def forget_future_steps(session: Session, link: LinkRow, now: datetime) -> None:
+    """Forget the steps of soft tokens that were used by a clock which ran ahead."""
+    application = session.get_one(ApplicationRow, link.application_id)
+    period = application.code_period_seconds
+    link.seed_last_step = without_future(link.seed_last_step, now, period)
+    session.add(link)
+    keys = select(SiteKeyRow).where(SiteKeyRow.site_id == link.site_id, SiteKeyRow.state == "ACTIVE")
+    for key in session.exec(keys):
+        key.last_step = without_future(key.last_step, now, period)
+        session.add(key)

@@ -1,13 +1,23 @@
 """Asks whether a database can be written: the readiness of a server hangs on it."""
 
+from datetime import datetime
+
 from sqlalchemy import text
 from sqlmodel import Session
 
 from authy_grpc.store import postgres
+from authy_grpc.store.columns import from_millis
 
 _READ_ONLY = text("SELECT current_setting('transaction_read_only')")
+_NEWEST = text("SELECT create_time FROM event ORDER BY sequence DESC LIMIT 1")
 # A row that every database of ours has; its value stays.
 _WRITE = text("UPDATE meta SET value = value WHERE name = (SELECT min(name) FROM meta)")
+
+
+def newest_time(session: Session) -> datetime | None:
+    """When the newest event was recorded, by the clock of the server that did; None where there is none."""
+    millis = session.connection().scalar(_NEWEST)
+    return None if millis is None else from_millis(millis)
 
 
 def may_write(session: Session) -> bool:
