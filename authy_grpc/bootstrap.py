@@ -10,7 +10,8 @@ from typing import TextIO
 from prometheus_client import CollectorRegistry
 from structlog.typing import FilteringBoundLogger
 
-from authy_grpc import logs
+from authy_grpc import audit, logs
+from authy_grpc.audit import Audit
 from authy_grpc.client.certificates import PemFile, read_pair, read_roots
 from authy_grpc.client.renewal import Renewal
 from authy_grpc.domain.clock import lies_well_beyond
@@ -32,6 +33,7 @@ from authy_grpc.rpc.validate import Validate
 from authy_grpc.server import Server, Service, Tls
 from authy_grpc.service.account import OwnAccount
 from authy_grpc.service.credentials import Credentials
+from authy_grpc.service.operator_key import OperatorKeys
 from authy_grpc.service.qr import QrCodes
 from authy_grpc.service.signals import Signals
 from authy_grpc.settings import Settings
@@ -85,6 +87,8 @@ class Core:
     Attributes:
         account: for the operator, who reaches accounts on the store itself.
         listeners: what is never posted to, though its network be open to a webhook.
+        operator_keys: for the operator, on the store itself.
+        audit: the audit trail.
     """
 
     server: Server
@@ -95,6 +99,8 @@ class Core:
     qr_codes: QrCodes
     workers: Workers
     account: OwnAccount
+    operator_keys: OperatorKeys
+    audit: Audit
     registry: CollectorRegistry
     log: FilteringBoundLogger
     listeners: Listeners
@@ -139,6 +145,7 @@ async def build(settings: Settings, secrets: Secrets, world: World) -> Core:
     if settings.signals_url.get_secret_value():
         # Before anything is opened: where it cannot be read nothing has to be closed again.
         postgres.parameters(settings.signals_url.get_secret_value(), "AUTHY_SIGNALS_URL")
+    trail = audit.build(settings.audit_log, world.log_stream, clock, registry)
     vault = Vault(secrets.keyset)
     database = Database(settings.database, guard=world.guard)
     events = Events(vault, random, postgres=database.postgres)
@@ -176,7 +183,7 @@ async def build(settings: Settings, secrets: Secrets, world: World) -> Core:
     peers = Peers(settings.forwarding, log, registry)
     auth = Auth(credentials.find, address=peers)
     chain = Chain(
-        Observe(log, registry, random),
+        Observe(log, registry, random, trail),
         Errors(log),
         auth,
         Validate(local_origins=settings.dev),
@@ -207,6 +214,8 @@ async def build(settings: Settings, secrets: Secrets, world: World) -> Core:
             log,
         ),
         account=parts.account,
+        operator_keys=OperatorKeys(database=database, events=events, clock=clock, random=random),
+        audit=trail,
         registry=registry,
         log=log,
         listeners=listeners,

@@ -10,7 +10,7 @@ import traceback
 from collections.abc import Callable
 from contextvars import ContextVar
 from datetime import datetime
-from typing import Any, TextIO
+from typing import Any
 
 import structlog
 from prometheus_client import CollectorRegistry, Counter
@@ -21,6 +21,8 @@ from authy_grpc.log_stream import LogStream
 ALLOWED = frozenset(
     {
         "time", "level", "event", "request_id", "method", "code", "reason", "milliseconds", "caller",
+        "logger", "actor", "outcome", "application_id", "api_key_id", "operator_key_id", "account_id",
+        "settings",
         "errors", "worker", "count", "seconds", "state", "attempt", "address", "path", "revision", "library",
     }
 )  # fmt: skip
@@ -71,10 +73,11 @@ def _render(_: WrappedLogger, __: str, line: EventDict) -> str:
 
 
 def build(
-    stream: TextIO | None,
+    stream: Any,
     clock: Callable[[], datetime],
     level: str = "info",
     registry: CollectorRegistry | None = None,
+    dropped: str = "log_lines_dropped",
 ) -> FilteringBoundLogger:
     """A logger that writes one JSON object a line. A line that cannot be written is dropped, and counted.
 
@@ -83,9 +86,10 @@ def build(
         clock: the time now, aware.
         level: the least that is written, such as `debug` or `info`.
         registry: where the count of dropped lines is registered.
+        dropped: the name of that count.
     """
-    dropped = Counter("log_lines_dropped", "Log lines that could not be written.", registry=registry)
-    output: Any = LogStream(stream, dropped.inc)
+    counter = Counter(dropped, "Log lines that could not be written.", registry=registry)
+    output: Any = LogStream(stream, counter.inc)
 
     def stamp(_: WrappedLogger, name: str, line: EventDict) -> EventDict:
         return {"time": clock().isoformat(timespec="milliseconds"), "level": name, **line}

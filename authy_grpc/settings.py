@@ -45,6 +45,8 @@ class Settings(Environment):
     webhook_allow: str = ""
     # Codes an hour that callers without a credential may have sent, all together; 0: any number.
     sms_per_hour: NonNegativeInt = 1000
+    # A file that the audit trail is added to; empty: among the log of `serve`, for commands the system's log.
+    audit_log: Path | None = None
     tls_cert: Path | None = None
     tls_key: Path | None = None
     tls_client_ca: Path | None = None

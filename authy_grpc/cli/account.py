@@ -1,10 +1,10 @@
 """Owns the commands by which an operator sees and erases an account: on the store itself, by its number."""
 
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from authy_grpc.cli.on_store import on_the_store, write_act
 from authy_grpc.cli.options import Json, Yes
 
 if TYPE_CHECKING:
@@ -18,7 +18,6 @@ app = typer.Typer(
     no_args_is_help=True,
 )
 
-T = TypeVar("T")
 Number = Annotated[str, typer.Argument(help="The phone number, such as +15005550006.")]
 
 
@@ -44,7 +43,7 @@ def show(number: Number, json: Json = False) -> None:
     async def use(core: "Core", vault: "Vault") -> dict[str, str | int | bool]:
         return await core.database.read(lambda session: work(session, vault))
 
-    found = _on_the_store(use)
+    found = on_the_store(use)
     if json:
         return out.as_json(found)
     out.facts([(name, str(value)) for name, value in found.items()])
@@ -70,7 +69,9 @@ def erase(number: Number, yes: Yes = False) -> None:
         await core.database.truncate_log()
         return erased
 
-    out.console.print(f"Erased [bold]{_on_the_store(use)}[/]")
+    erased = on_the_store(use)
+    write_act("EraseAccount", account_id=erased)
+    out.console.print(f"Erased [bold]{erased}[/]")
 
 
 def _find(session: "Session", vault: "Vault", number: str, *, lock: bool = False) -> "AccountRow":
@@ -82,30 +83,3 @@ def _find(session: "Session", vault: "Vault", number: str, *, lock: bool = False
     if row is None:
         raise Failure("No account has this number.", "Write it with + and its country, as it was proven.")
     return row
-
-
-def _on_the_store(use: "Callable[[Core, Vault], Awaitable[T]]") -> T:
-    """Runs something on the store, beside a server that may be running or not."""
-    import asyncio
-
-    from authy_grpc.cli import installation
-    from authy_grpc.cli.failure import extra
-
-    with extra("server"):
-        from authy_grpc import home
-        from authy_grpc.bootstrap import World, build
-        from authy_grpc.store import schema
-        from authy_grpc.store.vault import Vault
-    settings = installation.read_settings()
-    installation.require_database(settings)
-    secrets = home.read_secrets(settings)
-    schema.check(settings.database)
-
-    async def within() -> T:
-        core = await build(settings, secrets, World())
-        try:
-            return await use(core, Vault(secrets.keyset))
-        finally:
-            await core.stop()
-
-    return asyncio.run(within())

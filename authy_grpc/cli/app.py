@@ -15,6 +15,7 @@ from authy_grpc.cli import (
     demo,
     doctor,
     gateway,
+    operator_key,
     phone,
     secret,
     serve,
@@ -73,6 +74,7 @@ app.command("up")(gateway.up)
 app.command("demo")(demo.demo)
 app.add_typer(application.app, name="application")
 app.add_typer(api_key.app, name="api-key")
+app.add_typer(operator_key.app, name="operator-key")
 app.add_typer(account.app, name="account")
 app.add_typer(phone.app, name="phone")
 app.add_typer(webhook.app, name="webhook")

@@ -13,7 +13,7 @@ def group() -> None:
 @app.command()
 def upgrade() -> None:
     """Bring the tables of AUTHY_DATABASE_URL up to date. Back the database up first."""
-    from authy_grpc.cli import installation, show
+    from authy_grpc.cli import installation, on_store, show
     from authy_grpc.cli.failure import extra
 
     with extra("server"):
@@ -23,4 +23,5 @@ def upgrade() -> None:
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     version = schema.upgrade(settings.database)
+    on_store.write_act("UpgradeDatabase")
     show.console.print(f"The database has schema [bold]{version}[/].")

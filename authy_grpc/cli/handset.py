@@ -48,7 +48,7 @@ def run(
                 )
             return await use(phone)
 
-    with explained(server, first=False):
+    with explained(server):
         return asyncio.run(within())
 
 

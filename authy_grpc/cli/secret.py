@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from authy_grpc.cli.on_store import write_act
 from authy_grpc.cli.options import Json, Yes
 
 if TYPE_CHECKING:
@@ -44,6 +45,7 @@ def init() -> None:
         )
     home.make_secrets(settings, os.urandom)
     made = sorted({file.name for file in folder.glob("*")} - there)
+    write_act("InitKeys")
     show.console.print(f"{', '.join(made) or 'Nothing new'}: {folder.resolve()}")
     show.console.print("Back them up apart from the database: without the keyset it cannot be read.")
 
@@ -55,7 +57,7 @@ def add() -> None:
 
     with extra("server"):
         from authy_grpc.store import rotation
-    _change(rotation.add_keys, "New keys were added", "authy-grpc keys promote")
+    _change("AddKeys", rotation.add_keys, "New keys were added", "authy-grpc keys promote")
 
 
 @app.command()
@@ -65,7 +67,7 @@ def promote() -> None:
 
     with extra("server"):
         from authy_grpc.store import rotation
-    _change(rotation.promote, "New keys were promoted", "authy-grpc keys reencrypt")
+    _change("PromoteKeys", rotation.promote, "New keys were promoted", "authy-grpc keys reencrypt")
 
 
 @app.command()
@@ -104,6 +106,7 @@ def reencrypt(
         )
     if drop_old:
         home.change_keyset(settings, rotation.drop_old)
+    write_act("DropOldKeys" if drop_old else "ReencryptKeys")
     if json:
         return show.as_json({"rows": done.rows, "droppedOldKeys": drop_old})
     show.console.print(f"{sum(done.rows.values()):,} rows were made anew; none is left.")
@@ -113,11 +116,12 @@ def reencrypt(
         show.following(f"authy-grpc keys reencrypt{'' if drop_old else ' --drop-old'}")
 
 
-def _change(step: Callable[[str], str], said: str, following: str) -> None:
+def _change(act: str, step: Callable[[str], str], said: str, following: str) -> None:
     from authy_grpc import home
     from authy_grpc.cli import installation, show
 
     path = home.change_keyset(installation.read_settings(), step)
+    write_act(act)
     show.console.print(f"{said}: {path}\n{_RESTART}")
     show.following(following)
 

@@ -211,11 +211,12 @@ async def start(settings: "Settings", secrets: "Secrets", closing: AsyncExitStac
     Raises:
         ListenError: an address cannot be bound.
     """
-    from authy_grpc import logs
+    from authy_grpc import audit, logs
     from authy_grpc.bootstrap import World, build
 
     core = await build(settings, secrets, World())
     logs.take_over(core.log)
+    core.audit.act("Start", audit.system_user(), settings=audit.public(settings))
     try:
         port = await core.start()
         tell_metrics(settings, core.registry, closing)

@@ -40,6 +40,7 @@ class Call:
         caller: set by auth; None until then, and where nobody has to be known.
         code: name of the gRPC status that the call ends with, set by errors.
         reason: reason of the error that it ends with; empty where it ends well.
+        response: the answer of a unary call that ends well; else None.
     """
 
     __slots__ = (
@@ -53,6 +54,7 @@ class Call:
         "method",
         "reason",
         "request_id",
+        "response",
         "streams",
     )
 
@@ -64,6 +66,7 @@ class Call:
         self.caller: Caller | None = None
         self.code = "OK"
         self.reason = ""
+        self.response: Message | None = None
         self._read = read
         self._request: Message | None = None
         self._wait: asyncio.Timeout | None = None
@@ -92,6 +95,11 @@ class Call:
                 self._wait = None
         return self._request
 
+    @property
+    def request(self) -> Message | None:
+        """The request; None where the call ended before it was read."""
+        return self._request
+
     def stop_waiting(self, refusal: Refusal) -> None:
         """End the call with a refusal if it still waits for its request."""
         if self._wait is not None and self._ended_by is None:
@@ -104,8 +112,10 @@ class Call:
         caller = self.caller
         if caller is None or isinstance(caller, Nobody):
             return ""
-        own = getattr(caller, "api_key_id", None) or getattr(caller, "device_id", None)
-        return own or type(caller).__name__.lower()
+        for name in ("api_key_id", "device_id", "operator_key_id"):
+            if own := getattr(caller, name, ""):
+                return str(own)
+        return type(caller).__name__.lower()
 
 
 Concern = Callable[[Call], AbstractAsyncContextManager[None]]
@@ -203,7 +213,7 @@ class Chain:
             request = await call.receive()
             if self._closed and call.caller is not None:
                 raise Draining
-            response = await behavior(request, call.context)
+            response = call.response = await behavior(request, call.context)
             return None if streams else encode(response)
 
         run: Step = answer

@@ -8,7 +8,9 @@ from time import perf_counter
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from structlog.typing import FilteringBoundLogger
 
+from authy_grpc.audit import Audit
 from authy_grpc.logs import request_id
+from authy_grpc.rpc import acts
 from authy_grpc.rpc.adapter import Call
 from authy_grpc.rpc.errors import REQUEST_ID_KEY
 
@@ -25,12 +27,18 @@ class Observe:
         log: one line a call, at `info`; of health checks, at `debug`.
         registry: where the metrics are registered.
         random: random bytes, for request ids.
+        audit: the audit trail of what operators do; None for none.
     """
 
     def __init__(
-        self, log: FilteringBoundLogger, registry: CollectorRegistry, random: Callable[[int], bytes]
+        self,
+        log: FilteringBoundLogger,
+        registry: CollectorRegistry,
+        random: Callable[[int], bytes],
+        audit: Audit | None = None,
     ) -> None:
         self._log = log
+        self._audit = audit
         self._random = random
         self._handled = Counter(
             "grpc_server_handled", "Calls that have ended.", ["method", "code", "reason"], registry=registry
@@ -83,6 +91,8 @@ class Observe:
         key = (method, call.code, call.reason)
         handled = self._children.get(key) or self._children.setdefault(key, self._handled.labels(*key))
         handled.inc()
+        if self._audit is not None and (found := acts.of(call)) is not None:
+            self._audit.act(**found)
         write = self._log.debug if method.startswith(_QUIET) else self._log.info
         write(
             "call",

@@ -39,7 +39,17 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """Whoever runs the service."""
+    """Whoever runs the service, by one of the operator keys.
+
+    Attributes:
+        operator_key_id: of a key in the database; empty for the one of the installation's secrets.
+        name: what the key is called.
+        expire_time: None: it ends by being revoked alone.
+    """
+
+    operator_key_id: str = ""
+    name: str = "home"
+    expire_time: None = None
 
 
 @dataclass(frozen=True, slots=True)

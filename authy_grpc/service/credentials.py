@@ -14,16 +14,16 @@ from authy_grpc.domain.errors import BackendUnavailable
 from authy_grpc.domain.ids import hash_secret, is_secret
 from authy_grpc.service.caller import Caller, Device, Gateway, Operator, Site
 from authy_grpc.service.signals import Signals, Subscription
-from authy_grpc.store import credential
+from authy_grpc.store import credential, operator_key
 from authy_grpc.store.database import Database, Session
 from authy_grpc.store.events import CREDENTIALS, Recorded
 
 _KEPT = timedelta(seconds=1)
-_LOOKED_UP = ("ak", "dt")
+_LOOKED_UP = ("ak", "dt", "op")
 _REMEMBERED = 50_000
 _LAST_USE = timedelta(minutes=1)
 
-_Known = Site | Device
+_Known = Site | Device | Operator
 
 
 class _Ending(Subscription):
@@ -114,7 +114,7 @@ class Credentials:
             BackendUnavailable: whether it stands still cannot be asked.
         """
         with _Ending(self._signals, _topics(caller)) as ending:
-            if isinstance(caller, _Known) and not await self._stands(caller):
+            if _topics(caller) and isinstance(caller, _Known) and not await self._stands(caller):
                 ending.ended.set()
             yield ending.ended
 
@@ -163,9 +163,9 @@ class Credentials:
             if not hashes:
                 del self._hashes[topic]
 
-    def _note_use(self, caller: Site | Device, now: datetime) -> None:
+    def _note_use(self, caller: _Known, now: datetime) -> None:
         """Once a minute is enough for `last_use_time` and `last_seen_time`."""
-        name = caller.api_key_id if isinstance(caller, Site) else caller.device_id
+        name = _topics(caller)[0]
         before = self._used.get(name)
         if before is not None and abs(now - before) < _LAST_USE:
             return
@@ -199,12 +199,16 @@ def _look_up(session: Session, token: str, secret_hash: bytes) -> _Known | None:
             held=device.state == "HELD",
             expire_time=row.expire_time,
         )
+    if token.startswith("op_") and (operator := operator_key.by_hash(session, secret_hash)):
+        return Operator(*operator)
     return None
 
 
 def _stands(caller: _Known) -> Callable[[Session], bool]:
     if isinstance(caller, Site):
         return lambda session: credential.key_stands(session, caller.api_key_id)
+    if isinstance(caller, Operator):
+        return lambda session: operator_key.stands(session, caller.operator_key_id)
     return lambda session: credential.session_stands(session, caller.session_id)
 
 
@@ -214,5 +218,7 @@ def _topics(caller: Caller) -> list[str]:
             return [caller.api_key_id]
         case Device():
             return [caller.device_id, caller.session_id]
+        case Operator() if caller.operator_key_id:
+            return [caller.operator_key_id]
         case _:
             return []

@@ -6,7 +6,7 @@ from sqlalchemy import update
 from sqlmodel import Session, col, select
 
 from authy_grpc.store.events import CREDENTIALS, NewEvent
-from authy_grpc.store.tables import ApiKeyRow, DeviceRow, SessionRow
+from authy_grpc.store.tables import ApiKeyRow, DeviceRow, OperatorKeyRow, SessionRow
 
 ENDED = "credential.ended"
 CHANGED = "credential.changed"
@@ -57,10 +57,13 @@ def session_stands(session: Session, session_id: str) -> bool:
 
 
 def note_use(session: Session, name: str, now: datetime) -> None:
-    """Write when an API key was last used, or a device last seen."""
-    statement = (
-        update(ApiKeyRow).where(col(ApiKeyRow.api_key_id) == name).values(last_use_time=now)
-        if name.startswith("key_")
-        else update(DeviceRow).where(col(DeviceRow.device_id) == name).values(last_seen_time=now)
-    )
+    """Write when an API or operator key was last used, or a device last seen."""
+    match name.partition("_")[0]:
+        case "key":
+            statement = update(ApiKeyRow).where(col(ApiKeyRow.api_key_id) == name).values(last_use_time=now)
+        case "opk":
+            key = col(OperatorKeyRow.operator_key_id) == name
+            statement = update(OperatorKeyRow).where(key).values(last_use_time=now)
+        case _:
+            statement = update(DeviceRow).where(col(DeviceRow.device_id) == name).values(last_seen_time=now)
     session.connection().execute(statement)

@@ -53,6 +53,28 @@ class ApiKeyRow(SQLModel, table=True):
     revoke_time: datetime | None = moment_or_none()
 
 
+class OperatorKeyRow(SQLModel, table=True):
+    """A key of whoever runs the service, beside the one among the secrets."""
+
+    __tablename__ = "operator_key"
+    __table_args__ = (
+        Index(
+            "operator_key_name",
+            "name",
+            unique=True,
+            sqlite_where=text("revoke_time IS NULL"),
+            postgresql_where=text("revoke_time IS NULL"),
+        ),
+    )
+
+    operator_key_id: str = Field(primary_key=True)
+    name: str
+    secret_hash: bytes = Field(unique=True)
+    create_time: datetime = moment()
+    last_use_time: datetime | None = moment_or_none()
+    revoke_time: datetime | None = moment_or_none()
+
+
 class AccountRow(SQLModel, table=True):
     """A person with a phone number."""
 

@@ -29,7 +29,7 @@ from tests.works import does
 NUMBER = "+4915112345678"
 NOW = TurnedClock().now
 # Of random secrets, without a key.
-UNKEYED = {"api_key.secret_hash", "session.token_hash", "enrollment.token_hash"}
+UNKEYED = {"api_key.secret_hash", "operator_key.secret_hash", "session.token_hash", "enrollment.token_hash"}
 # Pairs of keysets that may serve one database at once.
 NEIGHBOURS = {
     ("old", "added"),
