@@ -3,7 +3,7 @@
 import io
 import os
 import shutil
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -51,14 +51,25 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out, with `--db`, what is for the other database."""
-    wanted = config.getoption("--db")
-    if wanted is None:
-        return
-    other = "postgres" if wanted == "sqlite" else "sqlite"
-    left = [item for item in items if any(other in name for name in (item.name, *_fixtures(item)))]
+    """Leave out what is for `make proof` alone and, with `--db`, what is for the other database."""
+    other = {"sqlite": "postgres", "postgres": "sqlite"}.get(config.getoption("--db") or "")
+    left = [
+        item
+        for item in items
+        if (other and any(other in name for name in (item.name, *_fixtures(item))))
+        or (item.get_closest_marker("proof") and not config.getoption("--proof"))
+    ]
     config.hook.pytest_deselected(items=left)
     items[:] = [item for item in items if item not in set(left)]
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, Any, Any]:
+    """Fail what is skipped where all must run."""
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("AUTHY_REQUIRE_ALL") == "1":
+        report.outcome = "failed"
+    return report
 
 
 def _fixtures(item: pytest.Item) -> list[str]:

@@ -3,15 +3,13 @@
 import json
 import re
 import shlex
-import shutil
 import signal
 import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from tests.cli.conftest import TIMEOUT, Shell
+from tests.programs import program
 
 pytestmark = pytest.mark.slow
 
@@ -46,10 +44,8 @@ def test_for_machines_it_is_one_document(shell: Shell) -> None:
     assert events["after"] > 0
 
 
-@pytest.mark.skipif(
-    not shutil.which("grpcurl", path=str(Path(sys.executable).parent)), reason="no grpcurl here"
-)
 def test_kept_running_its_lines_work_when_pasted(shell: Shell) -> None:
+    program("grpcurl")
     process = shell.start("demo", "--json", "--keep")
     try:
         assert process.stdout is not None

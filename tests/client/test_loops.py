@@ -3,7 +3,6 @@
 import asyncio
 import subprocess
 import sys
-from importlib.util import find_spec
 from typing import Any
 
 import pytest
@@ -119,6 +118,5 @@ Client("127.0.0.1:1", "ak_1").close()
 """
 
 
-@pytest.mark.skipif(find_spec("gevent") is None, reason="gevent is not installed")
 def test_gevent_itself_is_noticed() -> None:
     assert "init_gevent" in _run(_REAL).stderr

@@ -190,11 +190,10 @@ async def crowd(url: str, users: int) -> AsyncIterator[Crowd]:
         await asyncio.wait_for(server.wait(), 60)
 
 
+@pytest.mark.proof
 async def test_one_sites_lists_slow_another_sites_calls_threefold_at_most(
-    database_url: str, request: pytest.FixtureRequest
+    database_url: str,
 ) -> None:
-    if not request.config.getoption("--proof"):
-        pytest.skip("times are measured under --proof alone")
     async with crowd(database_url, 1000) as made:
         await made.p50(200)
         alone = await made.p50(500)
