@@ -42,7 +42,7 @@ OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.keepalive_timeout_ms", 20_000),
     ("grpc.keepalive_permit_without_calls", 1),
     # Half of what our client sends, so that none is told `too_many_pings`.
-    ("grpc.http2.min_recv_ping_interval_without_data_ms", 15_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 15_000),
     ("grpc.max_connection_age_ms", 30 * 60_000),
     # Streams end by themselves before the connection is cut under them.
     ("grpc.max_connection_age_grace_ms", int(_MAX_STREAM_AGE.total_seconds()) * 1000 + 60_000),
