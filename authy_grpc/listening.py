@@ -54,7 +54,8 @@ class Place:
 
     def wrong(self, reason: str, mend: str = "", *, taken: bool = False) -> ListenError:
         """Returns the error that says so."""
-        return ListenError(f"{self.setting} is {self}: {reason}.", mend, taken=taken)
+        end = "" if reason.endswith("?") else "."
+        return ListenError(f"{self.setting} is {self}: {reason}{end}", mend, taken=taken)
 
 
 def parse(setting: str, text: str, *, unix: bool = False) -> Place:

@@ -31,7 +31,12 @@ def create(name: Name, json: Json = False) -> None:
     from authy_grpc.cli import show
     from authy_grpc.cli.failure import Failure
     from authy_grpc.domain.errors import BadField
+    from authy_grpc.service.caller import Operator
 
+    if name == Operator().name:
+        raise Failure(
+            f"{name} is the key among the secrets.", "Take another name: the audit trail tells them apart."
+        )
     if not re.fullmatch(_NAME, name):
         raise Failure(f"{name!r} is no name of a key.", "Small letters, digits, dots, dashes: deploy-2")
 
@@ -49,7 +54,11 @@ def create(name: Name, json: Json = False) -> None:
         return show.as_json({"operatorKeyId": made.operator_key_id, "name": name, "secret": made.secret})
     show.console.print(f"Made [bold]{made.operator_key_id}[/]. The key itself, shown this once:\n")
     show.console.print(made.secret, style="bold green")
-    show.following("AUTHY_OPERATOR_KEY_FILE=<a file with it> authy-grpc application list")
+    # The key is in no command: it would stay in the terminal's scroll-back and the shell's history.
+    show.following(
+        "read -rs AUTHY_OPERATOR_KEY && export AUTHY_OPERATOR_KEY   # paste the key",
+        "authy-grpc application list",
+    )
 
 
 @app.command("list")

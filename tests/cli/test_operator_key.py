@@ -22,6 +22,8 @@ def test_a_key_from_its_making_to_its_end(shell: Shell, serve: Callable[[], Runn
     assert len(secret) == 1, "shown once"
     assert "Another operator key" in shell.run("operator-key", "create", "deploy").stderr
     assert "no name of a key" in shell.run("operator-key", "create", "De ploy").stderr
+    assert "key among the secrets" in shell.run("operator-key", "create", "home").stderr, "told apart"
+    assert "read -rs AUTHY_OPERATOR_KEY" in out and "<" not in out, "may be pasted"
     assert "deploy" in shell.out("operator-key", "list")
 
     with_key = {"AUTHY_OPERATOR_KEY": secret[0]}
