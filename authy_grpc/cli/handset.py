@@ -48,7 +48,7 @@ def run(
                 )
             return await use(phone)
 
-    with explained(server):
+    with explained(server, first=False):
         return asyncio.run(within())
 
 

@@ -11,11 +11,12 @@ _START = "Start it with `authy-grpc serve`, or set AUTHY_SERVER."
 
 
 @contextmanager
-def explained(server: str) -> Iterator[None]:
+def explained(server: str, *, first: bool = True) -> Iterator[None]:
     """Looks that a command can reach the service, and wraps its calls.
 
     Args:
         server: where it should be.
+        first: look before the calls: those of the client are tried again until their deadline.
 
     Raises:
         Failure: the service was not reached, with what stands in the way.
@@ -25,8 +26,8 @@ def explained(server: str) -> Iterator[None]:
     from authy_grpc.client.diagnosis import diagnose
 
     path = road(server)
-    # At once: the calls themselves would be tried again until their deadline.
-    _raise_for(diagnose(path))
+    if first:
+        _raise_for(diagnose(path))
     kinds: tuple[type[Exception], ...] = (AuthyError, *_phone_errors())
     try:
         yield

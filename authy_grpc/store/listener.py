@@ -21,13 +21,10 @@ class Listener:
         url: `postgresql://…`; past a pooler, which hands a session to others.
         wake: called in the loop.
         log: where faults are written.
-
-    Raises:
-        DatabaseTrouble: the URL cannot be read.
     """
 
     def __init__(self, url: str, wake: Callable[[], None], log: FilteringBoundLogger) -> None:
-        self._given = {"application_name": "authy_grpc listener", **parameters(url, "AUTHY_SIGNALS_URL")}
+        self._url = url
         self._wake = wake
         self._log = log
         self._task: asyncio.Task[None] | None = None
@@ -56,7 +53,8 @@ class Listener:
         # The driver is an extra: only servers on PostgreSQL need it.
         import psycopg
 
-        connection = await psycopg.AsyncConnection.connect("", **self._given, autocommit=True)
+        given = {"application_name": "authy_grpc listener", **parameters(self._url, "AUTHY_SIGNALS_URL")}
+        connection = await psycopg.AsyncConnection.connect("", **given, autocommit=True)
         async with connection:
             while True:
                 async with asyncio.timeout(_ANSWER_SECONDS):

@@ -15,6 +15,7 @@ import pytest
 from typer.testing import CliRunner
 
 from authy_grpc.cli.app import app
+from authy_grpc.cli.options import LOCAL_ORIGIN
 from tests.strangers import nobody
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -46,7 +47,14 @@ class Shell:
 
     @property
     def environment(self) -> dict[str, str]:
-        ours = {"AUTHY_HOME": str(self.home / "authy-home"), "AUTHY_PHONE_STATE": str(self.state)}
+        ours = {
+            "AUTHY_HOME": str(self.home / "authy-home"),
+            "AUTHY_PHONE_STATE": str(self.state),
+            # The usual ports may be another's.
+            "AUTHY_LISTEN": "127.0.0.1:0",
+            "AUTHY_HTTP_LISTEN": "127.0.0.1:0",
+            "AUTHY_PUBLIC_URL": LOCAL_ORIGIN,
+        }
         return {"HOME": str(self.home), "COLUMNS": "100", **ours, **self.exported}
 
     def run(self, *arguments: str, stdin: str = "") -> Done:

@@ -95,10 +95,12 @@ class User:
     async def use_codes(self) -> None:
         """Right, again, wrong until the user is locked; sent, and sent too often."""
         code = await self.phone.code(self.linked)
-        for each in (code, code, *(f"00{index}" for index in range(5))):
+        # Of six digits, or they would be no guesses; and other ones than another user types.
+        wrong = [f"{(int(code) + index) % 1_000_000:06d}" for index in range(1, 7)]
+        for each in (code, code, *wrong[:5]):
             await self.check(each)
             self.turn(1.013)
-        await self.refused(self.check("009"))
+        await self.refused(self.check(wrong[5]))
         await self.unlock()
         send = verification_pb2.SendCodeRequest(authy_id=self.authy_id, force=True)
         await self.party.verification.SendCode(send)

@@ -87,7 +87,7 @@ def test_an_operation_says_who_may_call_as_the_service_does(route: Route) -> Non
 def test_comments_are_there() -> None:
     found = comments()
     assert found["authy_grpc.v1.CodeResult.CODE_RESULT_REPLAYED"].endswith("wrong code.")
-    assert found["authy_grpc.v1.VerifyCodeRequest.code"] == "Spaces and dashes are passed over."
+    assert found["authy_grpc.v1.VerifyCodeRequest.code"].startswith("As typed: white space of any kind")
     assert "\n\nErrors: NOT_FOUND" in found["authy_grpc.v1.VerificationService.VerifyCode"]
     for route in contract():
         assert Document().operation(route)["description"] == found[route.rpc.full_name]

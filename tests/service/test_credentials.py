@@ -346,8 +346,8 @@ async def test_another_server_forgets_what_is_revoked_here(
 
     await signals.start()
     credentials = credentials_of(database, signals, clock)
-    listener = Listener(database.url, wake, log) if database.postgres else None
-    if listener is not None:
+    listener = Listener(database.url, wake, log)
+    if database.postgres:
         listener.start()
         await asyncio.wait_for(heard.wait(), 5)
     key = await world.key()
@@ -358,8 +358,7 @@ async def test_another_server_forgets_what_is_revoked_here(
         await asyncio.wait_for(ended.wait(), 5)
     assert await credentials.find(key) is None
     await credentials.close()
-    if listener is not None:
-        await listener.stop()
+    await listener.stop()
     await signals.stop()
     await database.close()
 
