@@ -22,6 +22,7 @@ from tests.clock import TurnedClock
 from tests.harness import Service
 from tests.programs import program
 from tests.proxy import Proxy
+from tests.strangers import nobody
 
 _TRIES = 100
 _CONFIG = """[databases]
@@ -43,9 +44,8 @@ async def bouncer(url: str, folder: Path) -> AsyncIterator[str]:
     """A pgbouncer in front of a database, as Debian ships it; answers its URL."""
     async with Proxy.to(url) as proxy:
         given = parameters(proxy.url)
-        server = await asyncio.start_server(lambda reader, writer: None, "127.0.0.1", 0)
-        listen = server.sockets[0].getsockname()[1]
-        server.close()
+        with nobody() as listen:
+            pass  # It is free now.
         process = _start(folder, given, listen)
         try:
             pooled = f"postgresql://{given['user']}@127.0.0.1:{listen}/{given['dbname']}"
