@@ -5,6 +5,7 @@ import contextlib
 import datetime as dt
 import ipaddress
 import os
+import resource
 import urllib.request
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
@@ -384,3 +385,26 @@ async def test_tls(transport: Any, asks: bool) -> None:
                 await call(grpc.ssl_channel_credentials(shown))
         else:
             assert await call(grpc.ssl_channel_credentials(shown)) is not None
+
+
+async def test_connections_beyond_the_descriptors_are_closed(transport: Any) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    async with contextlib.AsyncExitStack() as opened:
+        # The limit is read when the server is made: 96 connections are three eighths of it.
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, hard))
+        try:
+            world = await opened.enter_async_context(transport())
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert [await _is_taken(world.port, opened) for _ in range(102)] == [True] * 96 + [False] * 6
+
+
+async def _is_taken(port: int, opened: contextlib.AsyncExitStack) -> bool:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    # The callback keeps the writer, too: without one its connection would be closed.
+    opened.callback(lambda: writer.transport.abort())
+    writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(3) + b"\x04" + bytes(5))
+    async with asyncio.timeout(PATIENCE):
+        with contextlib.suppress(ConnectionError):
+            return await reader.read(1) != b""
+        return False
