@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
+
 from authy_grpc.outbound.web import Addresses, Answer, Web
 from authy_grpc.store import lease as leases
 from authy_grpc.v1.webhook_pb2 import CreateWebhookRequest
@@ -18,6 +20,8 @@ from tests.strangers import nobody
 # More than are in flight for one webhook at a time.
 EVENTS, MOST_FOR_ONE = 15, 10
 SITES, STALLED = 5, 3
+
+pytestmark = pytest.mark.slow
 
 
 class Counting(Web):

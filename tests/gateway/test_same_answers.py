@@ -26,6 +26,8 @@ from tests.gateway.rest import ROUTES, Told, over_grpc, over_rest, routes_of, va
 from tests.harness import Service
 from tests.rushing import PATIENCE
 
+pytestmark = pytest.mark.slow
+
 READS = descriptor_pb2.MethodOptions.NO_SIDE_EFFECTS
 ENDS = frozenset({"/authy_grpc.v1.AccountService/DeleteSession"})
 

@@ -149,6 +149,7 @@ async def test_what_happens_is_posted(service: Service, way: str) -> None:
         assert set(there.came.values()) == {1}
 
 
+@pytest.mark.slow
 async def test_an_hour_without_the_receiver_is_made_good(service: Service, figure: Figure) -> None:
     site, count = await service.site(), figure(60, 5_000)
     async with receiver(service.clock) as there, delivering(service) as deliverer:
@@ -178,6 +179,7 @@ async def test_an_hour_without_the_receiver_is_made_good(service: Service, figur
             assert ids == sorted(ids, key=order.__getitem__)
 
 
+@pytest.mark.slow
 async def test_a_receiver_that_fails_resets_and_stalls_gets_all_of_it(
     service: Service, figure: Figure
 ) -> None:
