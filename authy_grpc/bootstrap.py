@@ -28,6 +28,7 @@ from authy_grpc.rpc.credential import CredentialServicer
 from authy_grpc.rpc.errors import Errors
 from authy_grpc.rpc.observe import Observe
 from authy_grpc.rpc.peer import Peers
+from authy_grpc.rpc.receive import Receive
 from authy_grpc.rpc.streams import Streams
 from authy_grpc.rpc.validate import Validate
 from authy_grpc.server import Server, Service, Tls
@@ -186,6 +187,7 @@ async def build(settings: Settings, secrets: Secrets, world: World) -> Core:
         Observe(log, registry, random, trail),
         Errors(log),
         auth,
+        Receive(address=peers),
         Validate(local_origins=settings.dev),
     )
     server = Server(

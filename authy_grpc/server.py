@@ -12,18 +12,19 @@ from typing import Any
 import grpc
 import grpc.aio
 from grpc_health.v1 import health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry, start_http_server
 
 from authy_grpc import listeners, listening
 from authy_grpc.client.renewal import Renewal
 from authy_grpc.rpc.adapter import Chain, Methods
 from authy_grpc.rpc.health import Health
+from authy_grpc.rpc.largest import largest_request
 from authy_grpc.rpc.local import LocalChannel
 from authy_grpc.rpc.peer import Find, by_socket
+from authy_grpc.rpc.reflection import SERVICE as REFLECTION
+from authy_grpc.rpc.reflection import Reflection
 from authy_grpc.rpc.streams import Streams
 
-_MIB = 1024 * 1024
 # What an option of gRPC can hold.
 _MANY = 2**31 - 1
 _HEALTH = "grpc.health.v1.Health"
@@ -34,7 +35,11 @@ OPTIONS: tuple[tuple[str, int], ...] = (
     # Between a soft and a hard limit grpc refuses at random: one limit.
     ("grpc.max_metadata_size", 16 * 1024),
     ("grpc.absolute_max_metadata_size", 16 * 1024),
-    ("grpc.max_receive_message_length", 4 * _MIB),
+    ("grpc.max_receive_message_length", largest_request()),
+    # What is kept of a message before it is read. gRPC widens it to the message's size then; its own guesses
+    # at bandwidth would widen it unasked.
+    ("grpc.http2.lookahead_bytes", 2 * 1024),
+    ("grpc.http2.bdp_probe", 0),
     ("grpc.max_concurrent_streams", 1000),
     # gRPC's defaults cancel calls at random once 1,000 wait to be taken up, and more may come back at once
     # when a server has started anew. These are 160 MB of metadata at most; what waits 30 s is canceled still.
@@ -130,6 +135,7 @@ class Server:
             ("grpc.so_reuseport", int(shares_port)),
         )
         self._grace = grace.total_seconds()
+        self._address = address
         self._health = Health([service.name for service in services], streams, address)
         self._server: grpc.aio.Server | None = None
         self._listening: frozenset[int] = frozenset()
@@ -143,11 +149,8 @@ class Server:
         Raises:
             OSError: the address cannot be bound.
         """
-        methods = Methods(self._chain.wrap, self._add)
+        methods = Methods(self._chain.wrap, self._add_all)
         server = grpc.aio.server(handlers=[methods], options=self._options)
-        if self._reflects:
-            names = [service.name for service in self._services]
-            reflection.enable_server_reflection((*names, _HEALTH, reflection.SERVICE_NAME), server)
         before = listeners.listening()
         port = self._bind(server)
         await server.start()
@@ -163,6 +166,12 @@ class Server:
         for service in self._services:
             service.add(service.servicer, server)
         health_pb2_grpc.add_HealthServicer_to_server(self._health, server)
+
+    def _add_all(self, server: Any) -> None:
+        self._add(server)
+        if self._reflects:
+            names = [service.name for service in self._services]
+            Reflection((*names, _HEALTH, REFLECTION), self._streams, self._address).add_to(server)
 
     def _bind(self, server: grpc.aio.Server) -> int:
         listening.probe(self._place, shared=self._shares_port)

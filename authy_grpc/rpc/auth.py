@@ -85,6 +85,8 @@ NEEDS: Mapping[str, Need] = {
     for need, methods in needs.items()
     for method in methods.split()
 }
+# What the server offers to tools, beside the contract.
+_TOOLS: Mapping[str, Need] = {"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": OPEN}
 
 _Kind = TypeVar("_Kind", Site, Device, Operator, Gateway, Nobody)
 _caller: ContextVar[Caller] = ContextVar("caller")
@@ -145,7 +147,7 @@ class Auth:
 
     @asynccontextmanager
     async def __call__(self, call: Call) -> AsyncIterator[None]:
-        need = self._needs[call.method]
+        need = self._needs.get(call.method) or _TOOLS[call.method]
         if need.kind is None:
             yield
             return

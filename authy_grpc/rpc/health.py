@@ -1,18 +1,16 @@
 """Owns health of the server: what it answers, who may watch it, and for how long."""
 
 import asyncio
-import ipaddress
-from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from contextlib import suppress
 from datetime import timedelta
 from typing import Any
 
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from authy_grpc.domain.errors import Draining, NotFound, RateLimited
+from authy_grpc.domain.errors import Draining, NotFound
 from authy_grpc.rpc.adapter import Context
 from authy_grpc.rpc.peer import Find, by_socket
+from authy_grpc.rpc.places import Places
 from authy_grpc.rpc.streams import Streams
 
 _SERVING = health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.SERVING)
@@ -31,8 +29,7 @@ class _Watch:
         over: whether it ends.
     """
 
-    def __init__(self, network: str, *, over: bool) -> None:
-        self.network = network
+    def __init__(self, *, over: bool) -> None:
         self.over = over
         self.stirred = asyncio.Event()
 
@@ -58,9 +55,8 @@ class Health(health_pb2_grpc.HealthServicer):
         self._streams = streams
         self._stopping = False
         self._ready = True
-        # Oldest first.
-        self._watches: dict[_Watch, None] = {}
-        self._held = Counter[str]()
+        self._watches: set[_Watch] = set()
+        self._places = Places(_WATCHES, _WATCHES_FROM_ONE, _TRY_AGAIN)
 
     def stop(self) -> None:
         """Say NOT_SERVING from now on, and end the watchers when they have been told."""
@@ -89,11 +85,13 @@ class Health(health_pb2_grpc.HealthServicer):
         return messages.HealthListResponse(statuses={name: self._status() for name in self._names})
 
     async def Watch(self, request: health_pb2.HealthCheckRequest, context: Context) -> None:
-        watch = self._enter(_network(self._address(context)))
-        try:
-            await self._streams.relay(context, self._states(request.service in self._names, watch))
-        finally:
-            self._leave(watch)
+        watch = _Watch(over=self._stopping)
+        with self._places.hold(self._address(context), watch.end):
+            self._watches.add(watch)
+            try:
+                await self._streams.relay(context, self._states(request.service in self._names, watch))
+            finally:
+                self._watches.discard(watch)
 
     async def _states(self, known: bool, watch: _Watch) -> AsyncIterator[health_pb2.HealthCheckResponse]:
         told = self._status() if known else _UNKNOWN
@@ -105,31 +103,3 @@ class Health(health_pb2_grpc.HealthServicer):
                 told = self._status()
                 yield told
         raise Draining
-
-    def _enter(self, network: str) -> _Watch:
-        """A place for a watch. Where none is left, whoever holds the most gives its oldest."""
-        if self._held[network] >= _WATCHES_FROM_ONE:
-            raise RateLimited(_TRY_AGAIN)
-        if len(self._watches) >= _WATCHES:
-            most, _ = self._held.most_common(1)[0]
-            oldest = next(watch for watch in self._watches if watch.network == most)
-            self._leave(oldest)
-            oldest.end()
-        watch = _Watch(network, over=self._stopping)
-        self._watches[watch] = None
-        self._held[network] += 1
-        return watch
-
-    def _leave(self, watch: _Watch) -> None:
-        if watch in self._watches:
-            del self._watches[watch]
-            self._held[watch.network] -= 1
-            if not self._held[watch.network]:
-                del self._held[watch.network]
-
-
-def _network(address: str) -> str:
-    """What counts as one caller: whoever has one IPv6 address has all of its /64."""
-    with suppress(ValueError):
-        return ipaddress.IPv6Address(address).packed[:8].hex()
-    return address

@@ -107,7 +107,8 @@ class Validate:
             if not field.is_repeated and not field.has_presence and (rule := self._rule(field)) is not None
         )
         steps = [step for field in fields if (step := self._step(field)) is not None]
-        steps += [_one_of(oneof.name) for oneof in kind.oneofs if not oneof.name.startswith("_")]
+        if kind.full_name.startswith(PACKAGE):
+            steps += [_one_of(oneof.name) for oneof in kind.oneofs if not oneof.name.startswith("_")]
         if update is not None:
             steps.append(self._update(kind, update))
         checker.steps = tuple(steps)
@@ -179,7 +180,7 @@ class Validate:
             paths = message.update_mask.paths
             if not paths:
                 found.append(Violation(f"{prefix}update_mask", f"must name one of {', '.join(update.paths)}"))
-            elif not steps.keys() >= set(paths):
+            elif len(paths) > Items().high or not steps.keys() >= set(paths):
                 found.append(
                     Violation(f"{prefix}update_mask", f"must name no more than {', '.join(update.paths)}")
                 )

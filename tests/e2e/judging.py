@@ -16,12 +16,13 @@ from grpc_reflection.v1alpha import reflection_pb2
 
 from authy_grpc.rpc.auth import NEEDS
 from authy_grpc.rpc.errors import ANSWERS, DOMAIN
+from authy_grpc.rpc.largest import largest_request
 from tests.garbling import Attempt
 from tests.harness import Service
 
 HEALTH = "/grpc.health.v1.Health/"
 REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
-LIMIT = 4 * 1024 * 1024
+LIMIT = largest_request()
 METADATA_LIMIT = 16 * 1024
 _AT_ONCE = 64
 _SECONDS = 60.0

@@ -25,6 +25,7 @@ from authy_grpc.rpc.auth import NEEDS, Auth
 from authy_grpc.rpc.errors import Errors
 from authy_grpc.rpc.observe import Observe
 from authy_grpc.rpc.peer import Peers, by_socket
+from authy_grpc.rpc.receive import Receive
 from authy_grpc.rpc.streams import Streams
 from authy_grpc.rpc.validate import Validate
 from authy_grpc.server import Server, Service
@@ -118,7 +119,10 @@ Open = Callable[..., AbstractAsyncContextManager[Transport]]
 
 @contextlib.asynccontextmanager
 async def _open(
-    *services: Service, stream_limits: Mapping[str, Any] | None = None, **server: Any
+    *services: Service,
+    stream_limits: Mapping[str, Any] | None = None,
+    receive_limits: Mapping[str, Any] | None = None,
+    **server: Any,
 ) -> AsyncIterator[Transport]:
     world = Transport()
     log = logs.build(world.output, lambda: world.now)
@@ -132,6 +136,7 @@ async def _open(
         Observe(log, world.registry, os.urandom),
         Errors(log, abort_timeout=timedelta(milliseconds=200)),
         Auth(world.find, NEEDS, address),
+        Receive(address=address, **(receive_limits or {})),
         Validate(),
     )
     options: dict[str, Any] = {"listen": "127.0.0.1:0", "grace": timedelta(seconds=5)} | server

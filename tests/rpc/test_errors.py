@@ -67,6 +67,7 @@ SAMPLES: list[tuple[errors.Refusal, str, str, dict[str, str], float | None]] = [
     (errors.CursorExpired(), "OUT_OF_RANGE", "CURSOR_EXPIRED", {}, None),
     (errors.BackendUnavailable(), "UNAVAILABLE", "BACKEND", {}, None),
     (errors.Draining(), "UNAVAILABLE", "DRAINING", {}, None),
+    (errors.RequestTimeout(), "DEADLINE_EXCEEDED", "REQUEST_TIMEOUT", {}, None),
 ]
 
 
