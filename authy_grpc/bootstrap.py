@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TextIO
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, Gauge
 from structlog.typing import FilteringBoundLogger
 
 from authy_grpc import audit, logs
@@ -48,6 +48,7 @@ from authy_grpc.worker.loop import Step, Workers
 
 _PROBE_SECONDS = 1.0
 _CLOCK_SECONDS = 60.0
+_CONNECTIONS_SECONDS = 5.0
 
 Clock = Callable[[], datetime]
 Random = Callable[[int], bytes]
@@ -211,6 +212,7 @@ async def build(settings: Settings, secrets: Secrets, world: World) -> Core:
             [
                 *parts.steps,
                 Step("readiness", database.probe, _PROBE_SECONDS),
+                Step("connections", _count_connections(server, registry, log), _CONNECTIONS_SECONDS),
                 Step("clock", _clock_check(database, clock, log), _CLOCK_SECONDS),
             ],
             log,
@@ -241,6 +243,24 @@ def _tell_readiness(server: Server, log: FilteringBoundLogger) -> Callable[[Exce
             log.error("database cannot be written", exc_info=fault)
 
     return tell
+
+
+def _count_connections(
+    server: Server, registry: CollectorRegistry, log: FilteringBoundLogger
+) -> Callable[[], Awaitable[int]]:
+    """A step that counts gRPC's connections, and says so where no more get in."""
+    gauge = Gauge("grpc_server_connections", "Connections to gRPC, counted every 5 s.", registry=registry)
+    limit = Gauge("grpc_server_connections_limit", "As many may be; more are dropped.", registry=registry)
+
+    async def count() -> int:
+        found, most = await server.connections()
+        gauge.set(found)
+        limit.set(most)
+        if found >= most:
+            log.warning("connections refused", reason="all of gRPC's are taken", state=found)
+        return 0
+
+    return count
 
 
 def _clock_check(database: Database, clock: Clock, log: FilteringBoundLogger) -> Callable[[], Awaitable[int]]:

@@ -1,7 +1,6 @@
 """Owns the gRPC server: its options, reflection, TLS, and how it starts and stops."""
 
 import asyncio
-import resource
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -25,8 +24,6 @@ from authy_grpc.rpc.reflection import SERVICE as REFLECTION
 from authy_grpc.rpc.reflection import Reflection
 from authy_grpc.rpc.streams import Streams
 
-# What an option of gRPC can hold.
-_MANY = 2**31 - 1
 _HEALTH = "grpc.health.v1.Health"
 _MAX_STREAM_AGE = timedelta(minutes=33)
 _LAST_SECONDS = 1.0
@@ -51,19 +48,12 @@ OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.keepalive_permit_without_calls", 1),
     # Half of what our client sends, so that none is told `too_many_pings`.
     ("grpc.http2.min_ping_interval_without_data_ms", 15_000),
+    # One without calls costs its peer nothing, and a descriptor here. Clients connect again unasked.
+    ("grpc.max_connection_idle_ms", 60_000),
     ("grpc.max_connection_age_ms", 30 * 60_000),
     # Streams end by themselves before the connection is cut under them.
     ("grpc.max_connection_age_grace_ms", int(_MAX_STREAM_AGE.total_seconds()) * 1000 + 60_000),
 )
-
-
-def _most_connections() -> int:
-    """How many connections a port takes; gRPC closes those beyond without a word.
-
-    Three eighths of the descriptors, as the gateway beside it: a quarter is for database, posts and files.
-    """
-    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
-    return _MANY if soft == resource.RLIM_INFINITY else min(max(soft * 3 // 8, 1), _MANY)
 
 
 @dataclass(frozen=True)
@@ -129,10 +119,11 @@ class Server:
         self._tls = tls
         self._reflects = reflects
         self._shares_port = shares_port
+        self._most = listeners.most_connections()
         self._options = (
             *OPTIONS,
-            ("grpc.max_allowed_incoming_connections", _most_connections()),
             ("grpc.so_reuseport", int(shares_port)),
+            ("grpc.max_allowed_incoming_connections", self._most),
         )
         self._grace = grace.total_seconds()
         self._address = address
@@ -184,6 +175,10 @@ class Server:
             if self._tls is not None:
                 reason += ", or cannot use the certificate and its key"
             raise self._place.wrong(reason) from error
+
+    async def connections(self) -> tuple[int, int]:
+        """How many connections there are, and how many may be: gRPC drops more without a word."""
+        return await asyncio.to_thread(listeners.connected, self._listening), self._most
 
     def renew(self) -> None:
         """Read the certificates anew, for the connections that come from now on."""

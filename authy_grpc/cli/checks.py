@@ -1,6 +1,7 @@
 """Owns what the check-up looks at, in an order in which each goes on from what was found before."""
 
 import os
+import resource
 import shutil
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -8,7 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from authy_grpc import home
+from authy_grpc import home, listeners
 from authy_grpc.bootstrap import real_clock
 from authy_grpc.cli import addresses, installation, known
 from authy_grpc.cli.failure import Failure, explain
@@ -26,6 +27,7 @@ from authy_grpc.tidy import PREFIX
 from authy_grpc.v1.application_pb2 import ListApplicationsRequest
 
 _OTHERS = 0o077
+_FEW_DESCRIPTORS = 1024
 _MAX_SKEW_SECONDS = 5
 _MAX_HELD_BACK_SECONDS = 5
 _PATIENCE = 3.0
@@ -52,6 +54,7 @@ def all_of(server: str) -> list[Finding]:
         *addresses.listens(settings),
         *addresses.proxies(settings),
         *_gateway(settings),
+        _descriptors(),
         *_texts(settings),
         *_store(settings),
         *_server(server or addresses.own(settings), settings),
@@ -76,6 +79,19 @@ def _gateway(settings: Settings) -> Iterator[Finding]:
         yield Finding("gateway", "fail", failure.text, failure.mend)
     else:
         yield Finding("gateway", "ok", "its settings can be read")
+
+
+def _descriptors() -> Finding:
+    """What the limit of descriptors, which a service inherits as this command does, means for connections."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft == resource.RLIM_INFINITY:
+        return Finding("connections", "ok", "no limit of descriptors here")
+    most = listeners.most_connections()
+    text = f"{most} to gRPC and as many to the gateway, of {soft} descriptors here"
+    if soft < _FEW_DESCRIPTORS:
+        mend = "Raise it where the service starts: `ulimit -n 65536`, LimitNOFILE= with systemd."
+        return Finding("connections", "warn", f"{text}: a few strangers take them all.", mend)
+    return Finding("connections", "ok", text)
 
 
 def _server(at: str, settings: Settings) -> Iterator[Finding]:
