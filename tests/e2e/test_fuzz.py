@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError, Message
 from grpc_health.v1 import health_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
+from authy_grpc.v1.credential_pb2 import CheckRequest
 from authy_grpc.v1.verification_pb2 import CodeResult, VerifyCodeRequest
 from tests.e2e.breaking import Breaking, Broken, broken
 from tests.e2e.judging import HEALTH, LIMIT, REFLECTION, Answer, Judge, all_paths, flaw
@@ -86,6 +87,12 @@ class Round:
     def _foreign(self) -> Iterator[Ready]:
         for name, requests in _FOREIGN.items():
             yield from (Ready(name, each.SerializeToString(), "") for each in requests)
+        asked = CheckRequest(
+            method=path("UserService/GetUser"), credential=f"Bearer {self._stage.device_token}"
+        )
+        yield Ready(
+            path("CredentialService/Check"), asked.SerializeToString(), self._service.secrets.gateway_key
+        )
         for each in UNBUILT:
             yield Ready(path(each), b"", self._stage.device_token)
 
