@@ -25,6 +25,9 @@ class Broken:
     def __getattr__(self, name: str) -> Any:
         return fail
 
+    def __call__(self, *asked: Any, **more: Any) -> NoReturn:
+        fail(*asked, **more)
+
 
 class Breaking:
     """Fails on the way of a stream."""
@@ -42,10 +45,10 @@ def fail(*asked: Any, **more: Any) -> NoReturn:
         raise Fault(f"{SECRET} {asked} {more}") from ExceptionGroup(SECRET, [error])
 
 
-async def fail_later(*asked: Any) -> AsyncIterator[Any]:
+async def fail_later(*asked: Any, **more: Any) -> AsyncIterator[Any]:
     """Raise where the first item is due."""
     await asyncio.sleep(0)
-    fail(*asked)
+    fail(*asked, **more)
     yield
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import secrets
 import time
 
 import pytest
@@ -11,6 +12,7 @@ from google.rpc import error_details_pb2, status_pb2
 
 from authy_grpc import logs
 from authy_grpc.domain import keys, receipts
+from authy_grpc.domain.ids import new_secret
 from authy_grpc.phone import Phone
 from authy_grpc.phone.state import new_key
 from authy_grpc.rpc.auth import NEEDS
@@ -19,6 +21,7 @@ from authy_grpc.service.caller import Gateway, Nobody, Operator
 from authy_grpc.v1.account_pb2 import RegisterDeviceRequest
 from authy_grpc.v1.approval_pb2 import ApprovalState, CreateApprovalRequest, GetApprovalRequest
 from authy_grpc.v1.authenticator_pb2 import RespondApprovalRequest
+from authy_grpc.v1.credential_pb2 import CheckRequest
 from authy_grpc.v1.verification_pb2 import CodeResult, VerifyCodeRequest
 from tests.e2e.breaking import SECRET, Breaking, Broken, Fault, broken, fail, gone, held_up
 from tests.e2e.methods import NO, REQUESTS, path, served, streams
@@ -127,28 +130,34 @@ async def test_a_fault_below_the_services_tells_no_more(service: Service) -> Non
     await calling.warm_up()
     database = service.core.database
     database.read = database.write = database.write_batched = fail  # type: ignore[method-assign]
+    database.page = fail  # type: ignore[method-assign]
     for name in sorted(served(service)):
         exchange = await calling.call(name, await valid(service, name))
         check_internal(service, exchange, "fail")
     service.clock.turn(seconds=2)
     check_internal(service, await calling.call("UserService/GetUser"), "find")
     assert "canary" not in service.log.getvalue()
-    del database.read, database.write, database.write_batched
+    del database.read, database.write, database.write_batched, database.page
 
 
 async def valid(service: Service, name: str) -> Message:
-    """A request that gets as far as the database: two are looked at before."""
+    """A request that gets as far as the database: three are looked at before."""
+    if name == "CredentialService/Check":
+        request = CheckRequest()
+        request.MergeFromString(REQUESTS[name].SerializeToString())
+        request.credential = f"Bearer {new_secret('ak', secrets.token_bytes)}"
+        return request
     key = new_key()
     point = keys.public_point(key)
     if name == "AccountService/RegisterDevice":
         agreement = keys.public_point(new_key())
-        request = RegisterDeviceRequest()
-        request.MergeFromString(REQUESTS[name].SerializeToString())
-        request.signing_key, request.agreement_key = point, agreement
-        request.signature = keys.sign(
-            key, keys.registration_message(request.verification_id, point, agreement)
+        register = RegisterDeviceRequest()
+        register.MergeFromString(REQUESTS[name].SerializeToString())
+        register.signing_key, register.agreement_key = point, agreement
+        register.signature = keys.sign(
+            key, keys.registration_message(register.verification_id, point, agreement)
         )
-        return request
+        return register
     if name == "AuthenticatorService/RespondApproval":
         receipt = receipts.Receipt(
             kid=keys.thumbprint(point),

@@ -16,6 +16,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from authy_grpc import logs
 from authy_grpc.rpc.auth import NEEDS
 from authy_grpc.service.caller import Device, Nobody, Operator, Site
+from authy_grpc.v1 import account_pb2
 from gateway.app import build
 from gateway.comments import comments
 from gateway.decode import decoder
@@ -26,6 +27,7 @@ from gateway.refusals import DEVICE, OPERATOR, SITE, security
 from gateway.routes import Route, contract
 from gateway.schemas import Schemas
 from gateway.sse import Pace
+from tests.e2e.methods import path as call_path
 from tests.e2e.rehearsing import kinds
 from tests.gateway.asking import gateway, serving, settings
 from tests.gateway.everything import Chance, Everything, Patch, echo
@@ -237,6 +239,11 @@ async def test_every_answer_is_as_documented(service: Service, judged: Judged) -
         for request in requests(route):
             for credential in ("",) if route.path in ENDS else (known[NEEDS[route.path].kind], ""):
                 await judged.rest(route, apart(request, f"+49151100{number:05d}"), credential)
+    change = account_pb2.StartPhoneVerificationRequest(
+        phone_number="+4915110099999", purpose=account_pb2.PHONE_PURPOSE_CHANGE_NUMBER
+    )
+    for route in routes_of(call_path("AccountService/StartPhoneVerification"), change):
+        await judged.rest(route, change, "")
     assert judged.wrong(Document()) == set()
     assert {route for route, _ in judged.answers} == set(contract())
     assert len({route.path for route, told in judged.answers if told.code == 0}) > 40
