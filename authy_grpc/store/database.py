@@ -51,7 +51,9 @@ class Database:
         self._reads = connect(url, writes=False, connections=readers)
         self._readers = ThreadPoolExecutor(readers, thread_name_prefix="authy-reader")
         # What every call needs, such as credentials, waits for no caller; look-ups wait for no pages.
-        self._own, self._look_ups = FairQueue(_OWN, _OWN), FairQueue(_LOOK_UPS, _LOOK_UPS - 1)
+        # Of the service's own so many wait as of all together: nobody is told of a rate that is not theirs.
+        self._own = FairQueue(_OWN, _OWN, most_waiting=MOST_WAITING)
+        self._look_ups = FairQueue(_LOOK_UPS, _LOOK_UPS - 1)
         self._pages = FairQueue(_PAGES, _PAGES - 1)
         self._reading = 0
         # What was deleted before this server began may stand in the log, too.

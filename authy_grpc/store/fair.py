@@ -3,7 +3,7 @@
 import asyncio
 from collections import Counter, OrderedDict, deque
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import timedelta
 from typing import Generic, TypeVar
 
@@ -63,6 +63,10 @@ class FairQueue:
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
                 self._release(caller)
+            else:
+                # Who has gone counts for nothing: it must not be why the next is refused.
+                with suppress(ValueError):
+                    waiting.remove(turn)
             raise
 
     def _may_run(self, caller: str) -> bool:
@@ -85,7 +89,7 @@ class FairQueue:
         """Give a slot to the first in turn that may have one; answers whether there was one."""
         for caller, waiting in self._waiting.items():
             while waiting and waiting[0].done():
-                # It was cancelled.
+                # It was cancelled, and has not yet gone.
                 del waiting[0]
             if waiting and not self._may_run(caller):
                 continue

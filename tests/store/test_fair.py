@@ -123,6 +123,21 @@ async def test_of_one_caller_so_many_wait_and_others_are_not_refused_for_it() ->
         assert made.order == ["a", "a", "b", "a", "a"]
 
 
+async def test_who_went_away_is_not_counted_as_waiting() -> None:
+    """A database that hangs sends calls away when their time is up; the next does not ask too often."""
+    async with desk(1, 1, most_waiting=3) as made:
+        await made.come(["a"])
+        gone = await made.come(["a"] * 3)
+        for each in gone:
+            each.cancel()
+        await asyncio.gather(*gone, return_exceptions=True)
+        (next_one,) = await made.come(["a"])
+        assert not next_one.done()
+        made.tasks = [each for each in made.tasks if each not in gone]
+        await made.empty()
+        assert made.order == ["a", "a"]
+
+
 async def test_long_lists_are_made_in_slices() -> None:
     steps: list[object] = []
 
