@@ -19,7 +19,7 @@ from authy_grpc.rpc.adapter import Chain, Methods
 from authy_grpc.rpc.health import Health
 from authy_grpc.rpc.largest import largest_request
 from authy_grpc.rpc.local import LocalChannel
-from authy_grpc.rpc.peer import Find, by_socket
+from authy_grpc.rpc.peer import AddressOf, by_socket
 from authy_grpc.rpc.reflection import SERVICE as REFLECTION
 from authy_grpc.rpc.reflection import Reflection
 from authy_grpc.rpc.streams import Streams
@@ -109,7 +109,7 @@ class Server:
         tls: Tls | Renewal[Tls] | None = None,
         reflects: bool = True,
         shares_port: bool = False,
-        address: Find = by_socket,
+        address: AddressOf = by_socket,
         grace: timedelta = timedelta(seconds=30),
     ) -> None:
         self._chain = chain

@@ -4,18 +4,17 @@ import asyncio
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import ip_address
 
 import prometheus_client
 from prometheus_client import CollectorRegistry, Gauge
 from structlog.typing import FilteringBoundLogger
 
-from authy_grpc.domain.forwarded import Network
+from authy_grpc.domain.forwarded import Network, canonical
+from authy_grpc.domain.networks import subscriber
 
 ALL, PEER = "all", "peer"
 _LOG_SECONDS = 5.0
-# One subscriber has a whole /64 (RFC 6177).
-_SUBSCRIBER_BITS = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,13 +105,9 @@ class Connections:
 def _peer(host: str, proxies: Sequence[Network]) -> str:
     """What a peer is counted by; empty for a trusted proxy."""
     try:
-        address = ip_address(host)
+        address = ip_address(canonical(host))
     except ValueError:
         return "?"
-    if isinstance(address, IPv6Address):
-        address = address.ipv4_mapped or address
     if any(address in network for network in proxies):
         return ""
-    if isinstance(address, IPv6Address):
-        return str(ip_network((int(address), _SUBSCRIBER_BITS), strict=False))
-    return str(address)
+    return str(subscriber(address))

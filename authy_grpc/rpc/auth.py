@@ -13,7 +13,7 @@ from authy_grpc.domain.application import Scope
 from authy_grpc.domain.errors import BadCredential, BadField, DeviceHeld, MissingScope
 from authy_grpc.domain.forwarded import UNREADABLE, canonical
 from authy_grpc.rpc.adapter import Call, Context
-from authy_grpc.rpc.peer import by_socket
+from authy_grpc.rpc.peer import AddressOf, by_socket
 from authy_grpc.service.caller import Caller, Device, Gateway, Nobody, Operator, Site
 
 Find = Callable[[str], Awaitable[Caller | None]]
@@ -138,9 +138,7 @@ class Auth:
         address: of who calls, without a gateway's word.
     """
 
-    def __init__(
-        self, find: Find, needs: Mapping[str, Need] = NEEDS, address: Callable[[Context], str] = by_socket
-    ) -> None:
+    def __init__(self, find: Find, needs: Mapping[str, Need] = NEEDS, address: AddressOf = by_socket) -> None:
         self._find = find
         self._address = address
         self._needs = needs

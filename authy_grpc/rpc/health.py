@@ -9,7 +9,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from authy_grpc.domain.errors import Draining, NotFound
 from authy_grpc.rpc.adapter import Context
-from authy_grpc.rpc.peer import Find, by_socket
+from authy_grpc.rpc.peer import AddressOf, by_socket
 from authy_grpc.rpc.places import Places
 from authy_grpc.rpc.streams import Streams
 
@@ -49,7 +49,7 @@ class Health(health_pb2_grpc.HealthServicer):
         address: of who watches.
     """
 
-    def __init__(self, names: Sequence[str], streams: Streams, address: Find = by_socket) -> None:
+    def __init__(self, names: Sequence[str], streams: Streams, address: AddressOf = by_socket) -> None:
         self._address = address
         self._names = ("", *names)
         self._streams = streams

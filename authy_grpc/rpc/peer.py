@@ -9,7 +9,8 @@ from structlog.typing import FilteringBoundLogger
 from authy_grpc.domain.forwarded import UNREADABLE, Forwarding, canonical, is_worth_a_line
 from authy_grpc.rpc.adapter import Context
 
-Find = Callable[[Context], str]
+# Finds the address that a call comes from, without a port.
+AddressOf = Callable[[Context], str]
 
 
 class Peers:

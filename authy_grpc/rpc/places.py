@@ -1,12 +1,13 @@
 """Limits what callers without a credential hold at once (concurrency limit), in all and for one network."""
 
-import ipaddress
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
+from ipaddress import ip_address
 
 from authy_grpc.domain.errors import RateLimited
+from authy_grpc.domain.networks import subscriber
 
 
 class _Place:
@@ -81,7 +82,7 @@ class Places:
 
 
 def _network(address: str) -> str:
-    """What counts as one caller: whoever has one IPv6 address has all of its /64."""
+    """What counts as one caller; text that is no address (`unix`, `unreadable`) counts as it is."""
     with suppress(ValueError):
-        return ipaddress.IPv6Address(address).packed[:8].hex()
+        return str(subscriber(ip_address(address)))
     return address

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from authy_grpc.domain.errors import RateLimited
 from authy_grpc.rpc.adapter import Call
-from authy_grpc.rpc.peer import Find, by_socket
+from authy_grpc.rpc.peer import AddressOf, by_socket
 from authy_grpc.rpc.places import Places
 from authy_grpc.service.caller import Nobody
 
@@ -23,7 +23,7 @@ class Receive:
         address: of who calls, where nobody has to be known.
     """
 
-    def __init__(self, *, timeout: timedelta = timedelta(seconds=10), address: Find = by_socket) -> None:
+    def __init__(self, *, timeout: timedelta = timedelta(seconds=10), address: AddressOf = by_socket) -> None:
         self._address = address
         self._seconds = timeout.total_seconds()
         self._places = Places(_WAITING, _WAITING_FROM_ONE, _TRY_AGAIN)

@@ -11,7 +11,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from authy_grpc.domain.errors import Draining
 from authy_grpc.rpc.adapter import Context
-from authy_grpc.rpc.peer import Find, by_socket
+from authy_grpc.rpc.peer import AddressOf, by_socket
 from authy_grpc.rpc.places import Places
 from authy_grpc.rpc.streams import Streams
 
@@ -32,7 +32,7 @@ class Reflection:
         address: of who asks.
     """
 
-    def __init__(self, names: Sequence[str], streams: Streams, address: Find = by_socket) -> None:
+    def __init__(self, names: Sequence[str], streams: Streams, address: AddressOf = by_socket) -> None:
         self._address = address
         self._library = reflection.aio.ReflectionServicer(names)
         self._streams = streams

@@ -1,12 +1,13 @@
 """Owns how a code is sent to a phone number, for whoever asks."""
 
-import ipaddress
 from collections.abc import Callable
 from datetime import datetime, timedelta
+from ipaddress import ip_address
 
 from authy_grpc.domain import codes, limits, phone
 from authy_grpc.domain.errors import BadField, RateLimited
 from authy_grpc.domain.ids import new_id
+from authy_grpc.domain.networks import subscriber
 from authy_grpc.domain.phone import PhoneChannel, PhonePurpose, PhoneVerification
 from authy_grpc.domain.typed import normalize_number
 from authy_grpc.outbound.sms.number import Judgement, Numbers
@@ -151,14 +152,13 @@ def peer_budgets(vault: Vault, peer: str) -> list[tuple[tuple[str, ...], tuple[l
 def _networks(peer: str) -> list[tuple[bytes, tuple[limits.Rule, ...]]]:
     """What counts as one caller: whoever has one IPv6 address has all of its /64, and often many of those."""
     try:
-        address = ipaddress.ip_address(peer)
+        address = ip_address(peer)
     except ValueError:
         return [(peer.encode(), limits.PEER_RULES)]
     if address.version == 4:
         return [(address.packed, limits.PEER_RULES)]
-    near, wide = (ipaddress.ip_network((address, bits), strict=False) for bits in (64, 48))
     # Told apart by their lengths: the first /64 of a /48 has its address.
     return [
-        (near.network_address.packed, limits.PEER_RULES),
-        (wide.network_address.packed[:6], limits.NETWORK_RULES),
+        (subscriber(address).network_address.packed, limits.PEER_RULES),
+        (address.packed[:6], limits.NETWORK_RULES),
     ]

@@ -4,7 +4,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from ipaddress import ip_network
 from typing import Any
 
 from authy_grpc.domain.delivery import Delivery, Health, delivery_id, tail
@@ -12,6 +11,7 @@ from authy_grpc.domain.errors import ForbiddenAddress, NotFound, Quota, WrongSta
 from authy_grpc.domain.event import WebhookEvent, WebhookEventType
 from authy_grpc.domain.ids import new_id
 from authy_grpc.domain.limits import ADDRESS_RULES, POST_RULES, Rule
+from authy_grpc.domain.networks import subscriber
 from authy_grpc.domain.webhook import MOST_WEBHOOKS, OVERLAP, Webhook, WebhookState, new_webhook_secret
 from authy_grpc.outbound import addresses
 from authy_grpc.outbound.addresses import IPAddress
@@ -328,9 +328,8 @@ class Webhooks:
             budget.keep(session, name, times, rules)
 
     def _address_budget(self, address: IPAddress) -> tuple[str, ...]:
-        # Of IPv6 one host has a whole /64.
-        host = ip_network((address, 64 if address.version == 6 else 32), strict=False)
-        return budget.names(self._vault, "peer", b"post\n" + host.network_address.packed)
+        host = subscriber(address).network_address
+        return budget.names(self._vault, "peer", b"post\n" + host.packed)
 
     def _change(self, row: WebhookRow, changes: Mapping[str, Any]) -> None:
         if "url" in changes:
