@@ -113,3 +113,24 @@ def test_questions_that_came_to_nothing_before_they_were_weighed_count_as_denial
         found = connection.execute(text("SELECT push_misses FROM link ORDER BY site_id")).scalars().all()
     engine.dispose()
     assert found == [0, 4, 10]
+
+
+def test_posts_that_came_to_nothing_before_forget_what_they_told_of_names_inside(blank_url: str) -> None:
+    engine = connect(blank_url, writes=True, connections=1)
+    with engine.begin() as connection:
+        command.upgrade(schema._config(connection), "0003")
+        for number, error in enumerate(("dns", "forbidden_address", "timeout", "")):
+            connection.execute(
+                text("""
+                INSERT INTO delivery (sequence, delivery_id, webhook_id, event_id, event_type, subject_id,
+                    state, attempts, failures, due_time, http_status, error, duration_millis, create_time)
+                VALUES (:number, :name, 'whk', 'evt', 'user.locked', 's', 'FAILED', 1, 1, 0, 0, :error,
+                    7, 0)"""),
+                {"number": number, "name": f"dlv_{number}", "error": error},
+            )
+    schema.upgrade(blank_url)
+    with engine.begin() as connection:
+        read = text("SELECT error, duration_millis FROM delivery ORDER BY sequence")
+        found = [tuple(row) for row in connection.execute(read)]
+    engine.dispose()
+    assert found == [("forbidden_address", 0), ("forbidden_address", 0), ("timeout", 7), ("", 7)]
