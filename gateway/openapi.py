@@ -32,6 +32,7 @@ _STREAM = (
     "Server-sent events. `data` of each is a `{kind}`{id}. A comment every 15 s says that the stream is"
     " alive. `event: end` is its end; `event: error` carries a `Status`."
 )
+_NOT_BUILT = "The service does not have this call yet, or what the request asks of it: see above."
 _ID = ", and `id` is where it stands: send it back as `Last-Event-ID`, and the stream goes on after it"
 
 
@@ -152,7 +153,7 @@ class _Document:
                 headers["Retry-After"] = {"$ref": "#/components/headers/RetryAfter"}
             told = ", ".join(f"`{reason}`" for reason in reasons)
             found[str(http)] = {
-                "description": f"Refused: {told}." if reasons else "The service does not have this call yet.",
+                "description": f"Refused: {told}." if reasons else _NOT_BUILT,
                 "headers": headers,
                 "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Status"}}},
                 "x-reasons": reasons,

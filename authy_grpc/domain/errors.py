@@ -125,7 +125,7 @@ class Waits(Refusal):
 
 
 class PushFrozen(Waits):
-    """Too many approvals were refused."""
+    """Too many approvals were refused or ended without an answer."""
 
 
 class NewDevicesOff(Refusal):

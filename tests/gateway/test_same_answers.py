@@ -13,6 +13,7 @@ from google.protobuf.message import Message
 from authy_grpc import logs
 from authy_grpc.rpc.auth import NEEDS
 from authy_grpc.service.caller import Device, Nobody, Operator, Site
+from authy_grpc.v1.account_pb2 import PHONE_PURPOSE_CHANGE_NUMBER, StartPhoneVerificationRequest
 from gateway.app import build
 from gateway.routes import Route, contract
 from gateway.sse import Pace
@@ -115,10 +116,12 @@ async def callers(service: Service) -> dict[Any, str]:
 
 
 def requests(route: Route) -> list[Message]:
-    """Good ones for things that are not there, empty ones, and ones with a senseless id."""
+    """Good ones for things that are not there, for what is not built, empty ones, and senseless ids."""
     kind = Transcoder(route).request_class
     name = route.path.removeprefix("/authy_grpc.v1.")
     made: list[Any] = [REQUESTS.get(name, kind()), kind()]
+    if kind is StartPhoneVerificationRequest:
+        made.append(kind(phone_number="+4915110000096", purpose=PHONE_PURPOSE_CHANGE_NUMBER))
     senseless = kind()
     for field in kind.DESCRIPTOR.fields:
         if field.type == field.TYPE_STRING and not field.is_repeated and field.containing_oneof is None:
