@@ -2,12 +2,13 @@
 
 import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Engine, create_engine, event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, OperationalError
 
 from authy_grpc.store import postgres
 from authy_grpc.store.faults import ends_connection
@@ -96,23 +97,23 @@ def _sqlite_url(url: str) -> URL:
 
 
 def truncate_wal(engine: Engine) -> bool:
-    """Copy SQLite's write-ahead log into the database file and empty it; False where that cannot be done now,
-    since somebody still reads it or the disk is full.
+    """Copy SQLite's write-ahead log into the database file and empty it.
+
+    False where that cannot be done now: somebody still reads it, the disk is full, the file is gone.
 
     Args:
         engine: of `connect`, for reads: a checkpoint is none of the changes that those may not make.
     """
-    connection = engine.raw_connection()
     try:
-        cursor = connection.cursor()
-        cursor.execute(f"PRAGMA busy_timeout = {_TRUNCATE_WAIT_MILLIS}")
-        busy, *_ = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
-        cursor.execute(f"PRAGMA busy_timeout = {_STATEMENT_TIMEOUT_MILLIS}")
-        return not busy
-    except sqlite3.OperationalError:
+        with closing(engine.raw_connection()) as connection:
+            cursor = connection.cursor()
+            cursor.execute(f"PRAGMA busy_timeout = {_TRUNCATE_WAIT_MILLIS}")
+            busy, *_ = cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            cursor.execute(f"PRAGMA busy_timeout = {_STATEMENT_TIMEOUT_MILLIS}")
+            return not busy
+    except (sqlite3.Error, DBAPIError):
+        # Who asks has done its work, and must not be told that it failed.
         return False
-    finally:
-        connection.close()
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:

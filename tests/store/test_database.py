@@ -1,6 +1,7 @@
 """A caller is told the truth about its work, whatever becomes of the database."""
 
 import asyncio
+import shutil
 import sqlite3
 import threading
 from collections.abc import AsyncIterator, Callable
@@ -61,6 +62,20 @@ async def test_a_read_writes_nothing(database: Database) -> None:
         with pytest.raises(BackendUnavailable):
             await database.read(lambda session: session.execute(text("DELETE FROM budget")))
     assert await traces(database) == ["a"]
+
+
+async def test_a_log_that_cannot_be_emptied_fails_nobody_whose_work_is_done(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    database = Database(f"sqlite:///{home / 'authy.db'}")
+    assert await database.truncate_log() == 1
+    database.deleted()
+    assert await database.truncate_log() == 1, "the control: while it can be"
+    await database.close()
+    database = Database(f"sqlite:///{home / 'authy.db'}")
+    shutil.rmtree(home)
+    assert await database.truncate_log() == 0
+    await database.close()
 
 
 async def test_a_read_sees_one_moment(database: Database) -> None:
