@@ -62,11 +62,6 @@ class Places:
         finally:
             self._leave(place)
 
-    def end_all(self) -> None:
-        """Have all places given up."""
-        for place in tuple(self._places):
-            place.end()
-
     def _take_back(self) -> None:
         most, _ = self._held.most_common(1)[0]
         oldest = next(place for place in self._places if place.network == most)
