@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TextIO
 
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge
 from structlog.typing import FilteringBoundLogger
 
 from authy_grpc import audit, logs
@@ -16,6 +16,7 @@ from authy_grpc.client.certificates import PemFile, read_pair, read_roots
 from authy_grpc.client.renewal import Renewal
 from authy_grpc.domain.clock import lies_well_beyond
 from authy_grpc.home import Secrets
+from authy_grpc.metrics import Metrics
 from authy_grpc.outbound.addresses import Addresses, Resolve
 from authy_grpc.outbound.opened import Listeners
 from authy_grpc.outbound.sms import from_url
@@ -49,6 +50,7 @@ from authy_grpc.worker.loop import Step, Workers
 _PROBE_SECONDS = 1.0
 _CLOCK_SECONDS = 60.0
 _CONNECTIONS_SECONDS = 5.0
+_METRICS_SECONDS = 10.0
 
 Clock = Callable[[], datetime]
 Random = Callable[[int], bytes]
@@ -144,12 +146,14 @@ async def build(settings: Settings, secrets: Secrets, world: World) -> Core:
     clock, random, allowances = world.clock, world.random, settings.allowances
     registry, listeners = CollectorRegistry(), settings.listeners
     log = logs.build(world.log_stream, clock, world.log_level, registry)
+    metrics = Metrics(registry, clock, log)
     if settings.signals_url.get_secret_value():
         # Before anything is opened: where it cannot be read nothing has to be closed again.
         postgres.parameters(settings.signals_url.get_secret_value(), "AUTHY_SIGNALS_URL")
     trail = audit.build(settings.audit_log, world.log_stream, clock, registry)
     vault = Vault(secrets.keyset)
     database = Database(settings.database, guard=world.guard)
+    metrics.watch(database)
     events = Events(vault, random, postgres=database.postgres)
     await database.write(lambda session: keyset.check(session, vault))
     await database.write(events.begin_epoch)
@@ -211,6 +215,7 @@ async def build(settings: Settings, secrets: Secrets, world: World) -> Core:
         workers=Workers(
             [
                 *parts.steps,
+                Step("metrics", metrics.look_at(database, signals), _METRICS_SECONDS),
                 Step("readiness", database.probe, _PROBE_SECONDS),
                 Step("connections", _count_connections(server, registry, log), _CONNECTIONS_SECONDS),
                 Step("clock", _clock_check(database, clock, log), _CLOCK_SECONDS),
@@ -250,6 +255,7 @@ def _count_connections(
 ) -> Callable[[], Awaitable[int]]:
     """A step that counts gRPC's connections, and says so where no more get in."""
     gauge = Gauge("grpc_server_connections", "Connections to gRPC, counted every 5 s.", registry=registry)
+    full = Counter("grpc_server_connections_full", "Counts that found none left.", registry=registry)
     limit = Gauge("grpc_server_connections_limit", "As many may be; more are dropped.", registry=registry)
 
     async def count() -> int:
@@ -257,6 +263,7 @@ def _count_connections(
         gauge.set(found)
         limit.set(most)
         if found >= most:
+            full.inc()
             log.warning("connections refused", reason="all of gRPC's are taken", state=found)
         return 0
 

@@ -14,6 +14,8 @@ from tests.cli.test_commands import made_site, registered
 
 __all__ = ["serve", "shell"]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+# As prometheus_client is called, or its arguments are listed.
+_METRIC = re.compile(r'(?:(?:Counter|Gauge|Histogram)|tally\.\w+: )\(\s*"([a-z_]+)"')
 _LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
 _PATH = re.compile(r"`((?:authy_grpc|protos|tests|docs|scripts)/[\w/.]+)`")
 
@@ -31,6 +33,19 @@ def test_every_setting_stands_in_the_table() -> None:
     settings = {f"AUTHY_{name.upper()}" for name in Settings.model_fields}
     rows = "".join(line for line in text.splitlines() if line.startswith("| `AUTHY_"))
     assert {name for name in settings if f"`{name}`" not in rows} == set()
+
+
+def test_every_metric_stands_in_the_table() -> None:
+    text = (ROOT / "docs" / "operations.md").read_text()
+    made = {
+        name
+        for folder in ("authy_grpc", "gateway")
+        for path in (ROOT / folder).rglob("*.py")
+        for name in _METRIC.findall(path.read_text())
+    }
+    assert made >= {"grpc_server_handled", "authy_codes", "authy_writer_queue"}
+    rows = "".join(line for line in text.splitlines() if line.startswith("| `"))
+    assert {name for name in made if not re.search(rf"`{name}(?:_total)?`", rows)} == set()
 
 
 def test_every_call_stands_in_the_tour() -> None:

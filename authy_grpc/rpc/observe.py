@@ -53,6 +53,12 @@ class Observe:
         self._open = Gauge(
             "grpc_server_open_streams", "Streams that are open.", ["method"], registry=registry
         )
+        self._refused = Counter(
+            "grpc_server_streams_refused",
+            "Streams that were one too many for their caller.",
+            ["method"],
+            registry=registry,
+        )
         self._children: dict[tuple[str, str, str], Counter] = {}
         self._timers: dict[str, Histogram] = {}
 
@@ -85,6 +91,8 @@ class Observe:
         method = call.method
         if call.streams:
             self._open.labels(method).dec()
+            if call.code == "RESOURCE_EXHAUSTED":
+                self._refused.labels(method).inc()
         else:
             timer = self._timers.get(method) or self._timers.setdefault(method, self._seconds.labels(method))
             timer.observe(seconds)

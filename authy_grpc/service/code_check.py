@@ -8,13 +8,13 @@ from functools import cached_property
 from pydantic import TypeAdapter
 
 from authy_grpc.domain.codes import is_backup_shape
-from authy_grpc.domain.errors import NotFound, Refusal
+from authy_grpc.domain.errors import NotFound, Refusal, UserLocked
 from authy_grpc.domain.event import UserEvent, UserEventType
 from authy_grpc.domain.limits import BACKUP_RULES, SITE_NO_CODE, spend
 from authy_grpc.domain.rate import Rate
 from authy_grpc.domain.user import Factor
 from authy_grpc.domain.verification import Checked, CodeResult
-from authy_grpc.store import budget
+from authy_grpc.store import budget, tally
 from authy_grpc.store.account import AccountBusy
 from authy_grpc.store.answers import Answered, Answers
 from authy_grpc.store.backup_code import BackupCodes
@@ -67,6 +67,8 @@ class _Batch:
     backup_counted: set[str] = field(default_factory=set)
     events: list[NewEvent] = field(default_factory=list)
     accepted: list[tuple[LinkState, str]] = field(default_factory=list)
+    # For the metrics: a result and a factor each.
+    results: list[tuple[str, str]] = field(default_factory=list)
 
 
 class CodeChecks:
@@ -160,6 +162,8 @@ class CodeChecks:
         self._logins.save(session, batch.now, batch.accepted)
         for site_id in sorted(batch.backup_counted):
             budget.keep(session, _budget(site_id), batch.backup_wrong[site_id], BACKUP_RULES)
+        for result in batch.results:
+            tally.count(session, tally.CODES, *result)
 
     def _answer(self, batch: _Batch, attempt: Attempt) -> Checked | Refusal:
         try:
@@ -178,7 +182,10 @@ class CodeChecks:
             if not is_code:
                 self._rate.spend(link.application_id, batch.now, SITE_NO_CODE)
         except Refusal as refusal:
+            if isinstance(refusal, UserLocked):
+                batch.results.append((tally.LOCKED, tally.UNKNOWN))
             return refusal
+        batch.results.append((checked.result.value, _factor(attempt, checked)))
         batch.answered.add(attempt.application_id, attempt.request, checked)
         if checked.result is CodeResult.ACCEPTED:
             _accept(batch, link, checked, held_back)
@@ -197,6 +204,12 @@ class CodeChecks:
 
 def _budget(site_id: str) -> str:
     return f"backup:{site_id}"
+
+
+def _factor(attempt: Attempt, checked: Checked) -> str:
+    if checked.factor is not None:
+        return checked.factor.value
+    return Factor.BACKUP_CODE.value if attempt.is_backup_code else tally.UNKNOWN
 
 
 def _name(link: LinkState) -> Name:

@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 from collections import defaultdict, deque
 from collections.abc import Iterable
-from datetime import timedelta
+from datetime import datetime, timedelta
 from types import TracebackType
 from typing import Self
 
 from structlog.typing import FilteringBoundLogger
 
 from authy_grpc.domain.errors import BackendUnavailable
+from authy_grpc.store import figures
 from authy_grpc.store.database import Database, Session
 from authy_grpc.store.events import EARLIEST, Events, Position, Recorded, may_have_more
 
@@ -107,6 +108,10 @@ class Signals:
         # All rows up to there have been handed out.
         self.position: Position = EARLIEST
         self._task: asyncio.Task[None] | None = None
+
+    async def unread_since(self) -> datetime | None:
+        """When the oldest event was recorded that nobody here was handed yet; None for none."""
+        return await self._database.read(lambda session: figures.unread_since(session, self.position))
 
     def wake(self) -> None:
         """Say that there may be new rows. A lost wake-up costs time, never an event."""

@@ -12,6 +12,7 @@ from authy_grpc.domain.phone import PhoneChannel
 from authy_grpc.domain.user import Factor
 from authy_grpc.outbound.sms.number import Numbers
 from authy_grpc.outbound.sms.sender import Message, Refused, Sender, Unreachable
+from authy_grpc.store import tally
 from authy_grpc.store import text as texts
 from authy_grpc.store.database import Database, Session
 from authy_grpc.store.events import Events
@@ -156,7 +157,9 @@ class Texts:
             if again < row.expire_time:
                 row.due_time = again
                 session.add(row)
+                tally.count(session, tally.TEXTS, "RETRIED")
                 return
+        tally.count(session, tally.TEXTS, reason.upper() or "DELIVERED")
         told = texts.outcome(session, self._vault, row, reason)
         session.delete(row)
         if told is not None:

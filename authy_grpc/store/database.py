@@ -3,9 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence, Set
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any, TypeVar
 
+from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session as Session
 
@@ -13,7 +14,8 @@ from authy_grpc.domain.errors import BackendUnavailable
 from authy_grpc.store import probe
 from authy_grpc.store.engine import connect, truncate_wal
 from authy_grpc.store.fair import FairQueue, in_slices
-from authy_grpc.store.faults import out_of_reach
+from authy_grpc.store.faults import Fault, kind, out_of_reach
+from authy_grpc.store.tally import Tally
 from authy_grpc.store.writer import MOST_WAITING, Job, Writer
 
 T = TypeVar("T")
@@ -45,6 +47,10 @@ class Database:
         # Called in the loop when nothing can be written any more, with the fault; once it can be, with None.
         self.on_writable: Callable[[Exception | None], None] = _nothing
         self.writable = True
+        # Called in some thread after a commit, with how many works it held and what they counted.
+        self.on_commit: Callable[[int, Tally], None] = _nothing
+        # Called in some thread with each error of the database.
+        self.on_error: Callable[[Fault], None] = _nothing
         self._timeout = timeout
         self._loop = asyncio.get_running_loop()
         readers = _OWN + _LOOK_UPS + _PAGES
@@ -60,12 +66,16 @@ class Database:
         self._log_holds_deleted = not self.postgres
         self._closed = False
         # One: with two on PostgreSQL groups were smaller, and waited for each other's rows.
+        writes = connect(url, writes=True, connections=1)
+        for engine in (self._reads, writes):
+            event.listen(engine, "handle_error", self._failed)
         self._writer = Writer(
-            connect(url, writes=True, connections=1),
+            writes,
             self._loop,
             postgres=self.postgres,
             wake=self._woke,
             broken=self._broke,
+            committed=lambda works, counted: self.on_commit(works, counted),
             guard=guard,
         )
 
@@ -201,6 +211,11 @@ class Database:
             self._set_writable(error)
         return 0
 
+    @property
+    def waiting(self) -> int:
+        """How many works wait to be written."""
+        return self._writer.waiting
+
     async def close(self) -> None:
         """Finish what waits, then close all connections."""
         self._closed = True
@@ -229,6 +244,11 @@ class Database:
 
     def _broke(self, fault: DBAPIError) -> None:
         self._set_writable(fault)
+
+    def _failed(self, context: Any) -> None:
+        # What is raised is the error itself, whatever becomes of its figure.
+        with suppress(Exception):
+            self.on_error(kind(context.original_exception))
 
     def _set_writable(self, fault: Exception | None) -> None:
         if self.writable == (fault is None):

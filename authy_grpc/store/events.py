@@ -19,6 +19,7 @@ from authy_grpc.domain.approval import Approval
 from authy_grpc.domain.enrollment import Enrollment
 from authy_grpc.domain.event import UserEvent, WebhookEvent
 from authy_grpc.domain.ids import new_id
+from authy_grpc.store import tally
 from authy_grpc.store.columns import to_millis
 from authy_grpc.store.given import Inserted, table
 from authy_grpc.store.outbox import Outbox
@@ -162,6 +163,8 @@ class Events:
                 if event.application_id is not None
             ],
         )
+        for event in events:
+            tally.count_event(session, event.type, event.body)
         # Credentials that changed are forgotten here before the caller is answered.
         changed: set[str] = session.info.setdefault("woke", set())
         changed.update(event.subject_id for event in events if event.account_id == CREDENTIALS)

@@ -5,6 +5,7 @@ become a standby answers 25006, which is no OperationalError.
 """
 
 import sqlite3
+from enum import StrEnum
 from typing import Any
 
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
@@ -34,6 +35,66 @@ _SQLITE_ENDING = frozenset(
 _SQLITE = (
     _SQLITE_CONTENDED | _SQLITE_ENDING | {sqlite3.SQLITE_FULL, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_NOLFS}
 )
+
+
+class Fault(StrEnum):
+    """The kinds of errors, as metrics tell them."""
+
+    CONNECTION = "CONNECTION"
+    CONTENDED = "CONTENDED"
+    TIMEOUT = "TIMEOUT"
+    READ_ONLY = "READ_ONLY"
+    FULL = "FULL"
+    RIGHTS = "RIGHTS"
+    SYSTEM = "SYSTEM"
+    CONSTRAINT = "CONSTRAINT"
+    STATEMENT = "STATEMENT"
+
+
+_KINDS_BY_STATE = {_CANCELED: Fault.TIMEOUT, "25006": Fault.READ_ONLY, "42501": Fault.RIGHTS}
+_KINDS_BY_CLASS = {
+    "08": Fault.CONNECTION,
+    "57": Fault.CONNECTION,
+    "25": Fault.TIMEOUT,
+    "40": Fault.CONTENDED,
+    "55": Fault.CONTENDED,
+    "53": Fault.FULL,
+    "54": Fault.FULL,
+    "28": Fault.RIGHTS,
+    "3D": Fault.RIGHTS,
+    "58": Fault.SYSTEM,
+    "F0": Fault.SYSTEM,
+    "XX": Fault.SYSTEM,
+    "23": Fault.CONSTRAINT,
+}
+_KINDS_OF_SQLITE = {
+    sqlite3.SQLITE_BUSY: Fault.CONTENDED,
+    sqlite3.SQLITE_LOCKED: Fault.CONTENDED,
+    sqlite3.SQLITE_READONLY: Fault.READ_ONLY,
+    sqlite3.SQLITE_FULL: Fault.FULL,
+    sqlite3.SQLITE_NOMEM: Fault.FULL,
+    sqlite3.SQLITE_PERM: Fault.RIGHTS,
+    sqlite3.SQLITE_CONSTRAINT: Fault.CONSTRAINT,
+    **dict.fromkeys(
+        (
+            sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_CANTOPEN,
+            sqlite3.SQLITE_PROTOCOL, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_NOLFS,
+        ),
+        Fault.SYSTEM,
+    ),
+}  # fmt: skip
+
+
+def kind(error: BaseException | None) -> Fault:
+    """What kind of error a driver has raised; STATEMENT where none of the others."""
+    if isinstance(error, sqlite3.Error):
+        return _KINDS_OF_SQLITE.get(_sqlite_code(error) or -1, Fault.STATEMENT)
+    state = _state(error)
+    if state is None:
+        # Of a connection that was not made, or broke, psycopg has no SQLSTATE.
+        broken = type(error).__name__ in ("OperationalError", "InterfaceError")
+        return Fault.CONNECTION if broken else Fault.STATEMENT
+    return _KINDS_BY_STATE.get(state) or _KINDS_BY_CLASS.get(state[:2], Fault.STATEMENT)
 
 
 def out_of_reach(error: DBAPIError) -> bool:

@@ -20,6 +20,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlmodel import Session
 
 from authy_grpc.domain.errors import BackendUnavailable, RateLimited, Refusal
+from authy_grpc.store import tally
 from authy_grpc.store.commit import OutcomeUnknown, announce, was_committed
 from authy_grpc.store.fair import Turns
 from authy_grpc.store.faults import contended, notify_queue_is_full, out_of_reach
@@ -46,7 +47,7 @@ _CHANGE = re.compile(
 )
 
 
-def _ignore(_: DBAPIError) -> None:
+def _ignore(*_: object) -> None:
     """Nobody asks."""
 
 
@@ -98,6 +99,7 @@ class Writer:
         wake: called in the loop after a commit that recorded events, before any caller is answered,
             with the credentials that changed.
         broken: called in the loop with a fault of the database by which nothing can be written.
+        committed: called in the thread after each commit, with how many works it held and what they counted.
         guard: whether to watch that works which raise have changed nothing (in tests).
     """
 
@@ -109,6 +111,7 @@ class Writer:
         postgres: bool,
         wake: Callable[[Set[str]], None],
         broken: Callable[[DBAPIError], None] = _ignore,
+        committed: Callable[[int, tally.Tally], None] = _ignore,
         guard: bool = False,
     ) -> None:
         self._engine = engine
@@ -116,6 +119,7 @@ class Writer:
         self._postgres = postgres
         self._wake = wake
         self._broken = broken
+        self._committed = committed
         self._fault: DBAPIError | None = None
         # Until when nothing is told to other servers, since that failed: they poll.
         self._mute = 0.0
@@ -130,6 +134,11 @@ class Writer:
             event.listen(engine, "before_cursor_execute", self._count_change)
         self._thread = threading.Thread(target=self._run, name="authy-writer", daemon=True)
         self._thread.start()
+
+    @property
+    def waiting(self) -> int:
+        """How many jobs wait for their turn."""
+        return len(self._jobs)
 
     def put(self, job: Job) -> None:
         """Add a job to the queue.
@@ -231,6 +240,7 @@ class Writer:
             ):
                 outcomes = self._outcomes(session, group)
                 woke: Woke = session.info.pop("woke", None)
+                counted = tally.take(session)
                 xid = self._announce(session, woke) if self._postgres else None
                 self._begin_commit(group)
         except BaseException as error:
@@ -239,12 +249,19 @@ class Writer:
             if xid is not None and isinstance(error, DBAPIError) and error.connection_invalidated:
                 try:
                     if was_committed(self._engine, xid):
+                        self._observe(group, counted)
                         return outcomes, woke
                 except OutcomeUnknown as unknown:
                     return [_unavailable(unknown) for _ in group], woke
             self._end_commit(group)
             raise
+        self._observe(group, counted)
         return outcomes, woke
+
+    def _observe(self, group: list[Job], counted: tally.Tally) -> None:
+        # What was committed stays so, whatever becomes of its figures.
+        with suppress(Exception):
+            self._committed(len(group), counted)
 
     def _announce(self, session: Session, woke: Woke) -> str | None:
         """Prepare the commit; where others cannot be told, it is run again without, as they poll."""

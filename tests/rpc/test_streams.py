@@ -259,6 +259,12 @@ async def test_a_caller_holds_so_many_streams_and_no_more(transport: Any, failur
         await held.left.get()
         held_open.append(await opened("ak_second"))
         await refused("ak_events")
+        events, inboxes = (
+            "authy_grpc.v1.EventService/WatchEvents",
+            "authy_grpc.v1.AuthenticatorService/WatchInbox",
+        )
+        assert f'grpc_server_streams_refused_total{{method="/{events}"}} 3.0' in world.metrics
+        assert f'grpc_server_streams_refused_total{{method="/{inboxes}"}} 2.0' in world.metrics
         held.say.set()
         for call in held_open:
             assert await call.read() is not grpc.aio.EOF

@@ -16,6 +16,7 @@ from sqlmodel import Session
 from authy_grpc.domain.errors import BackendUnavailable
 from authy_grpc.store.database import Database
 from authy_grpc.store.events import Events
+from authy_grpc.store.faults import Fault
 from authy_grpc.store.postgres import parameters, plain
 from authy_grpc.store.vault import Vault
 from tests.databases import watched
@@ -106,6 +107,34 @@ async def test_faults_are_told_apart_by_their_sqlstate(on_postgres: Database) ->
             with pytest.raises(DBAPIError):
                 await run(raises(code))
     assert await on_postgres.write(leaves("a")) == "a"
+
+
+async def test_each_error_is_counted_by_its_kind(on_postgres: Database) -> None:
+    counted: list[Fault] = []
+    on_postgres.on_error = counted.append
+    for code, kind in (
+        ("08006", Fault.CONNECTION), ("57P01", Fault.CONNECTION), ("40P01", Fault.CONTENDED),
+        ("55P03", Fault.CONTENDED), ("57014", Fault.TIMEOUT), ("25P03", Fault.TIMEOUT),
+        ("25006", Fault.READ_ONLY), ("53100", Fault.FULL), ("42501", Fault.RIGHTS), ("58030", Fault.SYSTEM),
+        ("23514", Fault.CONSTRAINT), ("22012", Fault.STATEMENT), ("42P01", Fault.STATEMENT),
+    ):  # fmt: skip
+        counted.clear()
+        with pytest.raises((BackendUnavailable, DBAPIError)):
+            await on_postgres.read(raises(code))
+        assert set(counted) == {kind}
+    counted.clear()
+    await on_postgres.write(leaves("a"))
+    assert counted == []
+
+
+async def test_a_database_that_is_gone_counts_as_a_connection(on_postgres: Database) -> None:
+    counted: list[Fault] = []
+    on_postgres.on_error = counted.append
+    with psycopg.connect(plain(on_postgres.url), autocommit=True) as connection:
+        await on_postgres.read(lambda session: session.connection())
+        end_others(connection)
+    await on_postgres.read(lambda session: session.connection().exec_driver_sql("SELECT 1"))
+    assert set(counted) == {Fault.CONNECTION}
 
 
 async def test_contention_does_not_make_it_unwritable_and_a_full_disk_does(on_postgres: Database) -> None:
