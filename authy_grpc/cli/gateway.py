@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from authy_grpc.cli import supervisor
 from authy_grpc.cli.options import LOCAL_SERVER, Server
 from authy_grpc.cli.serve import (
     Stoppable,
@@ -165,6 +166,7 @@ async def _up(settings: "Settings", secrets: "Secrets") -> None:
         closing.push_async_callback(stopper.close, core)
         stopper.listen()
         welcome.welcome_up(settings, port, http_port)
+        supervisor.ready()
         await stopper.stopped()
 
 
@@ -197,6 +199,7 @@ async def _gateway(settings: "Settings", server: str, key: str) -> None:
         place = replace(listening.parse("AUTHY_HTTP_LISTEN", settings.http_listen), port=port)
         show.say(f"The gateway serves http://{place}, and calls {channel.target}.")
         show.say("Ctrl-C lets answers finish and stops; twice stops at once. The log is on stderr.")
+        supervisor.ready()
         await stopper.stopped()
 
 

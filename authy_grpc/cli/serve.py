@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
+from authy_grpc.cli import supervisor
+
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
@@ -197,6 +199,7 @@ async def _serve(settings: "Settings", secrets: "Secrets") -> None:
         closing.push_async_callback(stopper.close, core)
         stopper.listen()
         welcome.welcome(settings, port)
+        supervisor.ready()
         await stopper.stopped()
 
 
@@ -287,13 +290,16 @@ class Stopper:
         await last.stop(now=self._hurried)
 
     def _renewed(self) -> None:
-        if self._renew is not None:
-            self._renew()
-        elif self._core is not None:
-            self._core.renew()
+        if self._stopping:
+            return
+        renew = self._renew or (self._core.renew if self._core is not None else None)
+        if renew is not None:
+            supervisor.reloading(renew)
 
     def _signal(self) -> None:
         self._hurried = bool(self._stopping)
+        if not self._hurried:
+            supervisor.stopping()
         self._stopping.append(asyncio.get_running_loop().create_task(self._stop()))
 
     async def _stop(self) -> None:
