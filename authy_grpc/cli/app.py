@@ -1,7 +1,8 @@
 """Owns the command line as a whole: which commands there are, and that what fails ends in a sentence."""
 
 import os
-from typing import Annotated, Any
+import sys
+from typing import Annotated, Any, TextIO, cast
 
 import typer
 from typer.core import TyperGroup
@@ -32,7 +33,11 @@ class Commands(TyperGroup):
         """Runs one command."""
         tidy_environment(os.environ)
         try:
-            return super().invoke(ctx)
+            try:
+                return super().invoke(ctx)
+            finally:
+                # While it can be told: at its exit Python would print an exception, and end with 120.
+                _flush()
         except BrokenPipeError:
             # Whoever read has left, such as `head`: click ends the program without a word.
             raise
@@ -41,7 +46,22 @@ class Commands(TyperGroup):
             if failure is None:
                 raise
             report(failure)
+            _drop_unwritten()
             raise typer.Exit(1) from error
+
+
+def _drop_unwritten() -> None:
+    """Let go what stdout cannot take: Python tries again at its exit."""
+    try:
+        _flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _flush() -> None:
+    # None where it was closed from the beginning (`>&-`).
+    if (stdout := cast("TextIO | None", sys.stdout)) is not None:
+        stdout.flush()
 
 
 app = typer.Typer(

@@ -120,6 +120,8 @@ def empty(postgres: Postgres) -> Iterator[str]:
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("DROP SCHEMA public CASCADE")
             connection.execute("CREATE SCHEMA public")
+            # As it was: the database is another test's next.
+            connection.execute("GRANT USAGE ON SCHEMA public TO PUBLIC")
         yield url
 
 
