@@ -15,6 +15,7 @@ from authy_grpc.audit import Audit
 from authy_grpc.client.certificates import PemFile, read_pair, read_roots
 from authy_grpc.client.renewal import Renewal
 from authy_grpc.domain.clock import lies_well_beyond
+from authy_grpc.domain.user import CARRIED
 from authy_grpc.home import Secrets
 from authy_grpc.metrics import Metrics
 from authy_grpc.outbound.addresses import Addresses, Resolve
@@ -170,6 +171,7 @@ async def build(settings: Settings, secrets: Secrets, world: World) -> Core:
             signals=signals,
             streams=streams,
             sender=world.sender or _sender(settings, clock),
+            carried=CARRIED if world.sender or settings.texts else frozenset(),
             numbers=Numbers(settings.sms_countries),
             sms_per_hour=settings.sms_per_hour,
             public_url=settings.origin,

@@ -1,12 +1,14 @@
 """Owns the parts list: every service, worker and servicer, made once of what `bootstrap` has made."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import ModuleType
+from urllib.parse import urlsplit
 
 from structlog.typing import FilteringBoundLogger
 
+from authy_grpc.domain.user import Factor
 from authy_grpc.outbound.addresses import IPAddress
 from authy_grpc.outbound.sms.number import Numbers
 from authy_grpc.outbound.sms.sender import Sender
@@ -87,6 +89,7 @@ class Ground:
 
     Attributes:
         sender: hands texts to a carrier.
+        carried: factors that the sender has a carrier for.
         numbers: which numbers texts may go to.
         sms_per_hour: codes that callers without a credential may have sent; 0 for any number.
         public_url: the origin of QR links, without a slash at its end.
@@ -100,6 +103,7 @@ class Ground:
     signals: Signals
     streams: Streams
     sender: Sender
+    carried: Collection[Factor]
     numbers: Numbers
     sms_per_hour: int
     public_url: str
@@ -198,6 +202,7 @@ def make(ground: Ground) -> Parts:
         numbers=ground.numbers,
         clock=clock,
         random=random,
+        host=urlsplit(ground.public_url).hostname or "",
         most=ground.sms_per_hour,
     )
     deliveries = Deliveries(
@@ -283,14 +288,29 @@ def make(ground: Ground) -> Parts:
         ),
         _service(
             user_pb2,
-            UserServicer(Users(database=database, vault=vault, events=events, links=links, clock=clock)),
+            UserServicer(
+                Users(
+                    database=database,
+                    vault=vault,
+                    events=events,
+                    links=links,
+                    clock=clock,
+                    carried=ground.carried,
+                )
+            ),
             user_pb2_grpc.add_UserServiceServicer_to_server,
         ),
         _service(
             verification_pb2,
             VerificationServicer(
                 Verifications(
-                    database=database, vault=vault, events=events, texts=texts, clock=clock, random=random
+                    database=database,
+                    vault=vault,
+                    events=events,
+                    texts=texts,
+                    clock=clock,
+                    random=random,
+                    carried=ground.carried,
                 )
             ),
             verification_pb2_grpc.add_VerificationServiceServicer_to_server,

@@ -66,6 +66,7 @@ class Service:
     random: Callable[[int], bytes]
     secrets: Secrets
     carrier: Carrier = field(default_factory=Carrier)
+    carried: bool = True
     log: io.StringIO = field(default_factory=io.StringIO)
     options: dict[str, Any] = field(default_factory=dict)
     stack: AsyncExitStack = field(default_factory=AsyncExitStack)
@@ -98,7 +99,7 @@ class Service:
         world = World(
             clock=self.clock,
             random=self.random,
-            sender=self.carrier,
+            sender=self.carrier if self.carried else None,
             resolve=public,
             log_stream=self.log,
             guard=True,

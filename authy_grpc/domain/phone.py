@@ -44,9 +44,18 @@ _BODIES = {
 }
 
 
-def body(purpose: PhonePurpose, code: str) -> str:
-    """Writes the message that brings a code: it says what the code is for, and nothing of an account."""
-    return f"{_BODIES[purpose].format(code=code)} Enter it there alone, and share it with nobody."
+def body(purpose: PhonePurpose, channel: PhoneChannel, code: str, host: str) -> str:
+    """Writes the message that brings a code: it says what the code is for, and nothing of an account.
+
+    Args:
+        purpose: what it is for.
+        channel: how it goes. A text ends in the line by which browsers offer the code to pages of `host`
+            and to no others (WICG, origin-bound one-time codes).
+        code: its digits.
+        host: where the authenticator is, without a port.
+    """
+    sentence = f"{_BODIES[purpose].format(code=code)} Enter it there alone, and share it with nobody."
+    return f"{sentence}\n\n@{host} #{code}" if channel is PhoneChannel.SMS else sentence
 
 
 def may_guess(failures: int, expire_time: datetime, now: datetime) -> bool:

@@ -13,13 +13,17 @@ class Offer:
     Attributes:
         logo_id: empty where the site has no logo.
         origin: the site's own web origin.
+        create_time: when the site asked.
         expire_time: until when it can be accepted.
+        requires_code: whether the site will ask for a first code.
     """
 
     site_name: str
     logo_id: str
     origin: str
+    create_time: datetime
     expire_time: datetime
+    requires_code: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

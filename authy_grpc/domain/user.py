@@ -15,6 +15,10 @@ class Factor(StrEnum):
     BACKUP_CODE = "BACKUP_CODE"
 
 
+# These need a carrier.
+CARRIED = frozenset({Factor.SMS, Factor.VOICE})
+
+
 @dataclass(frozen=True, slots=True)
 class SiteKey:
     """The public half of a key that one device holds for one site.

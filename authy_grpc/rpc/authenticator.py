@@ -32,7 +32,9 @@ class AuthenticatorServicer(AnswerCalls):
             site_name=offer.site_name,
             logo_id=offer.logo_id,
             origin=offer.origin,
+            create_time=encode.timestamp(offer.create_time),
             expire_time=encode.timestamp(offer.expire_time),
+            requires_code=offer.requires_code,
         )
 
     async def AcceptEnrollment(

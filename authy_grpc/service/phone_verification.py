@@ -31,6 +31,7 @@ class PhoneVerifications:
         numbers: which numbers may be sent to.
         clock: the time.
         random: source of random bytes.
+        host: of the authenticator, which a message names.
         most: codes that go out in an hour to all callers together; 0 for any number.
     """
 
@@ -43,6 +44,7 @@ class PhoneVerifications:
         numbers: Numbers,
         clock: Callable[[], datetime],
         random: Callable[[int], bytes],
+        host: str,
         most: int = 0,
     ) -> None:
         self._database = database
@@ -51,6 +53,7 @@ class PhoneVerifications:
         self._numbers = numbers
         self._clock = clock
         self._random = random
+        self._host = host
         self._most = most
 
     async def start(
@@ -103,7 +106,7 @@ class PhoneVerifications:
                 now=now,
                 expire_time=expire_time,
             )
-            body = phone.body(purpose, code)
+            body = phone.body(purpose, channel, code, self._host)
             self._texts.queue_to_number(session, now, number, body, channel, expire_time)
             retry_delay = limits.retry_delay(sent, now, limits.SEND_RULES)
             return PhoneVerification(verification_id, expire_time, retry_delay)

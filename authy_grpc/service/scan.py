@@ -83,7 +83,9 @@ class Scans:
                 site_name=application.name,
                 logo_id=application.logo_id,
                 origin=application.origin,
+                create_time=row.create_time,
                 expire_time=row.expire_time,
+                requires_code=row.require_code,
             )
 
         return await self._database.write(work)

@@ -1,12 +1,13 @@
 """Owns the use cases of a site's users."""
 
 from collections.abc import Callable, Collection
+from dataclasses import replace
 from datetime import datetime
 
 from authy_grpc.domain.enrollment import EnrollmentState
 from authy_grpc.domain.event import UserEventType
 from authy_grpc.domain.limits import Guesses, PushGuard
-from authy_grpc.domain.user import Factor, User
+from authy_grpc.domain.user import CARRIED, Factor, User
 from authy_grpc.service.caller import Site
 from authy_grpc.service.link import Links
 from authy_grpc.store import link as links
@@ -29,6 +30,7 @@ class Users:
         events: where the site learns what happened to them.
         links: ends them.
         clock: the time.
+        carried: factors that the service has a carrier for; no user has others of these.
     """
 
     def __init__(
@@ -39,12 +41,14 @@ class Users:
         events: Events,
         links: Links,
         clock: Callable[[], datetime],
+        carried: Collection[Factor] = CARRIED,
     ) -> None:
         self._database = database
         self._vault = vault
         self._events = events
         self._links = links
         self._clock = clock
+        self._missing = CARRIED - set(carried)
 
     async def get(self, caller: Site, authy_id: str) -> User:
         """One user.
@@ -53,8 +57,8 @@ class Users:
             NotFound: there is none, or it is another site's.
         """
         own = caller.application_id
-        return await self._database.read(
-            lambda session: view.find(session, self._vault, own, authy_id), by=own
+        return self._offered(
+            await self._database.read(lambda session: view.find(session, self._vault, own, authy_id), by=own)
         )
 
     async def look_up(self, caller: Site, custom_user_id: str) -> User:
@@ -64,8 +68,10 @@ class Users:
             NotFound: there is none.
         """
         own = caller.application_id
-        return await self._database.read(
-            lambda session: view.look_up(session, self._vault, own, custom_user_id), by=own
+        return self._offered(
+            await self._database.read(
+                lambda session: view.look_up(session, self._vault, own, custom_user_id), by=own
+            )
         )
 
     async def list_page(self, caller: Site, page_size: int, page_token: str) -> tuple[list[User], str]:
@@ -79,7 +85,7 @@ class Users:
         size = page.size(page_size)
         found = await self._database.page(
             lambda session: view.page(session, own, after, size + 1),
-            lambda rows: (rows[0].sort_key, view.user(self._vault, rows)),
+            lambda rows: (rows[0].sort_key, self._offered(view.user(self._vault, rows))),
             by=own,
         )
         shown = [user for _, user in found[:size]]
@@ -127,4 +133,9 @@ class Users:
             session.flush()
             return view.find(session, self._vault, caller.application_id, authy_id)
 
-        return await self._database.write(work, by=caller.application_id)
+        return self._offered(await self._database.write(work, by=caller.application_id))
+
+    def _offered(self, user: User) -> User:
+        if not self._missing:
+            return user
+        return replace(user, factors=tuple(each for each in user.factors if each not in self._missing))

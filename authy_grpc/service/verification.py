@@ -1,6 +1,6 @@
 """Owns the use cases of codes that users type into a site: check them, send one, make backup codes."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -11,7 +11,7 @@ from authy_grpc.domain.codes import backup_codes, sent_code
 from authy_grpc.domain.errors import FactorUnavailable, Refusal
 from authy_grpc.domain.event import UserEventType
 from authy_grpc.domain.limits import SEND_RULES, retry_delay
-from authy_grpc.domain.user import Factor
+from authy_grpc.domain.user import CARRIED, Factor
 from authy_grpc.domain.verification import SENT_CODE_LIFE, Checked, SentCode
 from authy_grpc.service.caller import Site
 from authy_grpc.service.code_check import Attempt, CodeChecks
@@ -74,6 +74,7 @@ class Verifications:
         texts: take a code to the phone.
         clock: the time.
         random: source of random bytes.
+        carried: factors that the service has a carrier for.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class Verifications:
         texts: Texts,
         clock: Callable[[], datetime],
         random: Callable[[int], bytes],
+        carried: Collection[Factor] = CARRIED,
     ) -> None:
         postgres = database.postgres
         self._database = database
@@ -93,6 +95,7 @@ class Verifications:
         self._texts = texts
         self._clock = clock
         self._random = random
+        self._carried = carried
         self._sent = SentCodes(vault, postgres=postgres)
         self._backup = BackupCodes(vault, postgres=postgres)
         self._checks = CodeChecks(vault=vault, events=events, clock=clock, random=random, postgres=postgres)
@@ -137,7 +140,7 @@ class Verifications:
 
         Raises:
             NotFound: the site has no such user.
-            FactorUnavailable: no phone to send to, or such codes are switched off.
+            FactorUnavailable: no phone or no carrier to send by, or such codes are switched off.
             RateLimited: this site asked too often.
             RequestIdReused: the id was used for another request.
         """
@@ -175,7 +178,8 @@ class Verifications:
         # Not before it is locked, which may take a while.
         now = self._clock()
         application = find_application(session, application_id)
-        if not (links.has_phone(link) and link.phone_codes and application.phone_codes):
+        allowed = wish.factor in self._carried and link.phone_codes and application.phone_codes
+        if not (allowed and links.has_phone(link)):
             raise FactorUnavailable
         told = links.told_keys(session, link.site_id)
         if not wish.force and any(key.revoke_time is None for key in told):

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from authy_grpc.domain.phone import GUESSES, PhonePurpose, body, may_guess
+from authy_grpc.domain.phone import GUESSES, PhoneChannel, PhonePurpose, body, may_guess
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
@@ -19,5 +19,12 @@ def test_a_code_may_be_tried_five_times_until_its_time_is_over(failures: int, le
 
 @pytest.mark.parametrize("purpose", PhonePurpose)
 def test_each_purpose_has_words_of_its_own(purpose: PhonePurpose) -> None:
-    others = {body(each, "012345") for each in PhonePurpose if each is not purpose}
-    assert body(purpose, "012345") not in others and body(purpose, "012345").count("012345") == 1
+    said = {each: body(each, PhoneChannel.VOICE, "012345", "auth.example") for each in PhonePurpose}
+    assert list(said.values()).count(said[purpose]) == 1 and said[purpose].count("012345") == 1
+
+
+@pytest.mark.parametrize("purpose", PhonePurpose)
+def test_a_text_ends_in_the_line_that_binds_its_code_to_our_pages(purpose: PhonePurpose) -> None:
+    text = body(purpose, PhoneChannel.SMS, "012345", "auth.example")
+    assert text.endswith("\n\n@auth.example #012345") and text.startswith("012345 ") and len(text) <= 160
+    assert "@" not in body(purpose, PhoneChannel.VOICE, "012345", "auth.example")

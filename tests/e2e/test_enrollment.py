@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
-from authy_grpc.client import AuthyError
+from authy_grpc.client import AsyncClient, AuthyError
 from authy_grpc.phone import PhoneError
 from authy_grpc.v1.enrollment_pb2 import (
     ENROLLMENT_METHOD_GENERIC_TOTP,
@@ -27,13 +27,16 @@ from authy_grpc.v1.enrollment_pb2 import (
     QrCodeOptions,
 )
 from authy_grpc.v1.user_pb2 import (
+    FACTOR_SMS,
     FACTOR_SOFT_TOKEN,
+    FACTOR_VOICE,
     DeleteUserRequest,
     GetUserRequest,
     ListUsersRequest,
     UnlockUserRequest,
     User,
 )
+from authy_grpc.v1.verification_pb2 import CODE_CHANNEL_SMS, CODE_CHANNEL_VOICE, SendCodeRequest
 from tests.asking import wrong
 from tests.harness import ORIGIN, Service, Site
 
@@ -166,3 +169,30 @@ async def test_owners_and_sites_keep_house(service: Service) -> None:
     with pytest.raises(AuthyError) as refused:
         await users.GetUser(GetUserRequest(custom_user_id="bob"))
     assert refused.value.reason == "NOT_FOUND"
+
+
+async def test_where_no_carrier_is_set_up_users_have_no_factor_that_needs_one(service: Service) -> None:
+    site, phone = await service.site(), await service.phone()
+    answer = await site.client.enrollments.CreateEnrollment(CreateEnrollmentRequest(custom_user_id="ada"))
+    await phone.accept(await phone.open(answer.qr.uri))
+    with_carrier = (await site.client.users.GetUser(GetUserRequest(custom_user_id="ada"))).user
+    assert {FACTOR_SMS, FACTOR_VOICE} < set(with_carrier.factors)
+
+    service.carried, service.options = False, {"dev": False}
+    await service.restart()
+    client = await service.stack.enter_async_context(AsyncClient(service.target, site.api_key))
+    users = client.users
+    shown = [
+        (await users.GetUser(GetUserRequest(custom_user_id="ada"))).user,
+        (await users.GetUser(GetUserRequest(authy_id=with_carrier.authy_id))).user,
+        (await users.ListUsers(ListUsersRequest())).users[0],
+        (await users.UnlockUser(UnlockUserRequest(authy_id=with_carrier.authy_id))).user,
+    ]
+    for user in shown:
+        assert set(user.factors) == set(with_carrier.factors) - {FACTOR_SMS, FACTOR_VOICE}
+    for channel in (CODE_CHANNEL_SMS, CODE_CHANNEL_VOICE):
+        with pytest.raises(AuthyError) as refusal:
+            await client.verification.SendCode(
+                SendCodeRequest(authy_id=with_carrier.authy_id, channel=channel, force=True)
+            )
+        assert refusal.value.reason == "FACTOR_UNAVAILABLE"

@@ -395,6 +395,7 @@ async def test_a_number_has_one_budget_at_servers_with_other_keysets(
                 numbers=Numbers(""),
                 clock=clock,
                 random=random,
+                host="auth.example",
             )
             for name, vault in keysets().vaults().items()
         }

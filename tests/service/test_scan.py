@@ -31,9 +31,17 @@ async def test_opening_says_who_asks(hall: Hall) -> None:
     made, uri = await hall.begin(site)
     offer = await hall.scans.open(phone.caller, uri)
     assert (offer.site_name, offer.logo_id, offer.origin) == ("Example", "lgo_1", "https://example.com")
-    assert offer.expire_time == made.expire_time
+    assert offer.expire_time == made.expire_time and offer.create_time == hall.clock()
+    assert not offer.requires_code
     assert await hall.scans.open(phone.caller, token_of(uri)) == offer
     assert await hall.types(site) == ["enrollment.pending", "enrollment.scanned"]
+
+
+async def test_opening_says_whether_a_first_code_will_be_asked_for(hall: Hall) -> None:
+    site, phone = await hall.site(), await hall.phone()
+    for required in (True, False):
+        _, uri = await hall.begin(site, require_code=required)
+        assert (await hall.scans.open(phone.caller, uri)).requires_code is required
 
 
 async def test_the_first_account_that_opens_it_holds_it(hall: Hall) -> None:
