@@ -4,8 +4,9 @@ Acts are those of an operator, and what changes who may call: keys, applications
 settings of a start. Lines carry ids and names of keys, never a number, a secret or what a person typed.
 """
 
-import getpass
 import os
+import pwd
+import sys
 import syslog
 from collections.abc import Callable, Mapping
 from datetime import datetime
@@ -21,6 +22,8 @@ from authy_grpc.settings import Settings
 
 LOGGER = "authy_grpc.audit"
 _MODE = 0o600
+# Where syslog(3) sends to, on Linux and on macOS. Where there is neither it drops lines without a word.
+SYSTEM_LOGS = (Path("/dev/log"), Path("/var/run/syslog"))
 
 
 class Audit:
@@ -71,17 +74,23 @@ def build(
 def of_command(settings: Settings, clock: Callable[[], datetime]) -> Audit:
     """The audit trail of a command on the store itself: the file of AUTHY_AUDIT_LOG, or the system's log.
 
+    A container has no system's log as a rule: there it is stderr.
+
     Raises:
         OSError: the file cannot be written to.
     """
-    return build(settings.audit_log, None if settings.audit_log else _System(), clock)
+    system = _System() if any(each.exists() for each in SYSTEM_LOGS) else sys.stderr
+    return build(settings.audit_log, system, clock)
 
 
 def system_user() -> str:
-    """Who runs this command: the name of the system's user, or its number where it has none."""
+    """Who runs this command: the name of the system's user, or its number where it has none.
+
+    Of the process itself, not LOGNAME or USER: anybody sets those.
+    """
     try:
-        return f"system:{getpass.getuser()}"
-    except (KeyError, OSError):
+        return f"system:{pwd.getpwuid(os.getuid()).pw_name}"
+    except KeyError:
         return f"system:{os.getuid()}"
 
 

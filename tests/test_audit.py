@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import pwd
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +11,7 @@ import pytest
 
 from authy_grpc import audit
 from authy_grpc.client import AsyncClient, AuthyError
+from authy_grpc.domain.ids import new_secret
 from authy_grpc.settings import Settings
 from authy_grpc.v1.application_pb2 import (
     CreateApiKeyRequest,
@@ -55,6 +58,22 @@ async def test_each_act_of_an_operator_is_a_line(service: Service) -> None:
     assert NAME not in json.dumps(told) and made.secret not in json.dumps(told)
 
 
+async def test_a_key_in_the_place_of_an_id_is_not_told(service: Service) -> None:
+    """Whoever pastes the key itself, or a number, finds it in no line."""
+    pasted = (new_secret("ak", os.urandom), "+4915112345678", "key_\nforged", "app_" + "0" * 27)
+    calls = service.operator.applications
+    for each in pasted:
+        with pytest.raises(AuthyError):
+            await calls.RevokeApiKey(RevokeApiKeyRequest(api_key_id=each))
+        with pytest.raises(AuthyError):
+            await calls.DeleteApplication(DeleteApplicationRequest(application_id=each))
+    await calls.ListApplications(ListApplicationsRequest())
+    told = acts(service)
+    assert len(told) == 2 * len(pasted) + 1
+    assert not any({"api_key_id", "application_id"} & line.keys() for line in told)
+    assert not any(each.strip() in json.dumps(told) for each in (*pasted, "forged"))
+
+
 async def test_what_a_site_does_is_no_act(service: Service) -> None:
     site = await service.site()
     before = len(acts(service))
@@ -90,6 +109,31 @@ async def test_operator_keys_have_names_and_are_revoked_one_by_one(service: Serv
     assert [each.name for each in await service.core.operator_keys.listed()] == ["anna"]
     # A name is free again once its key is revoked.
     assert (await service.core.operator_keys.create("deploy")).operator_key_id != deploy.operator_key_id
+
+
+async def test_a_revoked_key_is_refused_by_every_server_within_a_second(service: Service) -> None:
+    """Though one of them has used it a moment ago, and another one has revoked it."""
+    made = await service.core.operator_keys.create("stolen")
+    async with (
+        Service(service.url, service.clock, service.random, service.secrets) as second,
+        AsyncClient(service.target, made.secret) as first_client,
+        AsyncClient(second.target, made.secret) as second_client,
+    ):
+        for client in (first_client, second_client):
+            await client.applications.ListApplications(ListApplicationsRequest())
+        await service.core.operator_keys.revoke("stolen")
+        service.clock.turn(seconds=1)
+        for client in (first_client, second_client):
+            with pytest.raises(AuthyError) as caught:
+                await client.applications.ListApplications(ListApplicationsRequest())
+            assert caught.value.reason == "BAD_CREDENTIAL"
+
+
+def test_the_systems_user_is_the_process_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Anybody may set these, and would sign with another's name."""
+    for name in ("LOGNAME", "USER", "LNAME", "USERNAME"):
+        monkeypatch.setenv(name, "somebody-else")
+    assert audit.system_user() == f"system:{pwd.getpwuid(os.getuid()).pw_name}"
 
 
 def test_settings_are_told_without_secrets() -> None:

@@ -44,6 +44,7 @@ def show(number: Number, json: Json = False) -> None:
         return await core.database.read(lambda session: work(session, vault))
 
     found = on_the_store(use)
+    write_act("ShowAccount", account_id=found["accountId"])
     if json:
         return out.as_json(found)
     out.facts([(name, str(value)) for name, value in found.items()])

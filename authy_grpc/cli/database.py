@@ -22,6 +22,7 @@ def upgrade() -> None:
     path = installation.sqlite_file(settings)
     if path is not None:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    on_store.require_trail()
     version = schema.upgrade(settings.database)
     on_store.write_act("UpgradeDatabase")
     show.console.print(f"The database has schema [bold]{version}[/].")

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 if TYPE_CHECKING:
+    from authy_grpc.audit import Audit
     from authy_grpc.bootstrap import Core
     from authy_grpc.store.vault import Vault
 
@@ -37,6 +38,15 @@ def on_the_store(use: "Callable[[Core, Vault], Awaitable[T]]") -> T:
     return asyncio.run(within())
 
 
+def require_trail() -> None:
+    """Ask whether the audit trail can be written, before something is done that has to stand in it.
+
+    Raises:
+        OSError: the file of AUTHY_AUDIT_LOG cannot be written to.
+    """
+    _trail()
+
+
 def write_act(act: str, **of: Any) -> None:
     """Write to the audit trail what the system's user has done by a command, such as `EraseAccount`.
 
@@ -48,8 +58,13 @@ def write_act(act: str, **of: Any) -> None:
         OSError: the file of AUTHY_AUDIT_LOG cannot be written to.
     """
     from authy_grpc import audit
+
+    _trail().act(act, audit.system_user(), **of)
+
+
+def _trail() -> "Audit":
+    from authy_grpc import audit
     from authy_grpc.bootstrap import real_clock
     from authy_grpc.cli import installation
 
-    settings = installation.read_settings()
-    audit.of_command(settings, real_clock).act(act, audit.system_user(), **of)
+    return audit.of_command(installation.read_settings(), real_clock)

@@ -78,6 +78,7 @@ def list_all(json: Json = False) -> None:
         }
         for each in on_the_store(use)
     ]
+    write_act("ListOperatorKeys")
     if json:
         return show.as_json(found)
     show.table(("operator_key_id", "name", "made", "last used"), [tuple(each.values()) for each in found])

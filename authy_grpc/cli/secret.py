@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from authy_grpc.cli.on_store import write_act
+from authy_grpc.cli.on_store import require_trail, write_act
 from authy_grpc.cli.options import Json, Yes
 
 if TYPE_CHECKING:
@@ -85,6 +85,7 @@ def reencrypt(
         from authy_grpc.store import rotation, schema
     settings = installation.read_settings()
     installation.require_database(settings)
+    require_trail()
     text = home.read_secrets(settings).keyset
     schema.check(settings.database)
     if rotation.stage(text) is rotation.Stage.ADDED:
@@ -120,6 +121,7 @@ def _change(act: str, step: Callable[[str], str], said: str, following: str) -> 
     from authy_grpc import home
     from authy_grpc.cli import installation, show
 
+    require_trail()
     path = home.change_keyset(installation.read_settings(), step)
     write_act(act)
     show.console.print(f"{said}: {path}\n{_RESTART}")

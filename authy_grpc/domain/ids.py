@@ -11,6 +11,7 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
 _FIRST_AUTHY_ID = 1_000_000
 _DRAW_BYTES = 8
+_ID = re.compile(f"([a-z]+)_[{CROCKFORD}]{{26}}", re.ASCII)
 _SECRET = re.compile(f"([a-z]+)_[{CROCKFORD}]{{52}}", re.IGNORECASE | re.ASCII)
 
 
@@ -46,6 +47,17 @@ def new_id(prefix: str, now: datetime, random: Callable[[int], bytes]) -> str:
     """
     millis = (now - _EPOCH) // _MILLISECOND
     return f"{prefix}_{base32(millis.to_bytes(6, 'big') + random(10))}"
+
+
+def is_id(prefix: str, text: str) -> bool:
+    """Whether a text has the form of an id, as `new_id` makes it.
+
+    Args:
+        prefix: what kind it must be, without the underscore, such as `app`.
+        text: may be anything.
+    """
+    found = _ID.fullmatch(text)
+    return found is not None and found[1] == prefix
 
 
 def new_authy_id(random: Callable[[int], bytes]) -> str:

@@ -4,11 +4,13 @@ from typing import Any
 
 from google.protobuf.message import Message
 
+from authy_grpc.domain.ids import is_id
 from authy_grpc.rpc.adapter import Call
 from authy_grpc.service.caller import Device, Operator
 
 _ERASURE = "/authy_grpc.v1.AccountService/DeleteAccount"
-_IDS = frozenset({"application_id", "api_key_id"})
+# By their prefixes: what is pasted in the place of an id may be the key itself.
+_IDS = {"application_id": "app", "api_key_id": "key"}
 
 
 def of(call: Call) -> dict[str, Any] | None:
@@ -36,11 +38,12 @@ def of(call: Call) -> dict[str, Any] | None:
 
 
 def _ids(message: Message) -> dict[str, str]:
-    """The ids in a message or in its parts; lists are passed over."""
+    """The ids in a message or in its parts; lists, and what has not the form of an id, are passed over."""
     found: dict[str, str] = {}
     for field, value in message.ListFields():
         if field.name in _IDS:
-            found[field.name] = value
+            if is_id(_IDS[field.name], value):
+                found[field.name] = value
         elif isinstance(value, Message):
             found |= _ids(value)
     return found
