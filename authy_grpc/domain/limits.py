@@ -88,6 +88,8 @@ ADDRESS_RULES = (Rule(30, timedelta(minutes=1)), Rule(300, timedelta(days=1)))
 BACKUP_RULES = (Rule(20, timedelta(minutes=1)),)
 # What the devices of one account change that the others are told of: names, labels, settings.
 CHANGE_RULES = (Rule(30, timedelta(minutes=1)), Rule(200, timedelta(days=1)))
+# Sessions of one device: each is good for an hour.
+SESSION_RULES = (Rule(30, timedelta(minutes=1)), Rule(1000, timedelta(days=1)))
 PEER_RULES = (Rule(30, timedelta(hours=1)),)
 # Of an IPv6 /48, which is what a house or a rented machine may get.
 NETWORK_RULES = (Rule(300, timedelta(hours=1)),)

@@ -22,6 +22,9 @@ _SHUT = tuple(
         ),
     )
 )
+# The widest networks that an organization has for itself: 10.0.0.0/8 and fc00::/7. A wider one opens what is
+# nobody's alone, and more likely than not by a slip.
+_WIDEST = {4: 8, 6: 7}
 # The rest of `::/96`, but for loopback: IPv4 addresses in the form of old.
 _COMPATIBLE, _LOOPBACK_6 = IPv6Network("::/96"), IPv6Address("::1")
 _APPLICATION = re.compile(r"app_\w+", re.ASCII)
@@ -115,8 +118,28 @@ def read_allowances(text: str) -> Mapping[str, tuple[str, ...]]:
             raise ValueError(f"{pair!r}: write APPLICATION_ID=HOST_OR_NETWORK, such as app_…=10.0.0.0/8")
         found[application_id] = (*found.get(application_id, ()), entry)
     for entries in found.values():
-        Opened.read(entries)
+        for network in Opened.read(entries).networks:
+            _check_width(network)
     return found
+
+
+def _check_width(network: Network) -> None:
+    """Refuse a network with room for what stays shut.
+
+    A gateway takes what it is told, since it judges each address by itself.
+
+    Raises:
+        ValueError: it is wider than any private network, or holds one that stays shut.
+    """
+    holds = any(
+        network.version == shut.version and shut.num_addresses > 1 and network.overlaps(shut)
+        for shut in _SHUT
+    )
+    if holds or network.prefixlen < _WIDEST[network.version]:
+        raise ValueError(
+            f"{str(network)!r} is too wide: write the networks that the receivers are in, such as 10.0.0.0/8"
+            " or fd12::/16"
+        )
 
 
 def is_shut(address: IPAddress) -> bool:

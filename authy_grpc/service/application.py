@@ -73,7 +73,7 @@ class Applications:
             session.add(store.to_row(made, self._logo_id(now, made.logo)))
             return made
 
-        return await self._database.write(work)
+        return await self._database.write(work, by=_OPERATOR)
 
     async def get(self, caller: Operator, application_id: str) -> Application:
         """One relying site."""
@@ -121,7 +121,7 @@ class Applications:
             session.add(row)
             return store.to_application(row)
 
-        return await self._database.write(work)
+        return await self._database.write(work, by=_OPERATOR)
 
     async def delete(self, caller: Operator, application_id: str) -> None:
         """End a relying site: its keys stop at once, its users and their links go."""
@@ -137,7 +137,7 @@ class Applications:
             self._events.record(session, now, *ended)
             self._database.deleted()
 
-        await self._database.write(work)
+        await self._database.write(work, by=_OPERATOR)
 
     async def create_key(
         self,
@@ -175,7 +175,7 @@ class Applications:
             session.add(row)
             return NewApiKey(store.to_api_key(row), secret)
 
-        return await self._database.write(work)
+        return await self._database.write(work, by=_OPERATOR)
 
     async def list_keys(self, caller: Operator, application_id: str) -> list[ApiKey]:
         """The keys of a relying site that are not revoked."""
@@ -196,7 +196,7 @@ class Applications:
             session.add(row)
             self._events.record(session, now, credential.ended(api_key_id))
 
-        await self._database.write(work)
+        await self._database.write(work, by=_OPERATOR)
 
     def _logo_id(self, now: datetime, logo: bytes) -> str:
         """A new picture gets a new id, so that authenticators may keep one for ever."""

@@ -68,4 +68,7 @@ class Nobody:
     peer: str = field(repr=False)
 
 
+# All who have no credential share one turn: whoever has many addresses has no more of them.
+STRANGERS = "strangers"
+
 Caller = Site | Device | Operator | Gateway | Nobody

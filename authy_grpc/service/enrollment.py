@@ -204,7 +204,9 @@ class Enrollments:
         try:
             return await self._database.write(work, by=caller.application_id)
         except AccountBusy:
-            return await self._database.write(partial(work, waits=True), accounts=True)
+            return await self._database.write(
+                partial(work, waits=True), accounts=True, by=caller.application_id
+            )
 
     async def cancel(self, caller: Site, enrollment_id: str) -> Enrollment:
         """End an enrollment that is open; one that is CANCELED stays as it is.

@@ -88,7 +88,7 @@ class Scans:
                 requires_code=row.require_code,
             )
 
-        return await self._database.write(work)
+        return await self._database.write(work, by=caller.account_id)
 
     async def accept(self, caller: Device, scanned: str, key: NewKey) -> Site:
         """Link the caller's account to the site.

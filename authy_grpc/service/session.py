@@ -6,9 +6,10 @@ from datetime import datetime, timedelta
 
 from authy_grpc.domain.device import Proof
 from authy_grpc.domain.ids import hash_secret, new_id, new_secret
-from authy_grpc.service.caller import Device, Nobody
+from authy_grpc.domain.limits import SESSION_RULES
+from authy_grpc.service.caller import STRANGERS, Device, Nobody
 from authy_grpc.service.proof import Proofs
-from authy_grpc.store import credential
+from authy_grpc.store import budget, credential
 from authy_grpc.store import device as devices
 from authy_grpc.store import session as sessions
 from authy_grpc.store.database import Database, Session
@@ -17,8 +18,6 @@ from authy_grpc.store.tables import DeviceRow, SessionRow
 
 _GOOD_FOR = timedelta(hours=1)
 _MOST = 10
-# All who have no token yet share one turn.
-_STRANGERS = "strangers"
 _CREATE = "authy_grpc.v1.AccountService/CreateSession"
 
 
@@ -72,25 +71,28 @@ class Sessions:
         Raises:
             BadCredential: the device is unknown or put out, or the proof is bad.
             ClockSkew: the proof's time is off.
+            RateLimited: the device opens too many.
         """
 
-        def look(session: Session) -> None:
+        def look(session: Session) -> str:
             device = session.get(DeviceRow, device_id)
             self._proofs.signed(device, _CREATE, proof)
-            self._proofs.fresh(device, proof, self._clock())
+            return self._proofs.fresh(device, proof, self._clock()).account_id
 
         def work(session: Session) -> NewSession:
             device = devices.lock(session, device_id)
             # Not before it is locked, which may take a while.
             now = self._clock()
             device = self._proofs.fresh(device, proof, now)
+            times = budget.allow(session, f"sessions:{device_id}", now, SESSION_RULES)
+            budget.keep(session, f"sessions:{device_id}", times, SESSION_RULES)
             device.last_proof_millis = proof.time_millis
             session.add(device)
             return self._open(session, device_id, now)
 
         # Anybody may send garbage: it costs no transaction that others wait for.
-        await self._database.read(look, by=_STRANGERS)
-        return await self._database.write(work)
+        account_id = await self._database.read(look, by=STRANGERS)
+        return await self._database.write(work, by=account_id)
 
     async def delete(self, caller: Device) -> None:
         """End the session that asks, its open streams too."""
@@ -99,7 +101,7 @@ class Sessions:
             if sessions.end(session, caller.session_id):
                 self._events.record(session, self._clock(), credential.ended(caller.session_id))
 
-        await self._database.write(work)
+        await self._database.write(work, by=caller.account_id)
 
     def _open(self, session: Session, device_id: str, now: datetime) -> NewSession:
         for old in sessions.oldest(session, device_id, _MOST - 1):

@@ -1,6 +1,7 @@
 """Owns how relying sites and their API keys are kept."""
 
 from sqlalchemy import delete
+from sqlalchemy.orm import defer
 from sqlmodel import Session, col, select
 
 from authy_grpc.domain.application import ApiKey, Application, Scope
@@ -16,6 +17,9 @@ from authy_grpc.store.tables import (
     WebhookRow,
 )
 
+# Larger than all else of its row: it is read where it is asked for.
+WITHOUT_LOGO = defer(ApplicationRow.logo)  # type: ignore[arg-type]
+
 
 def find(session: Session, application_id: str, *, lock: bool = False) -> ApplicationRow:
     """A relying site.
@@ -23,7 +27,9 @@ def find(session: Session, application_id: str, *, lock: bool = False) -> Applic
     Raises:
         NotFound: there is none.
     """
-    row = session.get(ApplicationRow, application_id, with_for_update=True if lock else None)
+    row = session.get(
+        ApplicationRow, application_id, with_for_update=True if lock else None, options=[WITHOUT_LOGO]
+    )
     if row is None:
         raise NotFound
     return row
@@ -39,6 +45,7 @@ def listed(session: Session, after: str, limit: int) -> list[Application]:
     """
     statement = (
         select(ApplicationRow)
+        .options(WITHOUT_LOGO)
         .where(ApplicationRow.application_id > after)
         .order_by(col(ApplicationRow.application_id))
         .limit(limit)

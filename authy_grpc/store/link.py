@@ -13,6 +13,7 @@ from authy_grpc.domain.event import UserEvent, UserEventType
 from authy_grpc.domain.keys import write_jwk
 from authy_grpc.domain.totp import without_future
 from authy_grpc.domain.user import Factor, SiteKey
+from authy_grpc.store.application import WITHOUT_LOGO
 from authy_grpc.store.columns import has_digest
 from authy_grpc.store.events import NewEvent
 from authy_grpc.store.push import PushLink
@@ -122,7 +123,7 @@ def event(
 
 def forget_future_steps(session: Session, link: LinkRow, now: datetime) -> None:
     """Forget the steps of soft tokens that were used by a clock which ran ahead."""
-    application = session.get_one(ApplicationRow, link.application_id)
+    application = session.get_one(ApplicationRow, link.application_id, options=[WITHOUT_LOGO])
     period = application.code_period_seconds
     link.seed_last_step = without_future(link.seed_last_step, now, period)
     session.add(link)

@@ -6,6 +6,7 @@ from sqlmodel import Session, col, select
 
 from authy_grpc.domain.errors import NotFound
 from authy_grpc.domain.site import Site
+from authy_grpc.store.application import WITHOUT_LOGO
 from authy_grpc.store.tables import ApplicationRow, EnrollmentRow, LinkRow, SiteKeyRow
 from authy_grpc.store.vault import Vault
 
@@ -41,6 +42,7 @@ def listed(session: Session, vault: Vault, account_id: str, device_id: str, now:
     """The links of an account as one of its devices sees them, oldest first."""
     statement = (
         select(LinkRow, ApplicationRow)
+        .options(WITHOUT_LOGO)
         .join(ApplicationRow, col(ApplicationRow.application_id) == col(LinkRow.application_id))
         .where(LinkRow.account_id == account_id, col(LinkRow.state).in_(("AWAITING", "ACTIVE")))
         .order_by(col(LinkRow.create_time), col(LinkRow.site_id))
@@ -56,7 +58,7 @@ def listed(session: Session, vault: Vault, account_id: str, device_id: str, now:
 
 def one(session: Session, vault: Vault, link: LinkRow, device_id: str, now: datetime) -> Site:
     """A link as a device sees it, by what is in the store."""
-    application = session.get_one(ApplicationRow, link.application_id)
+    application = session.get_one(ApplicationRow, link.application_id, options=[WITHOUT_LOGO])
     accepted = _awaiting(session, link.account_id or "", now).get(link.site_id) == device_id
     has_key = accepted or active_key(session, link.site_id, device_id) is not None
     return site(vault, link, application, has_key=has_key)

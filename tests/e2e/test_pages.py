@@ -100,9 +100,19 @@ async def statements(service: Service, every: dict[str, List]) -> dict[str, tupl
             with counted(service.core.database) as made:
                 answer = await call()
             counts.append(len([each for each in made if "SELECT" in each]))
+            # Pictures are asked for one by one, by whoever has not seen them yet.
+            assert not any("application.logo," in each for each in made), name
         rows = answer if isinstance(answer, list) else getattr(answer, name)
         found[name] = (len(rows), min(counts))
     return found
+
+
+async def test_a_picture_is_read_by_whoever_asks_for_it(service: Service) -> None:
+    site = await service.site()
+    with counted(service.core.database) as made:
+        await site.client.applications.GetCurrentApplication(application_pb2.GetCurrentApplicationRequest())
+    # The control: a statement that reads it would be seen.
+    assert any("application.logo" in each for each in made)
 
 
 async def test_a_list_of_many_takes_as_many_statements_as_one_of_few(service: Service) -> None:

@@ -45,6 +45,9 @@ def test_pairs_are_read_by_application() -> None:
             "app_1=hooks.internal:80",
         ),
         *("app_1=*.internal", "app_1=169.254.0.0/16", "app_1=fe80::/10", "one=10.0.0.0/8", "=10.0.0.0/8"),
+        # Wider than what is anybody's own, or with what stays shut within.
+        *("app_1=0.0.0.0/0", "app_1=::/0", "app_1=64.0.0.0/2", "app_1=10.0.0.0/7", "app_1=169.0.0.0/8"),
+        *("app_1=2000::/3", "app_1=fe00::/7", "app_1=10.0.0.5,app_1=128.0.0.0/1", "app_1=::/64"),
     ],
 )
 def test_what_cannot_be_read_stops_the_start(text: str) -> None:
@@ -86,6 +89,11 @@ async def test_what_is_open_to_one_is_shut_to_others() -> None:
         ):
             with pytest.raises(ForbiddenAddress):
                 await addresses.check(url, (allow,))
+
+
+def test_the_widest_private_networks_are_read() -> None:
+    private = ("10.0.0.0/8", "172.16.0.0/12", "127.0.0.0/8", "fc00::/7", "::1")
+    assert read_allowances(",".join(f"app_1={each}" for each in private)) == {"app_1": private}
 
 
 async def test_where_the_service_listens_stays_shut() -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from authy_grpc.domain import keys
 from authy_grpc.domain.device import Proof
-from authy_grpc.domain.errors import BadCredential, ClockSkew
+from authy_grpc.domain.errors import BadCredential, ClockSkew, RateLimited
 from authy_grpc.domain.ids import hash_secret
 from authy_grpc.service.proof import _DECOY
 from authy_grpc.store import credential
@@ -52,6 +52,21 @@ async def test_of_eleven_sessions_the_oldest_ends(people: People) -> None:
     kept = {row.token_hash for row in await people.rows(SessionRow)}
     assert kept == {hash_secret(each.device_token) for each in made[1:]}
     assert len(await people.recorded(credential.ENDED)) == 1
+
+
+async def test_a_device_opens_thirty_sessions_a_minute(people: People) -> None:
+    handset, _ = await people.register()
+    other, _ = await people.register()
+    for _ in range(30):
+        people.clock.turn(milliseconds=1)
+        await people.session(handset)
+    people.clock.turn(milliseconds=1)
+    with pytest.raises(RateLimited):
+        await people.session(handset)
+    # The control: another device of the same account, and the same a minute later.
+    await people.session(other)
+    people.clock.turn(seconds=60)
+    await people.session(handset)
 
 
 async def test_a_session_that_is_given_back_ends(people: People) -> None:
