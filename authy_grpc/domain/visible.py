@@ -3,7 +3,8 @@
 Letters, marks, numbers, punctuation, symbols and spaces are taken. Controls, format characters, private-use
 and unassigned code points are not, and nothing of Default_Ignorable_Code_Point: they hide the end of a
 question, reorder its digits, or make two names look the same. ZWJ and ZWNJ are taken between letters of
-scripts that join, ZWJ between emoji, and U+FE0F after a symbol that it turns into an emoji.
+scripts that join, ZWJ between emoji, and U+FE0F after a symbol that it turns into an emoji: between or after
+others, such as currencies, they would make two amounts or names look the same.
 """
 
 import re
@@ -41,8 +42,18 @@ _JOINING = (
     (0xFE70, 0xFEFE), (0x10A00, 0x11FFF), (0x1E900, 0x1E95F),
 )  # fmt: skip
 _ZWNJ, _ZWJ, _EMOJI, _KEYCAP = "\u200c", "\u200d", "\ufe0f", "\u20e3"
-# Punctuation and a letter that have an emoji.
-_EMOJI_TOO = frozenset("\u203c\u2049\u2139\u3030")
+_KEYS = frozenset("0123456789#*")
+# What has an emoji beside its text form (emoji-variation-sequences.txt), the blocks of pictures as a whole.
+_PICTURES = (
+    (0x2194, 0x2199), (0x21A9, 0x21AA), (0x231A, 0x231B), (0x2328, 0x2328), (0x23CF, 0x23CF),
+    (0x23E9, 0x23FA), (0x24C2, 0x24C2), (0x25AA, 0x25AB), (0x25B6, 0x25B6), (0x25C0, 0x25C0),
+    (0x25FB, 0x25FE), (0x2600, 0x27BF), (0x2934, 0x2935), (0x2B05, 0x2B07), (0x2B1B, 0x2B1C),
+    (0x2B50, 0x2B50), (0x2B55, 0x2B55), (0x3297, 0x3297), (0x3299, 0x3299), (0x1F000, 0x1FAFF),
+)  # fmt: skip
+# Of both kinds, but joined to no other.
+_MORE_PICTURES = frozenset("\u00a9\u00ae\u203c\u2049\u2122\u2139\u3030\u303d")
+# Bengali's khanda ta and Malayalam's chillus in the spelling of old keyboards: also at the end of a word.
+_FINAL_FORM = frozenset("\u09cd\u0d4d")
 _BREAKS = frozenset("\u2028\u2029")
 
 
@@ -53,6 +64,7 @@ def _one_of(ranges: tuple[tuple[int, int], ...]) -> str:
 _HIDDEN = re.compile(f"[{_one_of(IGNORABLE)}{''.join(BLANK)}]")
 _MARK, _SEEN = re.compile(f"[{_one_of(MARKS_SINCE_14)}]"), re.compile(f"[{_one_of(SEEN_SINCE_14)}]")
 _JOINS = re.compile(f"[{_one_of(_JOINING)}]")
+_PICTURE = re.compile(f"[{_one_of(_PICTURES)}]")
 
 
 def wrong_in(text: str) -> str | None:
@@ -88,12 +100,18 @@ def _in_a_word(text: str, kinds: list[str], index: int) -> bool:
     if not before:
         return False
     if character == _EMOJI:
-        if before.isascii():
+        if before in _KEYS:
             return after == _KEYCAP
-        return kinds[index - 1][0] == "S" or before in _EMOJI_TOO
+        return _is_picture(before) or before in _MORE_PICTURES
+    if character == _ZWJ and before in _FINAL_FORM:
+        return True
     if character not in (_ZWJ, _ZWNJ) or not after:
         return False
     if _JOINS.match(before) and _JOINS.match(after):
         return kinds[index - 1][0] in "LM" and kinds[index + 1][0] in "LM"
-    is_emoji = before == _EMOJI or kinds[index - 1][0] == "S"
-    return character == _ZWJ and is_emoji and kinds[index + 1][0] == "S"
+    is_emoji = before == _EMOJI or _is_picture(before)
+    return character == _ZWJ and is_emoji and _is_picture(after)
+
+
+def _is_picture(character: str) -> bool:
+    return _PICTURE.match(character) is not None

@@ -36,6 +36,10 @@ _DRAWN = {
         "❤\ufe0f\u200d🔥",
         "1\ufe0f\u20e3",
         "\u2139\ufe0f",
+        "🙂\u200d↔\ufe0f 🏳\ufe0f\u200d🌈 🏴\u200d☠\ufe0f 🧑🏻\u200d🤝\u200d🧑🏿 🟩 ⛓\ufe0f\u200d💥",
+        "©\ufe0f ™\ufe0f Ⓜ\ufe0f ㊗\ufe0f 🅰\ufe0f ▶\ufe0f ⬛ #\ufe0f\u20e3 〽\ufe0f",
+        "അവന്\u200d",
+        "ত্\u200d",
         "\U0001fae8 \U000323af",
         "...",
     ],
@@ -50,7 +54,9 @@ def test_what_people_write_is_taken(text: str) -> None:
         "\u200b", "\u3164", "Shop\u200f", "Sh\u2060op", "\U000e0041\U000e0042", "a\u202eb", "a\u061cb",
         "a\u00adb", "a\u2800b", "\u200dPay", "Pay\u200d", "Pay \u200d Pal", "Pay\u200dPal", "Pay\u200cPal",
         "P\ufe0fay", "1\ufe0f0", "\ufe0fa", "می\u200c", "می\u200c\u200cخ", "❤\ufe0f\ufe0f", "a\ufe00b",
-        "a\ue000b", "a\u0378b", "a\ud800b", "a\ufeffb", "a\u0600b", "\U0001d159", "a\U0010ffffb", "a\u115f",
+        "+\u200d+", "$\u200d€", "5\u200d€", "€\ufe0f", "─\u200d─", "─\ufe0f", "$\ufe0f\u20e3", "☎\ufe0e",
+        "😀\u200c😀", "a\ue000b", "a\u0378b", "a\ud800b", "a\ufeffb", "a\u0600b",
+        "\U0001d159", "a\U0010ffffb", "a\u115f",
     ],
 )  # fmt: skip
 def test_what_cannot_be_seen_is_refused(text: str) -> None:
