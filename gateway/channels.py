@@ -1,6 +1,7 @@
-"""Owns the connections to the core: one for calls, and one more for each few hundred streams.
+"""Keeps the connections to the core: a channel for calls, and one more for each few hundred streams.
 
-The core takes 1,000 streams on a connection. Those beyond it wait without a word, and calls with them.
+The core takes 100 streams on a connection, and a channel connects again for more, 100 times at most. So calls
+never stand behind streams.
 """
 
 import asyncio
@@ -26,7 +27,7 @@ class Channels:
         target: where the core listens, such as `127.0.0.1:50051`.
         credentials: for TLS; where None, the target and the certificates of the environment settle it.
         insecure: True for plaintext, False for TLS; where None, as the target says.
-        most: how many streams a connection carries.
+        most: how many streams a channel carries.
         log: takes a line when certificates were read anew.
 
     Raises:

@@ -1,5 +1,6 @@
 """Connects to the service: clear text or TLS, which certificates, and the options of a channel."""
 
+import json
 import os
 import socket
 from collections.abc import Mapping
@@ -27,6 +28,16 @@ _ALIVE: tuple[tuple[str, int], ...] = (
     # By default up to two minutes may pass before a server that came back is tried again.
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 2_000),
+)
+# The service takes 100 streams on a connection; more would wait without a word, and calls behind them. With
+# this gRPC connects once more instead (gRFC A105): enough for all the streams that a site may hold.
+_CONNECTIONS = 100
+_SCALING: tuple[Option, ...] = (
+    ("grpc.max_connections_per_subchannel_cap", _CONNECTIONS),
+    (
+        "grpc.service_config",
+        json.dumps({"connectionScaling": {"maxConnectionsPerSubchannel": _CONNECTIONS}}),
+    ),
 )
 
 
@@ -216,4 +227,5 @@ def _is_here(host: str) -> bool:
 def options(secure: bool) -> tuple[Option, ...]:
     """Returns the options of a channel."""
     # A proxy named by the environment would read the API key of a plaintext connection.
-    return _ALIVE if secure else (*_ALIVE, ("grpc.enable_http_proxy", 0))
+    found = (*_ALIVE, *_SCALING)
+    return found if secure else (*found, ("grpc.enable_http_proxy", 0))

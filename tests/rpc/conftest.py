@@ -18,6 +18,7 @@ from grpc_status import rpc_status
 from prometheus_client import CollectorRegistry, generate_latest
 
 from authy_grpc import logs
+from authy_grpc.client import connect
 from authy_grpc.domain.application import Scope
 from authy_grpc.domain.forwarded import Forwarding
 from authy_grpc.rpc.adapter import Chain
@@ -146,7 +147,7 @@ async def _open(
     world.port = await world.server.start()
     target = options["listen"] if world.port == 1 else f"127.0.0.1:{world.port}"
     try:
-        async with grpc.aio.insecure_channel(target) as channel:
+        async with grpc.aio.insecure_channel(target, connect.options(secure=False)) as channel:
             world.channel = channel
             yield world
     finally:

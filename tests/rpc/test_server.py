@@ -130,13 +130,13 @@ async def crowd(port: int) -> Sequence[BaseException]:
     async with contextlib.AsyncExitStack() as closing, asyncio.timeout(PATIENCE):
         channels = [
             await closing.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{port}", apart))
-            for _ in range(3)
+            for _ in range(20)
         ]
         stubs: list[Any] = [health_pb2_grpc.HealthStub(channel) for channel in channels]
         for stub in stubs:
             await stub.Check(health_pb2.HealthCheckRequest())
         answers = await asyncio.gather(
-            *(stub.Check(health_pb2.HealthCheckRequest()) for stub in stubs for _ in range(700)),
+            *(stub.Check(health_pb2.HealthCheckRequest()) for stub in stubs for _ in range(100)),
             return_exceptions=True,
         )
     return [answer for answer in answers if isinstance(answer, BaseException)]
