@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TextIO
@@ -144,6 +145,14 @@ async def build(settings: Settings, secrets: Secrets, world: World) -> Core:
         KeysetError: the keyset is not the one that sealed the database.
         DatabaseTrouble: an URL cannot be read.
     """
+    async with AsyncExitStack() as opened:
+        core = await _make(settings, secrets, world, opened)
+        # `Core.stop` closes it; where there is none, it is closed here.
+        opened.pop_all()
+    return core
+
+
+async def _make(settings: Settings, secrets: Secrets, world: World, opened: AsyncExitStack) -> Core:
     clock, random, allowances = world.clock, world.random, settings.allowances
     registry, listeners = CollectorRegistry(), settings.listeners
     log = logs.build(world.log_stream, clock, world.log_level, registry)
@@ -154,6 +163,7 @@ async def build(settings: Settings, secrets: Secrets, world: World) -> Core:
     trail = audit.build(settings.audit_log, world.log_stream, clock, registry)
     vault = Vault(secrets.keyset)
     database = Database(settings.database, guard=world.guard)
+    opened.push_async_callback(database.close)
     metrics.watch(database)
     events = Events(vault, random, postgres=database.postgres)
     await database.write(lambda session: keyset.check(session, vault))
@@ -182,6 +192,7 @@ async def build(settings: Settings, secrets: Secrets, world: World) -> Core:
             random=random,
         )
     )
+    opened.callback(parts.qr_codes.close)
 
     def wake() -> None:
         signals.wake()

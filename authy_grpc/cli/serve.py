@@ -218,12 +218,12 @@ async def start(settings: "Settings", secrets: "Secrets", closing: AsyncExitStac
     from authy_grpc.bootstrap import World, build
 
     core = await build(settings, secrets, World())
-    logs.take_over(core.log)
-    core.audit.act("Start", audit.system_user(), settings=audit.public(settings))
     try:
+        logs.take_over(core.log)
+        core.audit.act("Start", audit.system_user(), settings=audit.public(settings))
         port = await core.start()
         tell_metrics(settings, core.registry, closing)
-    except OSError:
+    except BaseException:
         await core.stop(now=True)
         raise
     return core, port

@@ -104,7 +104,9 @@ class Devices:
             except NotFound as refusal:
                 return refusal
             if devices.name(self._vault, row) != name:
-                if refused := budget.change(session, "names", caller.account_id, now):
+                # What a stolen token alone may spend keeps nobody from what takes a proof.
+                kind = "own_names" if own else "names"
+                if refused := budget.change(session, kind, caller.account_id, now):
                     return refused
                 devices.set_name(row, self._vault, name)
                 session.add(row)

@@ -121,7 +121,7 @@ class PhoneVerifications:
         """
         if not self._most:
             return
-        expires = verifications.newest_but(session, self._most - 1)
+        expires = verifications.newest_but(session, self._most - 1, now)
         again = expires - phone.GOOD_FOR + _AN_HOUR if expires else now
         if again > now:
             raise RateLimited(again - now)

@@ -1,10 +1,16 @@
 """The check-up finds what is wrong, and says nothing where nothing is."""
 
+import asyncio
 import json
 from collections.abc import Callable
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
+from authy_grpc.bootstrap import World, build, real_clock
+from authy_grpc.home import read_secrets
+from authy_grpc.settings import Settings
 from tests.cli.conftest import Running, Shell
 
 pytestmark = pytest.mark.slow
@@ -94,6 +100,32 @@ def test_a_lost_keyset_is_found(shell: Shell) -> None:
     shell.install()
     (shell.home / "authy-home" / "secrets" / "keyset.json").unlink()
     assert findings(shell)["database"][0] == "fail"
+
+
+@pytest.mark.parametrize("ahead", [timedelta(minutes=4), timedelta(days=2)])
+def test_a_clock_behind_the_newest_row_is_found(shell: Shell, database_url: str, ahead: timedelta) -> None:
+    """A few minutes are other servers' clocks; it is said how far this clock is from the newest row."""
+    shell.exported["AUTHY_DATABASE_URL"] = database_url
+    shell.out("keys", "init")
+    assert "newest row" not in findings(shell)["clock"][1]
+
+    async def happen() -> None:
+        """Something, by a clock that runs ahead."""
+        settings = Settings(home=Path(shell.environment["AUTHY_HOME"]), database_url=database_url)  # type: ignore[arg-type]
+        world = World(clock=lambda: real_clock() + ahead, log_stream=None)
+        core = await build(settings, read_secrets(settings), world)
+        await core.operator_keys.create("deploy")
+        await core.operator_keys.revoke("deploy")
+        await core.stop(now=True)
+
+    asyncio.run(happen())
+    level, text = findings(shell)["clock"]
+    if ahead < timedelta(minutes=5):
+        assert level == "ok" and "; the newest row is -" in text, text
+    else:
+        assert level == "fail" and "s behind the newest row" in text, text
+        assert 170_000 < int(text.split()[0]) <= 172_800
+        assert shell.run("doctor").returncode == 1
 
 
 def test_a_bad_setting_is_found_without_its_value(shell: Shell) -> None:

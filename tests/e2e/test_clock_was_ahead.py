@@ -6,7 +6,7 @@ import pytest
 
 from authy_grpc.phone import Phone
 from authy_grpc.v1.verification_pb2 import SendCodeRequest
-from tests.harness import Service
+from tests.harness import ORIGIN, Service
 from tests.rushing import became, unlock, verdict
 
 
@@ -35,6 +35,20 @@ async def test_nobody_is_shut_out_for_the_span(service: Service, span: timedelta
         # What was done now counts now.
         assert await verdict(site.client, own, code) == "REPLAYED"
         assert await send() == "RATE_LIMITED"
+
+
+async def test_what_all_callers_together_had_sent_is_passed_over(service: Service) -> None:
+    service.options["sms_per_hour"] = 2
+    await service.restart()
+    right = service.clock()
+    async with Phone(service.channel(), origin=ORIGIN, clock=service.clock) as phone:
+
+        async def start(last: int) -> str:
+            return await became(phone.start(f"+491511234570{last}"))
+
+        for now in (right + timedelta(days=1), right + timedelta(minutes=1)):
+            service.clock.now = now
+            assert [await start(last) for last in range(3)] == ["OK", "OK", "RATE_LIMITED"]
 
 
 async def test_ends_that_were_set_stand(service: Service) -> None:

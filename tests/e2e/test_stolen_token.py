@@ -101,3 +101,18 @@ async def test_a_token_alone_changes_what_is_listed_and_no_more(home: Household)
             assert answer in ("OK", "NOT_FOUND"), (name, answer)
         else:
             assert answer not in ("OK", "INTERNAL", "NOT_FOUND"), (name, answer)
+
+
+async def test_a_token_alone_keeps_nobody_from_what_takes_a_proof(home: Household) -> None:
+    """Its names are counted by themselves: the owner can still name the device what it is."""
+    own, owner = home.own, home.second
+
+    async def name(name: str) -> str:
+        request = account.UpdateDeviceRequest(device_id=own.device_id, name=name)
+        return await reason(own.call(own.account.UpdateDevice, request))
+
+    answers = [await name(f"Mine {number}") for number in range(31)]
+    assert answers == ["OK"] * 30 + ["RATE_LIMITED"]
+    proof = owner.proof("AccountService/UpdateDevice", own.device_id, "Stolen")
+    request = account.UpdateDeviceRequest(device_id=own.device_id, name="Stolen", proof=proof)
+    assert await reason(owner.call(owner.account.UpdateDevice, request)) == "OK"
