@@ -5,12 +5,12 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlalchemy import func, select
 from sqlmodel import Session
 
 from authy_grpc.domain.errors import RateLimited
 from authy_grpc.domain.limits import CHANGE_RULES, Rule, spend
 from authy_grpc.store.columns import from_millis, to_millis
+from authy_grpc.store.reserve import reserve
 from authy_grpc.store.tables import BudgetRow
 from authy_grpc.store.vault import Vault
 
@@ -43,7 +43,7 @@ def _names(name: Name) -> tuple[str, ...]:
 
 def _spent(session: Session, name: str) -> tuple[datetime, ...]:
     row = session.get(BudgetRow, name, with_for_update=True)
-    if row is None and _reserve(session, name):
+    if row is None and reserve(session, name):
         row = session.get(BudgetRow, name, with_for_update=True)
     return tuple(from_millis(each) for each in json.loads(row.times)) if row else ()
 
@@ -81,15 +81,3 @@ def keep(session: Session, name: Name, times: Sequence[datetime], rules: Sequenc
     text = json.dumps([to_millis(each) for each in times])
     for each in _names(name):
         session.merge(BudgetRow(name=each, times=text, expire_time=expire_time))
-
-
-def _reserve(session: Session, name: str) -> bool:
-    """Lock what is not there yet, so that of two who begin a budget the second sees what the first has spent.
-
-    Returns:
-        Whether that was needed: SQLite has one writer.
-    """
-    if session.get_bind().dialect.name != "postgresql":
-        return False
-    session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
-    return True

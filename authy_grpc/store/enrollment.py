@@ -15,6 +15,7 @@ from authy_grpc.store.account import AccountNews
 from authy_grpc.store.columns import has_digest
 from authy_grpc.store.events import Events, NewEvent
 from authy_grpc.store.link import subject
+from authy_grpc.store.reserve import reserve
 from authy_grpc.store.tables import AccountRow, EnrollmentRow, LinkRow
 from authy_grpc.store.vault import Vault
 
@@ -74,9 +75,12 @@ def lock_about(
 
 
 def open_of(session: Session, vault: Vault, application_id: str, custom_user_id: str) -> list[EnrollmentRow]:
-    """The open enrollments of a site's own user reference, locked: one at most."""
+    """The open enrollments of a site's own user reference, locked: one at most. Nobody begins another."""
     columns = col(EnrollmentRow.custom_user_digest), col(EnrollmentRow.custom_user_digest_odd)
     pair = vault.pair("custom_user_id", subject(application_id, custom_user_id))
+    # Not the row: of many who begin anew at once each would find the one before ended, and its own refused.
+    for digest in sorted(filter(None, pair)):
+        reserve(session, f"enrollment:{digest.hex()}")
     statement = (
         select(EnrollmentRow)
         .where(

@@ -1,0 +1,20 @@
+"""Locks what has no row yet (advisory lock): of two who make it the second sees what the first has made."""
+
+from sqlalchemy import func, select
+from sqlmodel import Session
+
+
+def reserve(session: Session, name: str) -> bool:
+    """Lock a name until the transaction ends; what is read from then on is as those before have left it.
+
+    Args:
+        session: of a work.
+        name: of what is to be made: a kind and an id or digest.
+
+    Returns:
+        Whether that was needed: SQLite has one writer.
+    """
+    if session.get_bind().dialect.name != "postgresql":
+        return False
+    session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
+    return True
