@@ -1,6 +1,7 @@
 """What a relying site's backend imports: connect, call, watch with resume, check receipts and posts."""
 
 from authy_grpc.client.async_client import AsyncClient
+from authy_grpc.client.browser import sse
 from authy_grpc.client.errors import (
     AuthyError,
     BadCredential,
@@ -61,6 +62,7 @@ __all__ = [
     "WebhookError",
     "WrongState",
     "check_asked",
+    "sse",
     "verify_receipt",
     "verify_webhook",
 ]

@@ -118,7 +118,7 @@ class AsyncClient:
         await self._channel.close()
 
     def watch_enrollment(
-        self, enrollment_id: str, after_revision: int = 0
+        self, enrollment_id: str, after_revision: int = 0, heartbeats: bool = False
     ) -> AsyncGenerator[Enrollment, None]:
         """Yields an enrollment: its present state at once, then each change, to the terminal one.
 
@@ -127,6 +127,7 @@ class AsyncClient:
         Args:
             enrollment_id: from CreateEnrollment.
             after_revision: leave out states up to this one.
+            heartbeats: yield those too (`revision` is 0), at least every 25 s.
 
         Raises:
             AuthyError: what the service says, but UNAVAILABLE; or it was not reached in 30 s.
@@ -145,9 +146,12 @@ class AsyncClient:
             after_revision,
             Resume("watch_enrollment", self._policy, self._silence),
             self._sleep,
+            heartbeats,
         )
 
-    def watch_approval(self, approval_id: str, after_revision: int = 0) -> AsyncGenerator[Approval, None]:
+    def watch_approval(
+        self, approval_id: str, after_revision: int = 0, heartbeats: bool = False
+    ) -> AsyncGenerator[Approval, None]:
         """Yields an approval: its present state at once, then each change, to the terminal one.
 
         Connects again by itself, whatever has cut the stream, and goes on after the last revision seen.
@@ -155,6 +159,7 @@ class AsyncClient:
         Args:
             approval_id: from CreateApproval.
             after_revision: leave out states up to this one.
+            heartbeats: yield those too (`revision` is 0), at least every 25 s.
 
         Raises:
             AuthyError: what the service says, but UNAVAILABLE; or it was not reached in 30 s.
@@ -171,6 +176,7 @@ class AsyncClient:
             after_revision,
             Resume("watch_approval", self._policy, self._silence),
             self._sleep,
+            heartbeats,
         )
 
     def watch_events(

@@ -25,6 +25,7 @@ def resources(
     revision: int,
     resume: Resume,
     sleep: Sleep,
+    heartbeats: bool = False,
 ) -> Generator[Resource, None, None]:
     """Yields the states of one thing, each once, to the last one.
 
@@ -35,6 +36,7 @@ def resources(
         revision: the last one that the caller has seen.
         resume: says when to connect again.
         sleep: waits that many seconds.
+        heartbeats: yield those too.
     """
     resume.begin()
     while True:
@@ -42,6 +44,8 @@ def resources(
             with closing(_messages(connect(revision), resume)) as messages:
                 for message in messages:
                     resource = read(message)
+                    if heartbeats and not resource.revision:
+                        yield resource
                     if resource.revision <= revision:
                         continue
                     revision = resource.revision
