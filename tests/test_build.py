@@ -144,11 +144,12 @@ def test_sdist_and_wheel_hold_stubs_and_protos(archives: tuple[Path, Path]) -> N
     sdist, wheel = archives
     with tarfile.open(sdist) as files:
         names = {name.partition("/")[2] for name in files.getnames()}
-    assert shipped("") | protos | {"hatch_build.py", "pyproject.toml", "LICENSE"} <= names
+    embedded = {f"authy_grpc/client/browser/static/authy-site.{kind}" for kind in ("js", "css")}
+    assert shipped("") | protos | embedded | {"hatch_build.py", "pyproject.toml", "LICENSE"} <= names
 
     with ZipFile(wheel) as archive:
         names = set(archive.namelist())
-    assert shipped("") | {f"authy_grpc/{name}" for name in protos} <= names
+    assert shipped("") | embedded | {f"authy_grpc/{name}" for name in protos} <= names
     assert {"authy_grpc/py.typed", "authy_grpc/v1/__init__.py", "gateway/py.typed", "gateway/app.py"} <= names
     assert {f"gateway/docs/{name}" for name in ("index.html", "docs.css", "docs.js")} <= names
     assert {name.split("/")[0] for name in names} == {"authy_grpc", "authy_grpc-0.1.0.dist-info", "gateway"}
