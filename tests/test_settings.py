@@ -111,10 +111,14 @@ def test_an_origin_has_one_spelling(monkeypatch: pytest.MonkeyPatch, text: str, 
      "https://u:hunter2@a.example", "https://a b", "https://a.example:99999", "https://[::1", "https://m\u00fcnchen.de"],
 )  # fmt: skip
 def test_what_is_no_origin_is_refused_with_a_reason(monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    monkeypatch.setenv("AUTHY_PUBLIC_URL", text)
-    monkeypatch.setenv("AUTHY_CORS_ORIGINS", f"https://b.example,{text}")
-    for kind, name in ((Settings, "AUTHY_PUBLIC_URL"), (GatewaySettings, "AUTHY_CORS_ORIGINS")):
-        told = refusal(kind)
+    for kind, name, value in (
+        (Settings, "AUTHY_PUBLIC_URL", text),
+        (GatewaySettings, "AUTHY_PUBLIC_URL", text),
+        (GatewaySettings, "AUTHY_CORS_ORIGINS", f"https://b.example,{text}"),
+    ):
+        with monkeypatch.context() as within:
+            within.setenv(name, value)
+            told = refusal(kind)
         assert name in told and "https://auth.example.com" in told and "hunter2" not in told
 
 

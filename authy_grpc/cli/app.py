@@ -20,6 +20,7 @@ from authy_grpc.cli import (
     phone,
     secret,
     serve,
+    web,
     webhook,
 )
 from authy_grpc.cli.failure import explain, report
@@ -101,4 +102,5 @@ app.add_typer(webhook.app, name="webhook")
 app.add_typer(database.app, name="db")
 app.add_typer(secret.app, name="keys")
 app.command("doctor")(doctor.doctor)
+app.add_typer(web.app, name="web")
 app.command("protos")(contract.protos)

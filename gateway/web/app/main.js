@@ -1,0 +1,126 @@
+// @ts-check
+// Starts the app: language and look, storage, the device's state, the service, the inbox, the router, the worker.
+import {fill} from './base/dom.js';
+import {Router} from './base/router.js';
+import {Store} from './base/store.js';
+import {Text, choose} from './base/text.js';
+import {Accounts} from './core/accounts.js';
+import {Api} from './core/api.js';
+import {Backup} from './core/backup.js';
+import {Device} from './core/device.js';
+import {Inbox} from './core/inbox.js';
+import {open} from './core/vault.js';
+import {storageTrouble, unexpected} from './part/trouble.js';
+import {ROUTES, view} from './routes.js';
+import {announce, shell} from './shell.js';
+import {Token} from './token.js';
+import {Worker} from './worker.js';
+
+/** @type {Record<string, () => Promise<{default: any}>>} */
+const WORDS = {en: () => import('./text/en.js'), de: () => import('./text/de.js')};
+const TROUBLE = 3000;
+const standalone = matchMedia('(display-mode: standalone)').matches || /** @type {any} */ (navigator).standalone === true;
+const ios = 'standalone' in navigator;
+
+async function begin() {
+  const vault = open();
+  const settings = await read(vault);
+  const {language, locale} = choose(settings.language ? [settings.language] : navigator.languages, Object.keys(WORDS));
+  const text = new Text(language, (await WORDS[language]()).default, settings.language ? language : locale);
+  Object.assign(document.documentElement, {lang: language, dir: text.direction});
+  if (settings.look) document.documentElement.dataset.look = settings.look;
+  const store = new Store({state: 'none', online: navigator.onLine, trouble: false, questions: [], refused: [], revisions: {}, retryTime: 0,
+    clockOffset: 0, update: false, busy: false, waiting: false, safari: false});
+  /** @type {any} */
+  const app = {vault, store, text, announce, ios, standalone, region: region(), clock: {now: () => app.api.serviceNow()}};
+  app.worker = new Worker(store);
+  app.token = new Token(vault);
+  app.languages = Object.keys(WORDS);
+  try {
+    await serve(app);
+  } catch (error) {
+    show(app, error);
+  }
+}
+
+/** @param {any} app */
+async function serve(app) {
+  app.device = await Device.load(app.vault);
+  app.api = new Api({vault: app.vault, device: app.device});
+  app.inbox = new Inbox({api: app.api, device: app.device});
+  app.accounts = new Accounts(app.vault);
+  app.backup = new Backup(app.vault, app.accounts);
+  const {place, show: mark} = shell(app);
+  app.router = new Router(place, ROUTES, async (found) => {
+    try {
+      const {name, screen} = await view(app, found);
+      mark(name);
+      // A reload would take the answer away from under the finger.
+      app.store.set({busy: name === 'ask' || name === 'accept'});
+      return screen;
+    } catch (error) {
+      return unexpected(app, error);
+    }
+  }, app.text.say('common.app'));
+  follow(app);
+  await app.router.start();
+  app.inbox.start();
+  await app.worker.start();
+}
+
+/** Tells the store what changes by itself. @param {any} app */
+function follow(app) {
+  const {store, device, inbox} = app;
+  const online = () => store.set({online: navigator.onLine});
+  addEventListener('online', online);
+  addEventListener('offline', online);
+  let state = device.state;
+  device.subscribe(() => {
+    store.set({state: device.state, safari: app.ios && !app.standalone && device.can('codes')});
+    if (device.state === state) return;
+    state = device.state;
+    // Where the state has taken the ground from under a screen, another stands there.
+    app.router.update();
+  });
+  store.set({state, safari: app.ios && !app.standalone && device.can('codes')});
+  let timer = 0;
+  inbox.subscribe((/** @type {any} */ heard) => {
+    clearTimeout(timer);
+    const {questions, refused, revisions, retryTime} = heard;
+    store.set({questions, refused, revisions, retryTime, clockOffset: app.api.clockOffset ?? 0});
+    if (heard.connection !== 'waiting') store.set({trouble: false});
+    else timer = setTimeout(() => store.set({trouble: true}), TROUBLE);
+  });
+}
+
+/** Language and look, as far as they can be read. @param {any} vault */
+async function read(vault) {
+  try {
+    return {language: await vault.get('settings', 'language'), look: await vault.get('settings', 'look')};
+  } catch {
+    return {language: '', look: ''};
+  }
+}
+
+/** @param {any} app @param {any} error */
+function show(app, error) {
+  const root = /** @type {HTMLElement} */ (document.getElementById('app'));
+  fill(root, error?.name === 'VaultError' ? storageTrouble(app, error) : unexpected(app, error));
+}
+
+/** The region that the browser is set to, such as `FR`. */
+function region() {
+  for (const each of navigator.languages) {
+    try {
+      const found = new Intl.Locale(each).region;
+      if (found) return found;
+    } catch {
+      // No language tag.
+    }
+  }
+  return new Intl.Locale(navigator.language || 'en').maximize().region ?? '';
+}
+
+// iOS takes the page's own address into its icon where the manifest has no start: so the token comes along.
+if (ios) document.querySelector('link[rel=manifest]')?.setAttribute('href', 'ios.webmanifest');
+begin();

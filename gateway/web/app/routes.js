@@ -1,0 +1,54 @@
+// @ts-check
+// Which address shows which screen, and which screen stands there instead where the device may not.
+
+export const ROUTES = {
+  '/': 'home',
+  '/e/:token': 'link',
+  '/code': 'code',
+  '/name': 'name',
+  '/whose': 'whose',
+  '/waiting': 'waiting',
+  '/recovery': 'recovery',
+  '/ready': 'ready',
+  '/handover': 'handover',
+  '/codes': 'codes',
+  '/scan': 'scan',
+  '/accept': 'accept',
+  '/ask/:id': 'ask',
+  '/result/:id': 'result',
+  '/site/:id': 'site',
+  '/devices': 'devices',
+  '/device/:id': 'device',
+  '/activity': 'activity',
+  '/settings': 'settings',
+  '/account': 'account',
+  '/account/:id': 'account',
+  '/backup': 'backup',
+  '/lost': 'lost',
+};
+
+/** What a screen needs the device to be able to do: an act of core's table. @type {Record<string, string>} */
+const NEEDS = {
+  code: 'register', name: 'register', scan: 'sites', accept: 'sites', ask: 'answer', result: 'codes', codes: 'codes', site: 'codes',
+  devices: 'account', device: 'account', activity: 'account', settings: 'account', ready: 'codes', whose: 'listDevices', waiting: 'listDevices',
+  account: 'showForeign', backup: 'showForeign',
+};
+/** Where each state of the device is at home. @type {Record<string, string>} */
+const HOME = {none: 'start', registering: 'code', held: 'waiting', active: 'codes', removed: 'lost', lost: 'lost'};
+const VIEW = /^[a-z]+$/;
+
+/**
+ * The screen of an address, or the one that stands there instead. Nothing is done on loading but to show it.
+ * @param {any} app
+ * @param {import('./base/router.js').Found} found
+ * @returns {Promise<{name: string, screen: HTMLElement}>}
+ */
+export async function view(app, {name, params}) {
+  const home = HOME[app.device.state] ?? 'start';
+  if (name === 'link') name = await app.token.take(params.token, app) || home;
+  if (name === 'home' || (NEEDS[name] && !app.device.can(NEEDS[name]))) name = home;
+  if (name === 'lost' && !['lost', 'removed'].includes(app.device.state)) name = home;
+  if (!VIEW.test(name)) throw new RangeError('no view');
+  const {default: make} = await import(`./view/${name}.js`);
+  return {name, screen: await make(app, params)};
+}

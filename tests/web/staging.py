@@ -1,0 +1,124 @@
+"""Shows single screens of the web authenticator in Chromium, under its real policy, with a fake service."""
+
+import json
+import shutil
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from gateway import web
+from gateway.server import HttpServer
+from gateway.web.files import FOLDER
+from tests.databases import unavailable
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser, Page
+
+STAGE = Path(__file__).with_name("stage.js").read_text()
+AXE = FOLDER / "node_modules" / "axe-core" / "axe.min.js"
+# WCAG 2.0 to 2.2, A and AA.
+RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+
+
+@dataclass
+class Screen:
+    """One screen in one state.
+
+    Attributes:
+        name: of its picture.
+        view: file in `view/`, such as `codes`.
+        params: of its address.
+        given: what the app has: `store`, `device`, `api` and other members, by stage.js.
+        then: JavaScript that brings it into the state, such as a click; it may await.
+        title: what its h1 says, in English; empty: it has one.
+    """
+
+    name: str
+    view: str
+    params: dict[str, str] = field(default_factory=dict)
+    given: dict[str, Any] = field(default_factory=dict)
+    then: str = ""
+    title: str = ""
+
+
+@dataclass
+class Stage:
+    """A browser, and where the pages are."""
+
+    browser: "Browser"
+    address: str
+
+    @asynccontextmanager
+    async def page(self, width: int = 390, *, dark: bool = False, height: int = 844) -> AsyncIterator["Page"]:
+        """A page that fails the test by whatever it says in its console, or throws."""
+        context = await self.browser.new_context(
+            viewport={"width": width, "height": height},
+            color_scheme="dark" if dark else "light",
+            device_scale_factor=2,
+            reduced_motion="reduce",
+            locale="en-GB",
+            timezone_id="Europe/Paris",
+        )
+        page = await context.new_page()
+        said: list[str] = []
+        page.on("console", lambda message: said.append(message.text))
+        page.on("pageerror", lambda error: said.append(str(error)))
+        await page.goto(f"{self.address}/app/stage.html")
+        try:
+            yield page
+            assert not said, said
+        finally:
+            await context.close()
+
+    async def show(self, page: "Page", screen: Screen, *, language: str = "en") -> None:
+        """Show a screen in its state."""
+        given = {**screen.given, "view": screen.view, "params": screen.params, "language": language}
+        await page.evaluate(f"({STAGE})({json.dumps(given)})")
+        if screen.then:
+            await page.evaluate(f"(async () => {{ {screen.then} }})()")
+
+
+async def violations(page: "Page") -> list[str]:
+    """What axe finds: rule, and where."""
+    if not AXE.is_file():
+        unavailable("axe-core is not installed: npm ci in gateway/web")
+    await page.evaluate(AXE.read_text())
+    found = await page.evaluate("async tags => (await axe.run({runOnly: tags})).violations", RULES)
+    return [f"{each['id']}: {node['html']}" for each in found for node in each["nodes"]]
+
+
+async def _shown(_: Request) -> Response:
+    page = (FOLDER / "app" / "index.html").read_text()
+    script = '<script type="module" src="main.js"></script>\n'
+    assert script in page
+    return Response(page.replace(script, ""), media_type="text/html", headers=web.APP_HEADERS)
+
+
+@asynccontextmanager
+async def stage() -> AsyncIterator[Stage]:
+    """A browser beside a server with the app's files."""
+    program = shutil.which("chromium") or shutil.which("chromium-browser")
+    try:
+        from playwright.async_api import async_playwright
+    except ImportError:
+        program = None
+    if program is None:
+        unavailable("no browser: it needs Chromium (Debian's package chromium) and playwright")
+    server = HttpServer(
+        Starlette(routes=[Route("/app/stage.html", _shown), *web.pages("")]), "127.0.0.1:0", grace=1
+    )
+    port = await server.start()
+    try:
+        async with async_playwright() as playwright:
+            browser = await playwright.chromium.launch(executable_path=program, args=["--disable-gpu"])
+            yield Stage(browser, f"http://127.0.0.1:{port}")
+            await browser.close()
+    finally:
+        await server.stop()
