@@ -1,0 +1,501 @@
+// @ts-check
+// Calls the service: one method for each call of AccountService and AuthenticatorService that an authenticator makes.
+
+import { fromBase64, toBase64 } from './bytes.js';
+import { ApiError } from './errors.js';
+import { makeSiteKey, proveSiteKey, signRegistration } from './keys.js';
+import { writeReceipt } from './question.js';
+import { Session } from './session.js';
+
+export { ApiError };
+
+/** @typedef {import('./types').Account} Account */
+/** @typedef {import('./types').Device} DeviceJson */
+/** @typedef {import('./types').Site} Site */
+/** @typedef {import('./types').SiteKey} SiteKey */
+/** @typedef {import('./types').SiteRecord} SiteRecord */
+
+// A site that ListSites leaves out keeps its key that long: the list may be older than the link.
+const GONE_MILLIS = 3_600_000;
+const ACCOUNT = 'account';
+const ENROLLMENTS = 'authenticator/enrollments';
+
+/** The service, as this device may call it. Every method may throw an ApiError, or a VaultError. */
+export class Api {
+  #session;
+  /** @type {Map<string, string>} receipts that no answer came to, by what they answer */
+  #receipts = new Map();
+  /** @type {Promise<void>} */
+  #recalled;
+
+  /** @param {ConstructorParameters<typeof Session>[0]} parts */
+  constructor(parts) {
+    this.vault = parts.vault;
+    this.device = parts.device;
+    this.#session = new Session(parts);
+    this.#recalled = this.#session.recall().catch(() => {});
+  }
+
+  /** Resolves when the offset of the service's clock was read, as far as one is kept. */
+  get ready() {
+    return this.#recalled;
+  }
+
+  /** Milliseconds since 1970 by the service's clock. */
+  serviceNow() {
+    return this.#session.serviceNow();
+  }
+
+  /** How far the service's clock is ahead of the phone's, milliseconds. */
+  get clockOffset() {
+    return this.#session.clockOffset;
+  }
+
+  // Account
+
+  /**
+   * Has a code sent to a number.
+   *
+   * @param {{phoneNumber: string, channel?: string, locale?: string, registrationProof?: string}} asked
+   * @returns {Promise<import('./types').Verification>}
+   */
+  async startPhoneVerification(asked) {
+    const body = { ...asked, purpose: 'PHONE_PURPOSE_REGISTER_DEVICE' };
+    const answer = await this.#session.bare({ verb: 'POST', path: `${ACCOUNT}/phoneVerifications`, body });
+    const { verificationId, expireTime } = answer;
+    const retryDelay = answer.retryDelay ? parseFloat(answer.retryDelay) : 0;
+    const retryTime = Date.now() + retryDelay * 1000;
+    await this.device.begin({ verificationId, expireTime, retryTime, phoneNumber: asked.phoneNumber });
+    return { verificationId, expireTime, retryDelay };
+  }
+
+  /**
+   * Makes this browser a device of the number's account. The same call again brings the same keys.
+   *
+   * @param {object} asked
+   * @param {string} asked.verificationId
+   * @param {string} asked.code
+   * @param {string} asked.name
+   * @param {string} [asked.platform]
+   * @param {boolean} [asked.freshAccount]
+   * @param {string} [asked.recoveryCode]
+   * @returns {Promise<import('./types').Registered>}
+   */
+  async registerDevice(asked) {
+    const keys = await this.device.newKeys(asked.verificationId);
+    const body = {
+      platform: 'DEVICE_PLATFORM_WEB',
+      ...asked,
+      signingKey: toBase64(keys.signingPoint),
+      agreementKey: toBase64(keys.agreementPoint),
+      signature: toBase64(await signRegistration(keys, asked.verificationId)),
+    };
+    const answer = await this.#session.bare({ verb: 'POST', path: `${ACCOUNT}/devices`, body, again: true });
+    this.#session.forget();
+    await this.device.settle(keys, answer);
+    const { device, otherDevices, accountCreateTime, recoveryCode } = answer;
+    return { device, otherDevices, accountCreateTime, recoveryCode };
+  }
+
+  /** @returns {Promise<Account>} */
+  async getAccount() {
+    return (await this.#get(ACCOUNT)).account;
+  }
+
+  /**
+   * Changes what is given.
+   *
+   * @param {{newDevicePolicy?: string, phoneCodes?: boolean}} values
+   * @returns {Promise<Account>}
+   */
+  async updateAccount({ newDevicePolicy, phoneCodes }) {
+    const masks = { newDevicePolicy, phoneCodes };
+    const updateMask = Object.entries(masks).flatMap(([name, value]) => (value === undefined ? [] : [name]));
+    const names = [
+      newDevicePolicy === undefined ? '-' : String(POLICIES.indexOf(newDevicePolicy)),
+      phoneCodes === undefined ? '-' : String(Number(phoneCodes)),
+    ];
+    const body = { account: { newDevicePolicy, phoneCodes }, updateMask: updateMask.join(',') };
+    const method = 'AccountService/UpdateAccount';
+    return (await this.#prove(`${ACCOUNT}:update`, method, names, body)).account;
+  }
+
+  /**
+   * Moves the account to a number that was proven. The service does not have this call yet.
+   *
+   * @param {string} verificationId
+   * @param {string} code
+   * @returns {Promise<Account>}
+   */
+  async changePhone(verificationId, code) {
+    const body = { verificationId, code };
+    const method = 'AccountService/ChangePhone';
+    return (await this.#prove(`${ACCOUNT}:changePhone`, method, [verificationId], body)).account;
+  }
+
+  /** Erases the account, and what this browser has of it. */
+  async deleteAccount() {
+    await this.#prove(`${ACCOUNT}:delete`, 'AccountService/DeleteAccount', []);
+    await this.#forget();
+  }
+
+  /** Ends the session; the next call opens another. */
+  async deleteSession() {
+    await this.#post(`${ACCOUNT}/sessions:delete`, {});
+    this.#session.forget();
+  }
+
+  /** @returns {Promise<DeviceJson[]>} the revoked ones of the last 30 days too */
+  async listDevices() {
+    /** @type {DeviceJson[]} */
+    const devices = (await this.#get(`${ACCOUNT}/devices`)).devices;
+    const own = devices.find((device) => device.current);
+    if (own) await this.device.heard(own);
+    return devices;
+  }
+
+  /**
+   * @param {string} deviceId
+   * @param {string} name
+   * @returns {Promise<DeviceJson>}
+   */
+  async updateDevice(deviceId, name) {
+    const path = devicePath(deviceId, 'update');
+    const { device } =
+      deviceId === this.device.deviceId
+        ? await this.#post(path, { name }, true)
+        : await this.#prove(path, 'AccountService/UpdateDevice', [deviceId, name], { name });
+    if (deviceId === this.device.deviceId) await this.device.heard(device);
+    return device;
+  }
+
+  /**
+   * Says that the owner has seen that a device waits. For the screen that has just shown it.
+   *
+   * @param {string} deviceId
+   * @returns {Promise<DeviceJson>}
+   */
+  async acknowledgeDevice(deviceId) {
+    const path = devicePath(deviceId, 'acknowledge');
+    return (await this.#prove(path, 'AccountService/AcknowledgeDevice', [deviceId])).device;
+  }
+
+  /**
+   * Lets a device in.
+   *
+   * @param {string} deviceId
+   * @param {string} check the six digits that it shows
+   * @returns {Promise<DeviceJson>}
+   */
+  async approveDevice(deviceId, check) {
+    const path = devicePath(deviceId, 'approve');
+    return (await this.#prove(path, 'AccountService/ApproveDevice', [deviceId, check], { check })).device;
+  }
+
+  /**
+   * Puts a device out. Where it is this one, its keys go too.
+   *
+   * @param {string} deviceId
+   */
+  async revokeDevice(deviceId) {
+    await this.#prove(devicePath(deviceId, 'revoke'), 'AccountService/RevokeDevice', [deviceId]);
+    if (deviceId === this.device.deviceId) await this.#forget();
+  }
+
+  // Sites
+
+  /**
+   * @param {string} token
+   * @returns {Promise<import('./types').Offer>}
+   */
+  openEnrollment(token) {
+    return this.#post(`${ENROLLMENTS}:open`, { token }, true);
+  }
+
+  /**
+   * Links the site, with a new key that is kept before the service hears of it.
+   *
+   * @param {string} token
+   * @returns {Promise<Site>}
+   */
+  async acceptEnrollment(token) {
+    const { keys, key } = await this.#newKey(token);
+    const body = { token, ...(await proveSiteKey(keys, key, token)) };
+    const { site } = await this.#post(`${ENROLLMENTS}:accept`, body, true);
+    await this.#keepKey(token, key, site);
+    return site;
+  }
+
+  /** @param {string} token */
+  async rejectEnrollment(token) {
+    await this.#post(`${ENROLLMENTS}:reject`, { token }, true);
+    await this.vault.delete('newKeys', token);
+  }
+
+  /** @returns {Promise<Site[]>} kept for a start without network */
+  async listSites() {
+    /** @type {Site[]} */
+    const sites = (await this.#get('authenticator/sites')).sites;
+    const now = Date.now();
+    await this.vault.change(async (access) => {
+      /** @type {SiteRecord[]} */
+      const kept = await access.all('sites');
+      const told = new Map(sites.map((site) => [site.siteId, site]));
+      for (const record of kept) {
+        const site = told.get(record.siteId);
+        told.delete(record.siteId);
+        const goneTime = record.goneTime || now;
+        if (site) await access.put('sites', { ...record, site, goneTime: 0 });
+        else if (goneTime < now - GONE_MILLIS) await access.delete('sites', record.siteId);
+        else await access.put('sites', { ...record, goneTime });
+      }
+      for (const [siteId, site] of told) await access.put('sites', fresh(siteId, site));
+    });
+    return sites;
+  }
+
+  /** @returns {Promise<import('./types').KeptSite[]>} what ListSites last said, without network */
+  async sites() {
+    /** @type {SiteRecord[]} */
+    const kept = await this.vault.all('sites');
+    return kept
+      .filter((record) => !record.goneTime)
+      .map(({ site, pinned, usedTime }) => ({ ...site, pinned, usedTime }));
+  }
+
+  /**
+   * Keeps what is this browser's alone.
+   *
+   * @param {string} siteId
+   * @param {{pinned?: boolean, usedTime?: number}} values
+   */
+  async keepSite(siteId, values) {
+    await this.vault.change(async (access) => {
+      const record = await access.get('sites', siteId);
+      if (record) await access.put('sites', { ...record, ...values });
+    });
+  }
+
+  /**
+   * Gives a site, linked by another device, a key of this one. For the site at hand alone: were all given at
+   * once, all sites would hear of this device at one moment.
+   *
+   * @param {string} siteId
+   * @returns {Promise<Site>}
+   */
+  async addSiteKey(siteId) {
+    const { keys, key } = await this.#newKey(siteId);
+    const body = await proveSiteKey(keys, key, siteId);
+    const { site } = await this.#post(sitePath(siteId, '/keys'), body, true);
+    await this.#keepKey(siteId, key, site);
+    return site;
+  }
+
+  /**
+   * @param {string} siteId
+   * @param {string} label
+   * @returns {Promise<Site>}
+   */
+  async updateSite(siteId, label) {
+    const path = sitePath(siteId, ':update');
+    const { site } = await this.#prove(path, 'AuthenticatorService/UpdateSite', [siteId, label], { label });
+    await this.#keepKey('', null, site);
+    return site;
+  }
+
+  /**
+   * Ends the link, and drops its key.
+   *
+   * @param {string} siteId
+   */
+  async removeSite(siteId) {
+    await this.#prove(sitePath(siteId, ':remove'), 'AuthenticatorService/RemoveSite', [siteId]);
+    await this.vault.change(async (access) => {
+      await Promise.all([access.delete('sites', siteId), access.delete('newKeys', siteId)]);
+    });
+  }
+
+  /**
+   * @param {string} logoId
+   * @returns {Promise<import('./types').Bytes>} a PNG
+   */
+  async getLogo(logoId) {
+    const kept = await this.vault.get('logos', logoId);
+    if (kept) return kept;
+    const logo = fromBase64((await this.#get(`authenticator/logos/${encodeURIComponent(logoId)}`)).logo);
+    await this.vault.put('logos', logo, logoId);
+    return logo;
+  }
+
+  // Questions
+
+  /**
+   * Answers a question; the site gets a key of this device first where it has none. Asked again after no answer
+   * came, it sends the same receipt, which counts once.
+   *
+   * @param {import('./types').Question} question
+   * @param {import('./types').Decision} decision
+   * @param {{matchNumber?: string, userVerified?: boolean}} [how]
+   * @returns {Promise<{state: string, attemptsRemaining: number}>}
+   */
+  async respondApproval(question, decision, { matchNumber = '', userVerified = false } = {}) {
+    const { approvalId, siteId } = question;
+    const answer = [approvalId, decision, matchNumber, userVerified].join(' ');
+    const receipt = this.#receipts.get(answer) ?? (await this.#receipt(question, { decision, matchNumber, userVerified }));
+    this.#receipts.set(answer, receipt);
+    const path = `authenticator/approvals/${encodeURIComponent(approvalId)}:respond`;
+    try {
+      const told = await this.#post(path, { receipt }, true);
+      this.#receipts.delete(answer);
+      await this.keepSite(siteId, { usedTime: Date.now() }).catch(() => {});
+      return told;
+    } catch (error) {
+      if (!(error instanceof ApiError && error.reason === 'UNREACHABLE')) this.#receipts.delete(answer);
+      throw error;
+    }
+  }
+
+  /**
+   * @param {{pageSize?: number, pageToken?: string}} [page]
+   * @returns {Promise<{activities: import('./types').Activity[], nextPageToken: string}>} newest first
+   */
+  listActivity({ pageSize = 100, pageToken = '' } = {}) {
+    return this.#get(`authenticator/activity?${new URLSearchParams({ pageSize: String(pageSize), pageToken })}`);
+  }
+
+  /**
+   * Opens the inbox: for `inbox.js`, which holds one for all tabs.
+   *
+   * @param {AbortSignal} signal
+   * @returns {Promise<Response>}
+   */
+  watchInbox(signal) {
+    return this.#session.stream('authenticator/inbox:watch', signal);
+  }
+
+  /**
+   * Learns the service's time from a message of the inbox.
+   *
+   * @param {string | undefined} serverTime
+   */
+  heard(serverTime) {
+    this.#session.heard(serverTime);
+  }
+
+  /** @param {string} path */
+  #get(path) {
+    return this.#session.call({ verb: 'GET', path, again: true });
+  }
+
+  /**
+   * @param {string} path
+   * @param {object} body
+   * @param {boolean} [again] whether it does no harm twice
+   */
+  #post(path, body, again = false) {
+    return this.#session.call({ verb: 'POST', path, body, again });
+  }
+
+  /**
+   * @param {string} path
+   * @param {string} method
+   * @param {string[]} names
+   * @param {object} [body]
+   */
+  #prove(path, method, names, body = {}) {
+    return this.#session.call({ verb: 'POST', path, body, method, names });
+  }
+
+  async #forget() {
+    this.#session.forget();
+    await this.device.forget();
+  }
+
+  #keys() {
+    const { keys } = this.device;
+    if (!keys) throw new ApiError('NO_DEVICE');
+    return keys;
+  }
+
+  /**
+   * The key to bring under a token or site_id: the same one until an answer comes.
+   *
+   * @param {string} name
+   */
+  async #newKey(name) {
+    const keys = this.#keys();
+    const made = await makeSiteKey();
+    /** @type {SiteKey} */
+    const key = await this.vault.change(async (access) => {
+      const kept = (await access.get('newKeys', name)) ?? (await access.get('sites', name));
+      if (kept?.key) return kept;
+      await access.put('newKeys', { name, ...made });
+      return made;
+    });
+    return { keys, key };
+  }
+
+  /**
+   * @param {string} name under which the key went out
+   * @param {SiteKey | null} made
+   * @param {Site} site
+   */
+  async #keepKey(name, made, site) {
+    await this.vault.change(async (access) => {
+      const record = (await access.get('sites', site.siteId)) ?? fresh(site.siteId, site);
+      const { key, point, kid } = made ?? record;
+      await access.put('sites', { ...record, site, goneTime: 0, ...(key && { key, point, kid }) });
+      if (made) await access.delete('newKeys', name);
+    });
+  }
+
+  /**
+   * @param {import('./types').Question} question
+   * @param {{decision: import('./types').Decision, matchNumber: string, userVerified: boolean}} answer
+   */
+  async #receipt(question, answer) {
+    /** @type {SiteRecord | undefined} */
+    let record = await this.vault.get('sites', question.siteId);
+    if (!record?.key) {
+      await this.addSiteKey(question.siteId);
+      record = await this.vault.get('sites', question.siteId);
+    }
+    const { key, kid } = record ?? {};
+    if (!key || !kid) throw new ApiError('NO_DEVICE');
+    // After the key: a session was opened by then, and the service's clock is known.
+    return writeReceipt(question, { key, kid }, { ...answer, seconds: Math.floor(this.serviceNow() / 1000) });
+  }
+}
+
+// In the order of the contract's numbers, which a proof names.
+const POLICIES = [
+  'NEW_DEVICE_POLICY_UNSPECIFIED',
+  'NEW_DEVICE_POLICY_ALLOW',
+  'NEW_DEVICE_POLICY_HOLD',
+  'NEW_DEVICE_POLICY_DENY',
+];
+
+/**
+ * @param {string} siteId
+ * @param {Site} site
+ * @returns {SiteRecord}
+ */
+function fresh(siteId, site) {
+  return { siteId, site, pinned: false, usedTime: 0, goneTime: 0 };
+}
+
+/**
+ * @param {string} deviceId
+ * @param {string} verb
+ */
+function devicePath(deviceId, verb) {
+  return `${ACCOUNT}/devices/${encodeURIComponent(deviceId)}:${verb}`;
+}
+
+/**
+ * @param {string} siteId
+ * @param {string} rest
+ */
+function sitePath(siteId, rest) {
+  return `authenticator/sites/${encodeURIComponent(siteId)}${rest}`;
+}
