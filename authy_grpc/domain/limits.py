@@ -84,6 +84,9 @@ SEND_RULES = (
 # webhooks, since it may make new ones; of an address over all sites that have us post there.
 POST_RULES = (Rule(10, timedelta(minutes=1)), Rule(100, timedelta(days=1)))
 ADDRESS_RULES = (Rule(30, timedelta(minutes=1)), Rule(300, timedelta(days=1)))
+# Webhooks that a site makes: a new one is posted to without the failures of those before, and events that a
+# site brings about (enrollments, say) have no budget.
+WEBHOOK_RULES = (Rule(200, timedelta(days=1)),)
 # Wrong codes of one link that have the shape of backup codes, which count for no lock.
 BACKUP_RULES = (Rule(20, timedelta(minutes=1)),)
 # What the devices of one account change that the others are told of: names, labels, settings.

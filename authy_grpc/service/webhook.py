@@ -10,7 +10,7 @@ from authy_grpc.domain.delivery import Delivery, Health, delivery_id, tail
 from authy_grpc.domain.errors import ForbiddenAddress, NotFound, Quota, WrongState
 from authy_grpc.domain.event import WebhookEvent, WebhookEventType
 from authy_grpc.domain.ids import new_id
-from authy_grpc.domain.limits import ADDRESS_RULES, POST_RULES, Rule
+from authy_grpc.domain.limits import ADDRESS_RULES, POST_RULES, WEBHOOK_RULES, Rule
 from authy_grpc.domain.networks import subscriber
 from authy_grpc.domain.webhook import MOST_WEBHOOKS, OVERLAP, Webhook, WebhookState, new_webhook_secret
 from authy_grpc.outbound import addresses
@@ -83,6 +83,7 @@ class Webhooks:
         Raises:
             ForbiddenAddress: the URL must not be called, or leads nowhere.
             Quota: the site has 20.
+            RateLimited: the site has made too many.
         """
         application_id = caller.application_id
         await self._check_url(application_id, "url", url)
@@ -94,6 +95,8 @@ class Webhooks:
             if len(others) >= MOST_WEBHOOKS:
                 raise Quota(MOST_WEBHOOKS)
             now = whole_millis(self._clock())
+            made = f"webhooks:{application_id}"
+            budget.keep(session, made, budget.allow(session, made, now, WEBHOOK_RULES), WEBHOOK_RULES)
             webhook = Webhook(
                 webhook_id=self._new_id(now, others),
                 url=url,

@@ -12,11 +12,12 @@ from standardwebhooks import Webhook as Verifier
 
 from authy_grpc.domain.delivery import tail
 from authy_grpc.domain.errors import BadField, ForbiddenAddress, NotFound, Quota, RateLimited, WrongState
+from authy_grpc.domain.limits import WEBHOOK_RULES
 from authy_grpc.domain.webhook import WebhookState
 from authy_grpc.outbound.addresses import IPAddress, Unresolved
 from authy_grpc.service.delivery import Post
-from authy_grpc.store import retention
-from authy_grpc.store.database import Database
+from authy_grpc.store import budget, retention
+from authy_grpc.store.database import Database, Session
 from authy_grpc.store.events import Events
 from authy_grpc.store.tables import BudgetRow, WebhookRow
 from authy_grpc.store.vault import Vault
@@ -137,6 +138,23 @@ async def test_what_has_all_posted_at_once_may_be_done_so_often(office: Office, 
     await calls.test(other, (await office.hook(other)).webhook_id)
     office.clock.turn(minutes=1)
     await do(11)
+
+
+async def test_a_site_makes_two_hundred_webhooks_a_day(office: Office) -> None:
+    site, now = await office.site(), office.clock()
+
+    def spend(session: Session) -> None:
+        budget.keep(session, f"webhooks:{site.application_id}", [now] * 199, WEBHOOK_RULES)
+
+    await office.database.write(spend)
+    made = await office.hook(site)
+    await office.webhooks.delete(site, made.webhook_id)
+    with pytest.raises(RateLimited):
+        await office.hook(site)
+    # The control: another site, and the next day.
+    await office.hook(await office.site("app_2"))
+    office.clock.turn(days=1)
+    await office.hook(site)
 
 
 async def test_an_address_has_a_budget_over_all_sites_and_names(office: Office) -> None:
