@@ -10,6 +10,8 @@ COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generat
 
 # uv trusts what the system trusts, as git and pip do.
 export UV_SYSTEM_CERTS ?= 1
+# Containers often forbid bytecode, and then each of the hundreds of programs that tests start compiles all it imports.
+unexport PYTHONDONTWRITEBYTECODE
 
 # What `make test` is limited to: T=tests/rpc, DB=sqlite.
 T ?=

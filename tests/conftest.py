@@ -3,6 +3,7 @@
 import io
 import os
 import shutil
+import sys
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,9 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
     if config.getoption("--proof"):
         config.option.timeout = 0
+    # Where bytecode is forbidden, each of the hundreds of programs that tests start compiles all it imports.
+    sys.dont_write_bytecode = False
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     # Programs are started with grpc's threads about, and its handlers of a fork may wait for ever.
     os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
     # Every server that stops would be a line among the results.
