@@ -17,7 +17,7 @@ from authy_grpc import logs
 from authy_grpc.client import AuthyError
 from authy_grpc.domain.errors import BackendUnavailable
 from authy_grpc.metrics import Metrics
-from authy_grpc.outbound.sms.sender import Refused
+from authy_grpc.outbound.sms.sender import Refused, Unreachable
 from authy_grpc.service.signals import Signals
 from authy_grpc.store import tally
 from authy_grpc.store.database import Database
@@ -30,6 +30,46 @@ from tests.rushing import PATIENCE
 
 Samples = dict[tuple[str, ...], float]
 _ID = re.compile(r"[a-z]{2,4}_[0-9A-Za-z]{8,}|\d{7,}|\+\d")
+
+# What each test below brings about. All that can be counted is in one of them.
+_CODES = {
+    ("SOFT_TOKEN", "ACCEPTED"): 1,
+    ("UNKNOWN", "REPLAYED"): 1,
+    ("BACKUP_CODE", "ACCEPTED"): 1,
+    ("BACKUP_CODE", "WRONG"): 1,
+    ("SMS", "ACCEPTED"): 1,
+    ("UNKNOWN", "WRONG"): 5,
+    ("UNKNOWN", "LOCKED"): 1,
+}
+_LOCKS = {("LOCKED",): 1, ("UNLOCKED",): 1}
+_FREEZES = {("PUSH_FROZEN",): 1}
+_TEXTS = {("DELIVERED",): 2, ("REFUSED",): 1}
+_ENROLLMENTS = {
+    ("CREATED",): 3,
+    ("SCANNED",): 2,
+    ("COMPLETED",): 1,
+    ("CANCELED",): 1,
+    ("REJECTED",): 1,
+}
+_APPROVALS = {
+    ("CREATED",): 6,
+    ("APPROVED",): 2,
+    ("DENIED",): 1,
+    ("DENIED_MATCH_NUMBER",): 1,
+    ("DENIED_FRAUD",): 1,
+    ("EXPIRED",): 1,
+}
+_LATE_CODES = {("VOICE", "ACCEPTED"): 1, ("UNKNOWN", "EXPIRED"): 1}
+_LATE_TEXTS = {("DELIVERED",): 2, ("RETRIED",): 6, ("UNREACHABLE",): 1, ("UNKNOWN",): 1}
+_LATE_ENROLLMENTS = {("CREATED",): 1, ("SCANNED",): 1, ("AWAITING_CODE",): 1, ("EXPIRED",): 1}
+_LATE_APPROVALS = {("CREATED",): 1, ("CANCELED",): 1}
+_COUNTED: dict[str, set[tuple[str, ...]]] = {
+    tally.CODES: {*_CODES, *_LATE_CODES},
+    tally.LOCKS: {*_LOCKS, *_FREEZES},
+    tally.TEXTS: {*_TEXTS, *_LATE_TEXTS},
+    tally.ENROLLMENTS: {*_ENROLLMENTS, *_LATE_ENROLLMENTS},
+    tally.APPROVALS: {*_APPROVALS, *_LATE_APPROVALS},
+}
 
 
 def read(service: Service) -> Samples:
@@ -48,6 +88,12 @@ def more(service: Service, before: Samples, metric: str) -> dict[tuple[str, ...]
     now = read(service)
     gained = {key[1:]: value - before.get(key, 0) for key, value in now.items() if key[0] == metric}
     return {labels: value for labels, value in gained.items() if value}
+
+
+def test_every_outcome_is_brought_about() -> None:
+    """By the tests below; the labels of a sample stand in the order of their names, factor before result."""
+    counted = {(name, *reversed(labels)) for name, found in _COUNTED.items() for labels in found}
+    assert counted == tally.KEYS
 
 
 async def test_each_outcome_is_counted_once(service: Service) -> None:
@@ -76,17 +122,9 @@ async def test_each_outcome_is_counted_once(service: Service) -> None:
         await check(f"{(int(code) + index) % 10**6:06d}")
     with pytest.raises(AuthyError, match="locked"):
         await check(code)
-    assert more(service, before, "authy_codes_total") == {
-        ("SOFT_TOKEN", "ACCEPTED"): 1,
-        ("UNKNOWN", "REPLAYED"): 1,
-        ("BACKUP_CODE", "ACCEPTED"): 1,
-        ("BACKUP_CODE", "WRONG"): 1,
-        ("SMS", "ACCEPTED"): 1,
-        ("UNKNOWN", "WRONG"): 5,
-        ("UNKNOWN", "LOCKED"): 1,
-    }
+    assert more(service, before, "authy_codes_total") == _CODES
     await check(made.codes[1])
-    assert more(service, before, "authy_locks_total") == {("LOCKED",): 1, ("UNLOCKED",): 1}
+    assert more(service, before, "authy_locks_total") == _LOCKS
 
     async def refuse(message: Any) -> None:
         raise Refused
@@ -95,7 +133,7 @@ async def test_each_outcome_is_counted_once(service: Service) -> None:
     service.clock.turn(seconds=60)
     await calls.SendCode(send)
     await service.due()
-    assert more(service, before, "authy_texts_total") == {("DELIVERED",): 2, ("REFUSED",): 1}
+    assert more(service, before, "authy_texts_total") == _TEXTS
 
 
 async def test_approvals_and_enrollments_by_outcome(service: Service) -> None:
@@ -108,13 +146,7 @@ async def test_approvals_and_enrollments_by_outcome(service: Service) -> None:
         enrollment_pb2.CancelEnrollmentRequest(enrollment_id=made.enrollment.enrollment_id)
     )
     await phone.reject(await phone.open((await site.client.enrollments.CreateEnrollment(begin)).qr.uri))
-    assert more(service, before, "authy_enrollments_total") == {
-        ("CREATED",): 3,
-        ("SCANNED",): 2,
-        ("COMPLETED",): 1,
-        ("CANCELED",): 1,
-        ("REJECTED",): 1,
-    }
+    assert more(service, before, "authy_enrollments_total") == _ENROLLMENTS
 
     request = approval_pb2.CreateApprovalRequest(authy_id=enrollment.authy_id, message="Log in?")
     approvals = site.client.approvals
@@ -134,15 +166,56 @@ async def test_approvals_and_enrollments_by_outcome(service: Service) -> None:
         else:
             await phone.report_fraud(question)
         service.clock.turn(seconds=1)
-    assert more(service, before, "authy_approvals_total") == {
-        ("CREATED",): 6,
-        ("APPROVED",): 2,
-        ("DENIED",): 1,
-        ("DENIED_MATCH_NUMBER",): 1,
-        ("DENIED_FRAUD",): 1,
-        ("EXPIRED",): 1,
-    }
-    assert more(service, before, "authy_locks_total") == {("PUSH_FROZEN",): 1}
+    assert more(service, before, "authy_approvals_total") == _APPROVALS
+    assert more(service, before, "authy_locks_total") == _FREEZES
+
+
+async def test_outcomes_that_time_and_faults_bring_about(service: Service) -> None:
+    site, phone = await service.site(), await service.phone()
+    user = (await service.enroll(site, phone))[0].authy_id
+    before, calls = read(service), site.client.verification
+
+    async def send(
+        channel: verification_pb2.CodeChannel.ValueType = verification_pb2.CODE_CHANNEL_SMS,
+    ) -> str:
+        service.clock.turn(minutes=11)
+        await calls.SendCode(verification_pb2.SendCodeRequest(authy_id=user, force=True, channel=channel))
+        await service.due()
+        # A voice says each digit by itself.
+        return "".join(re.findall(r"\d", service.carrier.texts[-1].body)[:6])
+
+    code = await send(verification_pb2.CODE_CHANNEL_VOICE)
+    await calls.VerifyCode(verification_pb2.VerifyCodeRequest(authy_id=user, code=code))
+    code = await send()
+    service.clock.turn(minutes=5)
+    await calls.VerifyCode(verification_pb2.VerifyCodeRequest(authy_id=user, code=code))
+    assert more(service, before, "authy_codes_total") == _LATE_CODES
+
+    for fault in (Unreachable, RuntimeError):
+
+        async def fail(message: Any, fault: type[Exception] = fault) -> None:
+            raise fault
+
+        service.carrier.send = fail  # type: ignore[method-assign]
+        await send()
+        for seconds in (5, 20, 60):
+            service.clock.turn(seconds=seconds)
+            await service.due()
+    assert more(service, before, "authy_texts_total") == _LATE_TEXTS
+
+    begin = enrollment_pb2.CreateEnrollmentRequest(custom_user_id="bob", require_code=True)
+    await phone.accept(await phone.open((await site.client.enrollments.CreateEnrollment(begin)).qr.uri))
+    service.clock.turn(hours=2)
+    await service.due()
+    assert more(service, before, "authy_enrollments_total") == _LATE_ENROLLMENTS
+
+    asked = await site.client.approvals.CreateApproval(
+        approval_pb2.CreateApprovalRequest(authy_id=user, message="Log in?")
+    )
+    await site.client.approvals.CancelApproval(
+        approval_pb2.CancelApprovalRequest(approval_id=asked.approval.approval_id)
+    )
+    assert more(service, before, "authy_approvals_total") == _LATE_APPROVALS
 
 
 async def test_what_waits_for_receivers_is_measured(service: Service) -> None:
