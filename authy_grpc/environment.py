@@ -51,6 +51,16 @@ class Environment(BaseSettings):
                 yield _name(name, "_FILE")
 
 
+def require_both(settings: Environment, one: str, other: str) -> None:
+    """Ask whether two settings are both set, or neither.
+
+    Raises:
+        ValueError: one of them is.
+    """
+    if bool(getattr(settings, one)) != bool(getattr(settings, other)):
+        raise ValueError(f"{_name(one)} and {_name(other)} go together: set both or neither.")
+
+
 def origin(text: str) -> str:
     """The one spelling of a web origin: lower case, no slash at its end, no port that is the usual one.
 

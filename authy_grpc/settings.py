@@ -10,7 +10,7 @@ from pydantic import NonNegativeInt, SecretStr, field_validator, model_validator
 from pydantic_settings import SettingsConfigDict
 
 from authy_grpc.domain.forwarded import Forwarding
-from authy_grpc.environment import Environment, origin
+from authy_grpc.environment import Environment, origin, require_both
 from authy_grpc.outbound.opened import Listeners, read_allowances
 
 
@@ -32,9 +32,12 @@ class Settings(Environment):
     # Where the service listens; `unix:PATH` is taken too.
     listen: str = "127.0.0.1:50051"
     http_listen: str = "127.0.0.1:8080"
+    # What REST shows there; none: clear text.
+    http_tls_cert: Path | None = None
+    http_tls_key: Path | None = None
     # Where Prometheus reads; empty: nowhere.
     metrics_listen: str = ""
-    # Origin of QR links and pages; empty: `http://` and `http_listen`.
+    # Origin of QR links and pages; empty: `http://`, or with a certificate `https://`, and `http_listen`.
     public_url: str = ""
     # `console:`, `file:PATH`; empty: none, or `console:` with `dev`.
     sms_url: SecretStr = SecretStr("")
@@ -75,8 +78,8 @@ class Settings(Environment):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        if bool(self.tls_cert) != bool(self.tls_key):
-            raise ValueError("AUTHY_TLS_CERT and AUTHY_TLS_KEY go together: set both or neither.")
+        require_both(self, "tls_cert", "tls_key")
+        require_both(self, "http_tls_cert", "http_tls_key")
         _ = self.forwarding, self.allowances
         return self
 
@@ -113,4 +116,9 @@ class Settings(Environment):
     @property
     def origin(self) -> str:
         """The origin of QR links, without a slash at its end."""
-        return (self.public_url or f"http://{self.http_listen}").rstrip("/")
+        return (self.public_url or f"{self.http_scheme}://{self.http_listen}").rstrip("/")
+
+    @property
+    def http_scheme(self) -> str:
+        """By which the REST gateway is reached where nothing stands in front of it."""
+        return "https" if self.http_tls_cert else "http"

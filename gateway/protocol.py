@@ -57,6 +57,7 @@ class Bounds:
         body: more bytes of one, most of which nobody reads.
         pieces: more pieces of a body: chunks of a byte cost a hundred times what they weigh.
         head_seconds: without a whole head, from the first byte or from the beginning.
+        handshake_seconds: that TLS takes, before.
         pipelined: more requests ahead of their answers.
         read_seconds: with more unread than the transport keeps.
         unread_seconds: that a body waits which was answered before it had come, and is thrown away.
@@ -70,6 +71,7 @@ class Bounds:
     body: int = 1024 * 1024
     pieces: int = 8192
     head_seconds: float = 10.0
+    handshake_seconds: float = 10.0
     pipelined: int = 8
     read_seconds: float = 60.0
     unread_seconds: float = 0.25
@@ -87,14 +89,17 @@ class Protocol(HttpToolsProtocol):
     Args:
         bounds: these.
         counted: the connections of the whole server.
+        peer: as whose the connection was counted before; None where it was not.
         **given: by uvicorn.
     """
 
-    def __init__(self, bounds: Bounds, counted: Connections, **given: Any) -> None:
+    def __init__(
+        self, bounds: Bounds, counted: Connections, *, peer: str | None = None, **given: Any
+    ) -> None:
         super().__init__(**given)
         self._bounds = bounds
         self._counted = counted
-        self._peer: str | None = None
+        self._peer = peer
         self.timeout_keep_alive = bounds.keep_alive_seconds  # type: ignore[assignment]  # a float will do
         # Bytes of a head that has not come to its end.
         self._head = 0
@@ -106,7 +111,8 @@ class Protocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # so in uvicorn
         """A connection has come: one too many is broken off."""
         super().connection_made(transport)
-        self._peer = self._counted.enter(self.client[0] if self.client else "")
+        if self._peer is None:
+            self._peer = self._counted.enter(self.client[0] if self.client else "")
         if self._peer is None:
             transport.abort()
         else:
@@ -114,8 +120,7 @@ class Protocol(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """It has ended: nothing is waited for."""
-        if self._peer is not None:
-            self._counted.leave(self._peer)
+        self.leave()
         self._head_is_here()
         self.resume_writing()
         super().connection_lost(exc)
@@ -202,6 +207,12 @@ class Protocol(HttpToolsProtocol):
             self._unread.cancel()
             self._unread = None
         super().resume_writing()
+
+    def leave(self) -> None:
+        """Take the connection off the count, once."""
+        if self._peer is not None:
+            self._counted.leave(self._peer)
+            self._peer = None
 
     @property
     def _answering(self) -> bool:

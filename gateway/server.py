@@ -14,25 +14,40 @@ from prometheus_client import CollectorRegistry
 from starlette.types import ASGIApp
 from structlog.typing import FilteringBoundLogger
 
+from authy_grpc.client.renewal import Renewal
 from authy_grpc.domain.forwarded import Network
+from gateway.certificate import Shown
 from gateway.peers import Connections, Limits
 from gateway.protocol import Bounds, Protocol
+from gateway.tls import TlsListener
 
 # How long answers that were begun may take when the server stops.
 GRACE_SECONDS = 10
 _BACKLOG = 2048
+# Accepts on a socket by TLS, with what makes the protocol of a connection.
+Secure = Callable[[socket.socket, Callable[[str], Protocol]], TlsListener]
 
 
 class _Server(uvicorn.Server):
     """Says when it listens, and leaves signals to who runs it."""
 
-    def __init__(self, config: uvicorn.Config) -> None:
+    def __init__(self, config: uvicorn.Config, secure: Secure | None) -> None:
         super().__init__(config)
         self.listening = asyncio.Event()
+        self._secure = secure
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
+        if self._secure is None:
+            await super().startup(sockets)
+        else:
+            await super().startup([])
+            self.servers += [cast(Any, self._secure(each, self._protocol)) for each in sockets or ()]
         self.listening.set()
+
+    def _protocol(self, peer: str) -> Protocol:
+        make: Any = self.config.http_protocol_class
+        made: Protocol = make(config=self.config, server_state=self.server_state, app_state={}, peer=peer)
+        return made
 
     def cut(self) -> None:
         """Wait for no answer, and break off all connections: the server waits for them, answered or not."""
@@ -46,7 +61,7 @@ class _Server(uvicorn.Server):
 
 
 class HttpServer:
-    """Serves an application over HTTP/1.1.
+    """Serves an application over HTTP/1.1, in the clear or by TLS.
 
     Args:
         app: the application.
@@ -55,6 +70,7 @@ class HttpServer:
         bounds: what a connection may cost.
         grace: seconds that answers may take when it stops.
         proxies: whose connections are many peers'.
+        shown: what it shows; None serves in the clear.
         log: told how many connections were refused.
         registry: where the metrics are registered.
     """
@@ -68,6 +84,7 @@ class HttpServer:
         bounds: Bounds | None = None,
         grace: int = GRACE_SECONDS,
         proxies: tuple[Network, ...] = (),
+        shown: Renewal[Shown] | None = None,
         log: FilteringBoundLogger | None = None,
         registry: CollectorRegistry | None = None,
     ) -> None:
@@ -75,6 +92,10 @@ class HttpServer:
         limits = Limits(bounds.connections, bounds.share, proxies)
         counted = Connections(limits, log or structlog.get_logger(), registry or CollectorRegistry())
         self._listen = listen
+        self._shown = shown
+        secure: Secure | None = None
+        if shown is not None:
+            secure = partial(TlsListener, shown, counted, bounds.handshake_seconds)
         self._drain = drain
         self._server = _Server(
             uvicorn.Config(
@@ -90,7 +111,8 @@ class HttpServer:
                 server_header=False,
                 date_header=False,
                 timeout_graceful_shutdown=grace,
-            )
+            ),
+            secure,
         )
         self._task: asyncio.Task[Any] | None = None
 
@@ -110,6 +132,11 @@ class HttpServer:
             self._task.result()
         port: int = bound.getsockname()[1]
         return port
+
+    def renew(self) -> None:
+        """Read the certificate anew, for the connections that come from now on."""
+        if self._shown is not None:
+            self._shown.renew()
 
     async def stop(self, *, now: bool = False) -> None:
         """Take no more requests, let those under way end, and stop.

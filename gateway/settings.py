@@ -1,11 +1,12 @@
 """Owns the gateway's settings: environment `AUTHY_*` or a flag of the same name, default and meaning."""
 
+from pathlib import Path
 from typing import Annotated, Self
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from authy_grpc.domain.forwarded import Forwarding, Network
-from authy_grpc.environment import Environment, origin
+from authy_grpc.environment import Environment, origin, require_both
 from authy_grpc.tidy import tidy
 
 
@@ -16,6 +17,9 @@ class GatewaySettings(Environment):
     # Seconds that a connection is kept without a request: more than the 60 of common load balancers, since a
     # request that meets the end of its connection gets a 502 from them.
     http_keep_alive: Annotated[float, Field(ge=1, le=3600)] = 75.0
+    # PEM files of what it shows, its own certificate first; none: clear text, behind a proxy that does TLS.
+    http_tls_cert: Path | None = None
+    http_tls_key: Path | None = None
     # The core believes what this gateway says of a caller's address only with it.
     gateway_key: SecretStr = SecretStr("")
     # Addresses and networks of proxies whose word on who calls is believed, comma-separated.
@@ -35,6 +39,7 @@ class GatewaySettings(Environment):
     @model_validator(mode="after")
     def _check(self) -> Self:
         _ = self.forwarding
+        require_both(self, "http_tls_cert", "http_tls_key")
         try:
             _ = self.origins
         except ValueError as error:

@@ -2,10 +2,12 @@
 
 import os
 import re
+import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPSConnection
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -76,7 +78,7 @@ def listens(settings: Settings) -> Iterator[Finding]:
             tls = "with TLS" if settings.tls_cert else "without TLS"
             yield Finding("listen", "ok", f"{place}, {tls}")
         yield from _binds("listen", place, partial(_speaks_grpc, place, settings))
-        yield from _lifetime(settings)
+        yield from certificate("tls", settings.tls_cert)
     except (Failure, listening.ListenError, CertificateError) as error:
         yield _failed("listen", error)
     else:
@@ -89,7 +91,7 @@ def listens(settings: Settings) -> Iterator[Finding]:
         if text and setting.removeprefix("AUTHY_").lower() in settings.model_fields_set:
             try:
                 place = listening.parse(setting, text)
-                yield from _binds(name, place, partial(_speaks_http, place))
+                yield from _binds(name, place, partial(_speaks_http, place, settings))
             except listening.ListenError as error:
                 yield _failed(name, error)
 
@@ -130,10 +132,15 @@ def _unreadable(settings: Settings) -> int:
     return sum(int(float(each)) for each in _UNREADABLE.findall(told))
 
 
-def _read(place: listening.Place, path: str) -> str:
+def _read(place: listening.Place, path: str, *, secure: bool = False) -> str:
     """What an HTTP server on this machine answers; empty for none."""
     at = listening.reachable(place)
     connection = HTTPConnection(at.host, at.port, timeout=_PATIENCE)
+    if secure:
+        # It is asked who it is, and told nothing: the certificate need not be for this address.
+        trusting = ssl.create_default_context()
+        trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+        connection = HTTPSConnection(at.host, at.port, timeout=_PATIENCE, context=trusting)
     try:
         connection.request("GET", path)
         return connection.getresponse().read(_MIB).decode(errors="replace")
@@ -144,13 +151,12 @@ def _read(place: listening.Place, path: str) -> str:
 
 
 def _origin(settings: Settings) -> Iterator[Finding]:
-    if not settings.origin.startswith("https://") and not settings.dev:
-        yield Finding(
-            "public url",
-            "warn",
-            f"QR links begin with {settings.origin}",
-            "Set AUTHY_PUBLIC_URL to an https origin.",
-        )
+    begins = f"QR links begin with {settings.origin}"
+    if settings.http_tls_cert is not None and not settings.public_url:
+        mend = "Set AUTHY_PUBLIC_URL to https:// and a name in the certificate of AUTHY_HTTP_TLS_CERT."
+        yield Finding("public url", "warn", begins, mend)
+    elif not settings.origin.startswith("https://") and not settings.dev:
+        yield Finding("public url", "warn", begins, "Set AUTHY_PUBLIC_URL to an https origin.")
 
 
 def _failed(name: str, error: Exception) -> Finding:
@@ -183,26 +189,32 @@ def _speaks_grpc(place: listening.Place, settings: Settings) -> bool:
         return False
 
 
-def _speaks_http(place: listening.Place) -> bool:
+def _speaks_http(place: listening.Place, settings: Settings) -> bool:
     if "HTTP" in place.setting:
-        return "ALIVE" in _read(place, "/healthz")
+        return "ALIVE" in _read(place, "/healthz", secure=settings.http_tls_cert is not None)
     return "# HELP" in _read(place, "/metrics")
 
 
-def _lifetime(settings: Settings) -> Iterator[Finding]:
-    if settings.tls_cert is None:
+def certificate(name: str, path: Path | None) -> Iterator[Finding]:
+    """Whom a served certificate is for, and until when.
+
+    Args:
+        name: of the finding.
+        path: of its file, which was read before; None where clear text is served.
+    """
+    if path is None:
         return
-    shown = settings.tls_cert.read_bytes()
+    shown = path.read_bytes()
     begin, end = lifetime(shown)
     left = (end - real_clock()).days
     mend = "Renew it: the server reads it anew by itself."
     if begin > real_clock():
         yield Finding(
-            "tls", "fail", f"The certificate is good from {begin:%Y-%m-%d} on.", "Is this clock right?"
+            name, "fail", f"The certificate is good from {begin:%Y-%m-%d} on.", "Is this clock right?"
         )
     elif left < 0:
-        yield Finding("tls", "fail", f"The certificate has ended, {end:%Y-%m-%d}.", mend)
+        yield Finding(name, "fail", f"The certificate has ended, {end:%Y-%m-%d}.", mend)
     elif left < _FEW_DAYS:
-        yield Finding("tls", "warn", f"The certificate ends in {left} days, {end:%Y-%m-%d}.", mend)
+        yield Finding(name, "warn", f"The certificate ends in {left} days, {end:%Y-%m-%d}.", mend)
     else:
-        yield Finding("tls", "ok", f"a certificate for {', '.join(names(shown).all)}, until {end:%Y-%m-%d}")
+        yield Finding(name, "ok", f"a certificate for {', '.join(names(shown).all)}, until {end:%Y-%m-%d}")

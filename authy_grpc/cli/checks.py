@@ -14,9 +14,10 @@ from authy_grpc.bootstrap import real_clock
 from authy_grpc.cli import addresses, installation, known
 from authy_grpc.cli.failure import Failure, explain
 from authy_grpc.cli.finding import Finding
-from authy_grpc.cli.gateway import check_http_address
+from authy_grpc.cli.gateway import check_http_address, check_http_certificate
 from authy_grpc.cli.serve import check_texts
 from authy_grpc.client import AuthyError, Client
+from authy_grpc.client.certificates import CertificateError
 from authy_grpc.domain.clock import lies_well_beyond
 from authy_grpc.listening import ListenError
 from authy_grpc.settings import Settings
@@ -72,13 +73,15 @@ def _settings(settings: Settings) -> Iterator[Finding]:
 def _gateway(settings: Settings) -> Iterator[Finding]:
     try:
         check_http_address(settings)
+        check_http_certificate(settings)
     except ModuleNotFoundError:
         return
-    except (ValidationError, Failure, ListenError) as error:
+    except (ValidationError, Failure, ListenError, CertificateError) as error:
         failure = explain(error) or Failure(str(error))
         yield Finding("gateway", "fail", failure.text, failure.mend)
     else:
         yield Finding("gateway", "ok", "its settings can be read")
+        yield from addresses.certificate("gateway tls", settings.http_tls_cert)
 
 
 def _descriptors() -> Finding:

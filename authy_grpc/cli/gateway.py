@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from authy_grpc.home import Secrets
     from authy_grpc.listening import Place
     from authy_grpc.settings import Settings
+    from gateway.server import HttpServer
     from gateway.settings import GatewaySettings
 
 Home = Annotated[Path | None, typer.Option(help="Holds data/ and secrets/ (AUTHY_HOME).")]
@@ -108,10 +109,24 @@ def check_http_listen(settings: "Settings") -> None:
     Raises:
         Failure: others could read along, or use what is for development.
         ListenError: the address cannot be read or bound.
+        CertificateError: what it is to show cannot be used.
     """
     from authy_grpc import listening
 
-    listening.probe(check_http_address(settings))
+    place = check_http_address(settings)
+    check_http_certificate(settings)
+    listening.probe(place)
+
+
+def check_http_certificate(settings: "Settings") -> None:
+    """Ask whether the certificate that the gateway is to show can be used.
+
+    Raises:
+        CertificateError: a file cannot be used.
+    """
+    from gateway.certificate import read_shown
+
+    read_shown(_options(settings, ""))
 
 
 def check_http_address(settings: "Settings") -> "Place":
@@ -134,10 +149,10 @@ def check_http_address(settings: "Settings") -> "Place":
             f"AUTHY_DEV is for this machine alone, and AUTHY_HTTP_LISTEN is {settings.http_listen}.",
             "Listen on 127.0.0.1, or unset AUTHY_DEV.",
         )
-    if not settings.insecure:
+    if settings.http_tls_cert is None and not settings.insecure:
         raise Failure(
             f"AUTHY_HTTP_LISTEN is {settings.http_listen}: without TLS others could read credentials.",
-            "Listen on 127.0.0.1 behind a proxy that does TLS, or set AUTHY_INSECURE=1.",
+            "Set AUTHY_HTTP_TLS_CERT and AUTHY_HTTP_TLS_KEY, or AUTHY_INSECURE=1 behind a proxy with TLS.",
         )
     return place
 
@@ -162,7 +177,7 @@ async def _up(settings: "Settings", secrets: "Secrets") -> None:
             await core.stop(now=True)
             raise
         core.listeners.add(http_port)
-        stopper = Stopper(http, deliverer, core=core.server)
+        stopper = Stopper(http, deliverer, core=core.server, renew=(http.renew, core.server.renew))
         closing.push_async_callback(stopper.close, core)
         stopper.listen()
         welcome.welcome_up(settings, port, http_port)
@@ -194,10 +209,10 @@ async def _gateway(settings: "Settings", server: str, key: str) -> None:
         reaching = Reaching(channel, channel.road, log)
         reaching.start()
         closing.push_async_callback(reaching.stop)
-        stopper = Stopper(http, deliverer, renew=channel.renew)
+        stopper = Stopper(http, deliverer, renew=(http.renew, channel.renew))
         stopper.listen()
         place = replace(listening.parse("AUTHY_HTTP_LISTEN", settings.http_listen), port=port)
-        show.say(f"The gateway serves http://{place}, and calls {channel.target}.")
+        show.say(f"The gateway serves {settings.http_scheme}://{place}, and calls {channel.target}.")
         show.say("Ctrl-C lets answers finish and stops; twice stops at once. The log is on stderr.")
         supervisor.ready()
         await stopper.stopped()
@@ -211,7 +226,12 @@ def _places(settings: "Settings") -> tuple[str, ...]:
 def _options(settings: "Settings", key: str) -> "GatewaySettings":
     from gateway.settings import GatewaySettings
 
-    return GatewaySettings(http_listen=settings.http_listen, gateway_key=key)  # type: ignore[arg-type]
+    return GatewaySettings(
+        http_listen=settings.http_listen,
+        http_tls_cert=settings.http_tls_cert,
+        http_tls_key=settings.http_tls_key,
+        gateway_key=key,  # type: ignore[arg-type]
+    )
 
 
 async def _serve_http(
@@ -223,11 +243,12 @@ async def _serve_http(
     dev: bool,
     places: Sequence[str],
     core: Sequence[str] = (),
-) -> tuple[Stoppable, Stoppable, int]:
+) -> "tuple[HttpServer, Stoppable, int]":
     from authy_grpc.bootstrap import real_clock
     from authy_grpc.cli.failure import Failure
     from authy_grpc.outbound.web import Addresses, Listeners, Web
     from gateway.app import build
+    from gateway.certificate import read_shown
     from gateway.protocol import Bounds, most_connections
     from gateway.server import HttpServer
     from gateway.webhooks import Deliverer
@@ -241,6 +262,7 @@ async def _serve_http(
             connections=most_connections(beside_grpc=not core), keep_alive_seconds=options.http_keep_alive
         ),
         proxies=options.proxies,
+        shown=read_shown(options, log),
         log=log,
         registry=registry,
     )

@@ -5,7 +5,7 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Protocol
@@ -195,7 +195,7 @@ async def _serve(settings: "Settings", secrets: "Secrets") -> None:
 
     async with AsyncExitStack() as closing:
         core, port = await start(settings, secrets, closing)
-        stopper = Stopper(core=core.server)
+        stopper = Stopper(core=core.server, renew=(core.server.renew,))
         closing.push_async_callback(stopper.close, core)
         stopper.listen()
         welcome.welcome(settings, port)
@@ -260,11 +260,11 @@ class Stopper:
     Args:
         before: what is stopped first, all at one time: they still call the core.
         core: says at once that it stops, and is stopped last; None where it is elsewhere.
-        renew: reads certificates anew, at SIGHUP; where None, the core's.
+        renew: what reads certificates anew, at SIGHUP.
     """
 
     def __init__(
-        self, *before: Stoppable, core: "Server | None" = None, renew: Callable[[], None] | None = None
+        self, *before: Stoppable, core: "Server | None" = None, renew: Sequence[Callable[[], None]] = ()
     ) -> None:
         self._renew = renew
         self._before = before
@@ -292,9 +292,7 @@ class Stopper:
     def _renewed(self) -> None:
         if self._stopping:
             return
-        renew = self._renew or (self._core.renew if self._core is not None else None)
-        if renew is not None:
-            supervisor.reloading(renew)
+        supervisor.reloading(*self._renew)
 
     def _signal(self) -> None:
         self._hurried = bool(self._stopping)

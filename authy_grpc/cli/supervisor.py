@@ -23,11 +23,12 @@ def stopping() -> None:
     _tell("STOPPING=1")
 
 
-def reloading(reload: Callable[[], None]) -> None:
+def reloading(*reload: Callable[[], None]) -> None:
     """Read settings anew, between saying so and saying that it is done."""
     _tell(f"RELOADING=1\nMONOTONIC_USEC={int(time.monotonic() * _MICROSECONDS)}")
     try:
-        reload()
+        for each in reload:
+            each()
     finally:
         ready()
 

@@ -127,6 +127,6 @@ def welcome_up(settings: Settings, port: int, http_port: int) -> None:
         port: what gRPC listens on.
         http_port: what the gateway listens on.
     """
-    http = f"http://{replace(listening.parse('AUTHY_HTTP_LISTEN', settings.http_listen), port=http_port)}"
-    show.say(Text.assemble(("authy-grpc", "bold"), f" serves REST at {http}"))
+    place = replace(listening.parse("AUTHY_HTTP_LISTEN", settings.http_listen), port=http_port)
+    show.say(Text.assemble(("authy-grpc", "bold"), f" serves REST at {settings.http_scheme}://{place}"))
     welcome(settings, port)

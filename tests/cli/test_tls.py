@@ -15,6 +15,12 @@ from urllib.request import urlopen
 import grpc
 import pytest
 import trustme
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from authy_grpc.v1.account_pb2 import CreateSessionRequest
 from authy_grpc.v1.account_pb2_grpc import AccountServiceStub
@@ -35,6 +41,18 @@ def shown(port: int) -> bytes:
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     with socket.create_connection(("127.0.0.1", port), TIMEOUT) as plain, context.wrap_socket(plain) as inner:
         return inner.getpeercert(binary_form=True) or b""
+
+
+def locked(key: bytes) -> bytes:
+    """The same key with a passphrase."""
+    form = Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"x")
+    return load_pem_private_key(key, None).private_bytes(*form)
+
+
+def issue_rest(ca: trustme.CA, shell: Shell) -> None:
+    """The same files, in the gateway's settings, too."""
+    issue(ca, shell.home)
+    shell.exported |= {"AUTHY_HTTP_TLS_CERT": "tls.crt", "AUTHY_HTTP_TLS_KEY": "tls.key"}
 
 
 def until(holds: "object", what: str) -> None:
@@ -58,8 +76,10 @@ def test_with_a_certificate_what_is_printed_works_and_renewal_ends_nobody(shell:
         "AUTHY_SMS_URL": "console:",
     }
     shell.exported |= given
-    process = start("serve", "--listen", "127.0.0.1:0")
+    issue_rest(ca, shell)
+    process = start("up", "--listen", "127.0.0.1:0")
     said = lines_until(shell, process, "Ctrl-C")
+    rest = int(said.split("serves REST at https://127.0.0.1:")[1].split()[0])
     pasted = [shlex.split(line) for line in said.splitlines() if line.startswith("  ")]
     shell.exported = {
         key: value for words in pasted if words[0] == "export" for key, value in [words[1].split("=")]
@@ -80,14 +100,16 @@ def test_with_a_certificate_what_is_printed_works_and_renewal_ends_nobody(shell:
     (shell.home / "tls.key").write_bytes(ca.issue_cert("x").private_key_pem.bytes())
     process.send_signal(signal.SIGHUP)
     until(lambda: "is not the key" in (shell.home / "log").read_text(), "no line about the bad pair")
-    assert shown(port) == first
+    assert shown(port) == shown(rest) == first
     issue(ca, shell.home)
     process.send_signal(signal.SIGHUP)
-    until(lambda: shown(port) != first, "the renewed certificate is not shown")
+    for each in (port, rest):
+        until(lambda each=each: shown(each) != first, "the renewed certificate is not shown")
     # And without a signal, too.
     second = shown(port)
     issue(ca, shell.home)
-    until(lambda: shown(port) != second, "a renewed certificate is not noticed")
+    for each in (port, rest):
+        until(lambda each=each: shown(each) != second, "a renewed certificate is not noticed")
     assert "Shop" in shell.out("application", "list")
 
     process.send_signal(signal.SIGTERM)
@@ -112,19 +134,27 @@ def test_a_gateway_says_why_it_does_not_reach_the_core_and_survives_sighup(
     told = next(line for line in log if line["event"] == "core not reached")
     assert f"write grpc://127.0.0.1:{port}" in told["reason"]
 
+    ca = trustme.CA()
+    issue_rest(ca, shell)
     right = start("gateway", "--server", f"grpc://127.0.0.1:{port}", "--http-listen", "127.0.0.1:0")
     address = lines_until(shell, right, "The gateway serves").split("serves ")[1].split(",")[0]
+    first, own = shown(int(address.rpartition(":")[2])), ssl.create_default_context()
+    assert address.startswith("https://")
+    ca.configure_trust(own)
+    own.check_hostname = False
+    issue(ca, shell.home)
     for process in (core, right):
         process.send_signal(signal.SIGHUP)
 
     def ready() -> bool:
         try:
-            with urlopen(f"{address}/readyz", timeout=TIMEOUT) as answer:
+            with urlopen(f"{address}/readyz", timeout=TIMEOUT, context=own) as answer:
                 return b"SERVING" in answer.read()
         except URLError:
             return False
 
     until(ready, "the gateway is not ready")
+    until(lambda: shown(int(address.rpartition(":")[2])) != first, "the renewed certificate is not shown")
     assert (core.poll(), right.poll()) == (None, None)
 
 
@@ -148,10 +178,18 @@ def test_the_check_up_finds_what_serve_would_refuse(shell: Shell) -> None:
     issue(ca, shell.home)
     (shell.home / "other.key").write_bytes(ca.issue_cert("x").private_key_pem.bytes())
     named = {"AUTHY_TLS_CERT": str(shell.home / "tls.crt"), "AUTHY_TLS_KEY": str(shell.home / "other.key")}
+    rest = {name.replace("TLS", "HTTP_TLS"): value for name, value in named.items()}
+    (shell.home / "locked.key").write_bytes(locked((shell.home / "tls.key").read_bytes()))
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         for given, said in (
             (named, "is not the key of"),
+            (rest, "is not the key of"),
+            ({**rest, "AUTHY_HTTP_TLS_KEY": str(shell.home / "locked.key")}, "it has a passphrase"),
+            ({**rest, "AUTHY_HTTP_TLS_CERT": "no.crt"}, "AUTHY_HTTP_TLS_CERT is no.crt: there is no such"),
+            ({**rest, "AUTHY_HTTP_TLS_KEY": ""}, "go together"),
+            ({"AUTHY_HTTP_LISTEN": "203.0.113.7:8080"}, "without TLS others could read"),
+            ({**rest, "AUTHY_DEV": "1", "AUTHY_HTTP_LISTEN": "203.0.113.7:8080"}, "is for this machine"),
             (
                 {"AUTHY_LISTEN": "203.0.113.7:50051", "AUTHY_INSECURE": "1"},
                 "this machine has no such address",
@@ -164,7 +202,7 @@ def test_the_check_up_finds_what_serve_would_refuse(shell: Shell) -> None:
             checked = Shell(shell.home, {**given, "AUTHY_SMS_URL": "console:"})
             found = json.loads(checked.run("doctor", "--json").stdout)
             assert any(each["level"] == "fail" and said in each["text"] for each in found), (given, found)
-            refused = checked.run("up" if "AUTHY_HTTP_LISTEN" in given else "serve")
+            refused = checked.run("up" if any("HTTP" in name for name in given) else "serve")
             assert refused.returncode == 1 and said in refused.stderr.replace("\n", " ")
     assert not (shell.home / "authy-home" / "data").exists()
 
