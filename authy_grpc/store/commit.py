@@ -1,7 +1,6 @@
 """Owns what PostgreSQL says of a commit: to other servers, and to one that never had its answer."""
 
 import time
-from contextlib import suppress
 
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
@@ -13,6 +12,8 @@ _ASK_SECONDS = 0.25
 _XID = "pg_current_xact_id_if_assigned()::text"
 _SEE_XID = text(f"SELECT {_XID}")
 _WAKE_AND_SEE_XID = text(f"SELECT {_XID}, pg_notify('{CHANNEL}', '')")
+# Of a transaction that a server which died had not written down, and that has not come again since.
+_IN_THE_FUTURE = "22023"
 _OUTCOME = text("SELECT pg_xact_status(CAST(:xid AS xid8))")
 
 
@@ -42,8 +43,13 @@ def was_committed(engine: Engine, xid: str) -> bool:
         OutcomeUnknown: the database does not say in time.
     """
     for _ in range(_ASKS):
-        with suppress(DBAPIError), engine.begin() as connection:
-            outcome: str | None = connection.execute(_OUTCOME, {"xid": xid}).scalar()
+        try:
+            with engine.begin() as connection:
+                outcome: str | None = connection.execute(_OUTCOME, {"xid": xid}).scalar()
+        except DBAPIError as error:
+            if getattr(error.orig, "sqlstate", None) == _IN_THE_FUTURE:
+                return False
+        else:
             if outcome in ("committed", "aborted"):
                 return outcome == "committed"
         time.sleep(_ASK_SECONDS)
