@@ -10,8 +10,9 @@ from authy_grpc.store.columns import from_millis
 
 _READ_ONLY = text("SELECT current_setting('transaction_read_only')")
 _NEWEST = text("SELECT create_time FROM event ORDER BY sequence DESC LIMIT 1")
-# A row that every database of ours has; its value stays.
-_WRITE = text("UPDATE meta SET value = value WHERE name = (SELECT min(name) FROM meta)")
+# A row that is gone when the transaction ends: SQLite writes nothing for an update that changes nothing.
+_WRITE = text("INSERT INTO meta (name, value) VALUES ('probe', :value)")
+_TAKE_BACK = text("DELETE FROM meta WHERE name = 'probe'")
 
 
 def newest_time(session: Session) -> datetime | None:
@@ -28,7 +29,8 @@ def may_write(session: Session) -> bool:
 
 def writes(session: Session) -> bool:
     """Write, which fails where the disk is full, too."""
-    session.connection().execute(_WRITE)
+    session.connection().execute(_WRITE, {"value": b"probe"})
+    session.connection().execute(_TAKE_BACK)
     return True
 
 

@@ -92,7 +92,7 @@ async def on_postgres(postgres_url: str) -> AsyncIterator[Database]:
 @pytest.fixture
 async def on_sqlite(sqlite_url: str, vault: Vault) -> AsyncIterator[Database]:
     opened = watched(sqlite_url)
-    # A row that the probe writes.
+    # As every database of ours has.
     await opened.write(Events(vault, os.urandom, postgres=False).begin_epoch)
     yield opened
     await opened.close()
