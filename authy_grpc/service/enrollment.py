@@ -122,6 +122,7 @@ class Enrollments:
         Raises:
             BadField: a label that has no place.
             UserExists: `custom_user_id` has a user, and is not to be replaced.
+            RateLimited: a hundred of the caller's QR codes wait to be drawn.
         """
         if draft.account_label and draft.method is not EnrollmentMethod.GENERIC_TOTP:
             raise BadField.one("account_label", "is for GENERIC_TOTP alone")
@@ -138,7 +139,9 @@ class Enrollments:
             )
 
         created = await self._database.write(work, by=caller.application_id)
-        drawn = await self._qr_codes.draw(created.uri, draft.format, draft.module_size)
+        drawn = await self._qr_codes.draw(
+            created.uri, draft.format, draft.module_size, by=caller.application_id
+        )
         return created.enrollment, drawn
 
     async def get(self, caller: Site, enrollment_id: str) -> Enrollment:

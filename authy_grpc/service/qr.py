@@ -1,4 +1,4 @@
-"""Owns the drawing of QR codes: too slow for the loop, so in threads of its own, a bounded number at once."""
+"""Draws QR codes: too slow for the loop, so in threads of its own, in which callers take turns."""
 
 import asyncio
 import io
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-from authy_grpc.domain.errors import BackendUnavailable
+from authy_grpc.store.fair import FairQueue
 
 _DEFAULT_SIZE = 8
 _BORDER = 4
@@ -43,34 +43,30 @@ class QrCodes:
 
     Args:
         threads: how many are drawn at once.
-        waiting: how many may wait for that.
+        waiting: how many of one caller may wait for that.
     """
 
     def __init__(self, *, threads: int = 1, waiting: int = 100) -> None:
         self._pool = ThreadPoolExecutor(threads, thread_name_prefix="authy-qr")
-        self._free = threads + waiting
+        self._queue = FairQueue(threads, threads, most_waiting=waiting)
 
-    async def draw(self, uri: str, format: QrFormat | None, module_size: int) -> QrCode:
+    async def draw(self, uri: str, format: QrFormat | None, module_size: int, *, by: str = "") -> QrCode:
         """Draw a QR code.
 
         Args:
             uri: what it says.
             format: None for no image.
             module_size: pixels a module, of a PNG; 0 for 8.
+            by: the caller whose turn it takes.
 
         Raises:
-            BackendUnavailable: too many wait already.
+            RateLimited: too many of the caller's wait already.
         """
         if format is None:
             return QrCode(uri)
-        if self._free == 0:
-            raise BackendUnavailable
-        self._free -= 1
-        try:
+        async with self._queue.turn(by):
             loop = asyncio.get_running_loop()
             image = await loop.run_in_executor(self._pool, _image, uri, format, module_size or _DEFAULT_SIZE)
-        finally:
-            self._free += 1
         return QrCode(uri, image, format.value)
 
     def close(self) -> None:

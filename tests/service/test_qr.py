@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 from PIL import Image
 
-from authy_grpc.domain.errors import BackendUnavailable
+from authy_grpc.domain.errors import RateLimited
 from authy_grpc.phone.scan import read_qr
 from authy_grpc.service.qr import QrCodes, QrFormat
 
@@ -76,11 +76,25 @@ async def test_nothing_is_drawn_where_no_format_is_named(qr_codes: QrCodes) -> N
     assert URI not in repr(drawn)
 
 
+async def test_callers_take_turns(qr_codes: QrCodes) -> None:
+    drawn: list[str] = []
+
+    async def draw(by: str) -> None:
+        await qr_codes.draw(URI, QrFormat.TEXT, 0, by=by)
+        drawn.append(by)
+
+    loud = [asyncio.create_task(draw("loud")) for _ in range(101)]
+    await asyncio.sleep(0)
+    await draw("quiet")
+    assert len(drawn) < 5
+    await asyncio.gather(*loud)
+
+
 async def test_only_so_many_wait() -> None:
     qr_codes = QrCodes(threads=1, waiting=2)
     answers = await asyncio.gather(
         *[qr_codes.draw(URI, QrFormat.TEXT, 0) for _ in range(5)], return_exceptions=True
     )
-    assert [isinstance(each, BackendUnavailable) for each in answers] == [False] * 3 + [True] * 2
+    assert [isinstance(each, RateLimited) for each in answers] == [False] * 3 + [True] * 2
     assert (await qr_codes.draw(URI, QrFormat.TEXT, 0)).image
     qr_codes.close()
