@@ -52,6 +52,12 @@ async def tab(window: Browser, origin: serving.Origin) -> AsyncIterator[Tab]:
 
 
 @pytest.fixture
+def database_url(sqlite_url: str) -> str:
+    """Databases are not what is tried here: SQLite alone."""
+    return sqlite_url
+
+
+@pytest.fixture
 async def gateway(service: Service) -> AsyncIterator[serving.Origin]:
     """The origin of a service with its gateway."""
     async with serving.gateway(service) as served:

@@ -215,7 +215,8 @@ class _WebKit:
         self.selenium.set_page_load_timeout(PATIENCE)
 
     def open_tab(self) -> Any:
-        self.selenium.switch_to.new_window("tab")
+        # Its tabs are hidden for good, the one that is seen too.
+        self.selenium.switch_to.new_window("window")
         return self.selenium.current_window_handle
 
     def close_tab(self, tab: Any) -> None:
