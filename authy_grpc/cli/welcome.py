@@ -33,8 +33,7 @@ def welcome(settings: Settings, port: int) -> None:
             "." if settings.tls_cert else ", without TLS.",
         )
     )
-    say(Text(f"QR links begin with {settings.origin}/app/ : there is no page there yet. Scan them with the"))
-    say(Text("simulated phone.\n"))
+    say(Text(f"QR links open the web authenticator at {settings.origin}/app/\n"))
     if not settings.texts:
         say(
             Text(

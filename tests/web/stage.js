@@ -17,7 +17,7 @@ async (given) => {
   const NOW = given.now ?? Date.parse('2026-11-30T14:32:00+01:00');
   const went = [];
   const app = {
-    text, announce, ios: false, standalone: false, region: 'FR', languages: ['en', 'de'], went,
+    text, announce, ios: false, standalone: false, embedded: false, keepScreen: (run) => run(), useSafari: async () => {}, region: 'FR', languages: ['en', 'de'], went,
     store: new Store({state: 'active', online: true, trouble: false, questions: [], refused: [], revisions: {}, retryTime: 0,
       clockOffset: 0, update: false, busy: false, waiting: false, safari: false, ...given.store}),
     clock: {now: () => NOW},
@@ -29,7 +29,7 @@ async (given) => {
     accounts: answers({list: [], removed: [], ...given.accounts}),
     backup: answers({ready: true, ...given.backup}),
     inbox: {start() {}, stop() {}, again() {}, tell() {}, heard: () => () => {}, subscribe: () => () => {}},
-    token: {current: 'AAAAAAAAAAAAAAAAAAAAAA', open: () => 'accept', wait: async () => {}, waiting: async () => '', ...given.token},
+    token: {current: 'AAAAAAAAAAAAAAAAAAAAAA', open: () => 'accept', wait: async () => {}, waiting: async () => given.token?.held ?? '', ...given.token},
     worker: {reload() {}},
     router: {go: async (path) => { went.push(path); }, update: async () => { went.push('update'); }, current: {name: given.view, params: given.params}},
     ...given.app,

@@ -20,7 +20,9 @@ import {Worker} from './worker.js';
 const WORDS = {en: () => import('./text/en.js'), de: () => import('./text/de.js')};
 const TROUBLE = 3000;
 const standalone = matchMedia('(display-mode: standalone)').matches || /** @type {any} */ (navigator).standalone === true;
-const ios = 'standalone' in navigator;
+const ios = 'standalone' in navigator && navigator.maxTouchPoints > 0;
+// A view inside of another app (a messenger, the code scanner of iOS) has a storage of its own.
+const embedded = /; wv\)/.test(navigator.userAgent) || (ios && !standalone && !/Safari\//.test(navigator.userAgent));
 
 async function begin() {
   const vault = open();
@@ -32,7 +34,14 @@ async function begin() {
   const store = new Store({state: 'none', online: navigator.onLine, trouble: false, questions: [], refused: [], revisions: {}, retryTime: 0,
     clockOffset: 0, update: false, busy: false, waiting: false, safari: false});
   /** @type {any} */
-  const app = {vault, store, text, announce, ios, standalone, region: region(), clock: {now: () => app.api.serviceNow()}};
+  const app = {vault, store, text, announce, ios, standalone, embedded, region: region(), clock: {now: () => app.api.serviceNow()}};
+  addEventListener('beforeinstallprompt', (event) => { event.preventDefault(); app.installPrompt = event; });
+  app.inSafari = settings.safari === true;
+  app.useSafari = async () => { app.inSafari = true; await vault.put('settings', true, 'view.safari').catch(() => {}); };
+  let kept = 0;
+  // While something runs that changes the device's state, its screen decides where to go.
+  app.keepScreen = async (/** @type {() => Promise<void>} */ run) => { kept++; try { await run(); } finally { kept--; } };
+  app.screenKept = () => kept > 0;
   app.worker = new Worker(store);
   app.token = new Token(vault);
   app.languages = Object.keys(WORDS);
@@ -80,7 +89,7 @@ function follow(app) {
     if (device.state === state) return;
     state = device.state;
     // Where the state has taken the ground from under a screen, another stands there.
-    app.router.update();
+    if (!app.screenKept()) app.router.update();
   });
   store.set({state, safari: app.ios && !app.standalone && device.can('codes')});
   let timer = 0;
@@ -96,9 +105,11 @@ function follow(app) {
 /** Language and look, as far as they can be read. @param {any} vault */
 async function read(vault) {
   try {
-    return {language: await vault.get('settings', 'language'), look: await vault.get('settings', 'look')};
+    const names = ['language', 'look', 'view.safari'];
+    const [language, look, safari] = await Promise.all(names.map((name) => vault.get('settings', name)));
+    return {language, look, safari};
   } catch {
-    return {language: '', look: ''};
+    return {language: '', look: '', safari: false};
   }
 }
 

@@ -8,7 +8,6 @@ export const ROUTES = {
   '/name': 'name',
   '/whose': 'whose',
   '/waiting': 'waiting',
-  '/recovery': 'recovery',
   '/ready': 'ready',
   '/handover': 'handover',
   '/codes': 'codes',
@@ -34,7 +33,7 @@ const NEEDS = {
   account: 'showForeign', backup: 'showForeign',
 };
 /** Where each state of the device is at home. @type {Record<string, string>} */
-const HOME = {none: 'start', registering: 'code', held: 'waiting', active: 'codes', removed: 'lost', lost: 'lost'};
+const HOME = {registering: 'code', held: 'waiting', active: 'codes', removed: 'lost', lost: 'lost'};
 const VIEW = /^[a-z]+$/;
 
 /**
@@ -44,9 +43,13 @@ const VIEW = /^[a-z]+$/;
  * @returns {Promise<{name: string, screen: HTMLElement}>}
  */
 export async function view(app, {name, params}) {
-  const home = HOME[app.device.state] ?? 'start';
+  const {state} = app.device;
+  // On iPhone the app comes first: what Safari keeps goes after seven days.
+  const first = app.embedded || (app.ios && !app.standalone && !app.inSafari) ? 'handover' : 'start';
+  const home = state === 'none' ? first : HOME[state];
   if (name === 'link') name = await app.token.take(params.token, app) || home;
   if (name === 'home' || (NEEDS[name] && !app.device.can(NEEDS[name]))) name = home;
+  if (name === 'handover' && state !== 'none' && !app.token.current) name = home;
   if (name === 'lost' && !['lost', 'removed'].includes(app.device.state)) name = home;
   if (!VIEW.test(name)) throw new RangeError('no view');
   const {default: make} = await import(`./view/${name}.js`);

@@ -25,6 +25,10 @@ export class Token {
     if (await this.#get(USED) === token) return this.#clean('');
     if (app.device.can('sites')) return this.open(token);
     this.current = token;
+    if (app.standalone) {
+      await this.wait();
+      return '';
+    }
     return 'handover';
   }
 

@@ -1,0 +1,81 @@
+// @ts-check
+// Asks the decoder's frame, which has no view of this page, for the text of a QR code. Only a string comes back.
+import {h} from '../base/dom.js';
+
+const MOST = 4096;
+const BEGIN = 8000;
+const PATIENCE = 10_000;
+
+/** The frame did not answer: most often the page was opened by another name than the service's own. */
+export class DecoderError extends Error {}
+
+export class Decoder {
+  /** @type {HTMLIFrameElement} */
+  #frame;
+  /** @type {Promise<MessagePort>} */
+  #port;
+  #id = 0;
+  /** @type {Map<number, (text: string) => void>} */
+  #open = new Map();
+
+  /** Begins to load the frame; `end()` takes it away. */
+  constructor() {
+    this.#frame = /** @type {HTMLIFrameElement} */ (h('iframe', {hidden: true, tabIndex: -1, 'aria-hidden': 'true'}));
+    this.#frame.sandbox.add('allow-scripts');
+    this.#frame.src = 'scan/frame.html';
+    this.#port = this.#begin();
+    // Whoever decodes hears of it.
+    this.#port.catch(() => {});
+    document.body.append(this.#frame);
+  }
+
+  /** @returns {Promise<MessagePort>} */
+  #begin() {
+    return new Promise((resolve, reject) => {
+      const {port1, port2} = new MessageChannel();
+      const timer = setTimeout(() => reject(new DecoderError()), BEGIN);
+      const heard = (/** @type {MessageEvent} */ event) => {
+        if (event.source !== this.#frame.contentWindow || event.data?.waiting !== true) return;
+        removeEventListener('message', heard);
+        // An opaque origin has no name; what is sent is a port, and no secret.
+        this.#frame.contentWindow?.postMessage({}, '*', [port2]);
+      };
+      addEventListener('message', heard);
+      port1.onmessage = ({data}) => {
+        if (data?.ready === true) {
+          clearTimeout(timer);
+          resolve(port1);
+        } else this.#answer(data);
+      };
+    });
+  }
+
+  /** @param {any} data */
+  #answer(data) {
+    const done = this.#open.get(data?.id);
+    if (!done) return;
+    this.#open.delete(data.id);
+    done(typeof data.text === 'string' && data.text.length <= MOST ? data.text : '');
+  }
+
+  /**
+   * The text in an image, or '' where there is none.
+   * @param {ImageData} image its pixels are given away
+   * @returns {Promise<string>}
+   * @throws {DecoderError} the frame is not there
+   */
+  async decode({width, height, data}) {
+    const port = await this.#port;
+    const id = ++this.#id;
+    return new Promise((resolve) => {
+      const timer = setTimeout(() => this.#answer({id, text: ''}), PATIENCE);
+      this.#open.set(id, (text) => { clearTimeout(timer); resolve(text); });
+      port.postMessage({id, width, height, data: data.buffer}, [data.buffer]);
+    });
+  }
+
+  end() {
+    this.#frame.remove();
+    for (const id of [...this.#open.keys()]) this.#answer({id, text: ''});
+  }
+}
