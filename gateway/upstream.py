@@ -15,6 +15,7 @@ from google.rpc import code_pb2, status_pb2
 from starlette.datastructures import Headers
 from structlog.typing import FilteringBoundLogger
 
+from authy_grpc.client.retry import was_refused
 from authy_grpc.domain.forwarded import UNREADABLE, Forwarding, canonical
 from gateway.body import BODY_SECONDS
 from gateway.credentials import Credentials
@@ -31,6 +32,8 @@ _HEARTBEAT = "heartbeat"
 _DEADLINE = re.compile(r"([0-9]{1,8})([HMSmun])")
 _UNITS = {"H": 3600.0, "M": 60.0, "S": 1.0, "m": 1e-3, "u": 1e-6, "n": 1e-9}
 UNARY_SECONDS, LONGEST_SECONDS = 10.0, 60.0
+# A call that the core refused unseen, for the streams of the connection, is made again.
+_AGAIN_SECONDS = 0.1
 _LONGEST_STREAM_SECONDS = 86_400.0
 _VISIBLE = re.compile(r"[\x20-\x7e]{1,4096}")
 # What grpc itself refuses a call with has no details, and its text may hold addresses. The contract has no
@@ -131,21 +134,31 @@ class Unary:
             Gone: the request did not come to its end.
         """
         limit = UNARY_SECONDS if seconds is None else min(seconds, LONGEST_SECONDS)
+        made: Any = request
         if self._asks_late:
             # The request may take its own time to come, where the caller names no deadline.
             limit += BODY_SECONDS if seconds is None else 0.0
-            call = self._call(request, metadata=metadata, timeout=limit)
         else:
             await self._credentials.check(self._path, dict(metadata).get("authorization", ""))
-            call = self._call(await request(), metadata=metadata, timeout=limit)
+            made = await request()
         try:
-            answer = await call
-            return answer, _request_id(await call.trailing_metadata())
-        except grpc.RpcError as error:
-            raise failure(error) from None
+            return await self._answer(made, metadata, limit)
         except asyncio.CancelledError:
             raise_if_ended()
             raise Failure(_own(code_pb2.UNAVAILABLE)) from None
+
+    async def _answer(self, made: Any, metadata: Metadata, limit: float) -> tuple[Any, str]:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + limit
+        while True:
+            call = self._call(made, metadata=metadata, timeout=until - loop.time())
+            try:
+                answer = await call
+                return answer, _request_id(await call.trailing_metadata())
+            except grpc.RpcError as error:
+                if not was_refused(error.code(), error.details()) or loop.time() + _AGAIN_SECONDS >= until:
+                    raise failure(error) from None
+            await asyncio.sleep(_AGAIN_SECONDS)
 
 
 class Streaming:

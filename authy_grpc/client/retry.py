@@ -30,6 +30,9 @@ _ROAD = frozenset(
 )
 # gRPC says so where it had no connection to send the call on.
 _NOT_SENT = ("failed to connect to all addresses", "DNS resolution failed")
+# REFUSED_STREAM: more than a server takes on a connection, and none of the call was looked at (RFC 9113 8.7).
+# gRPC counts those that it has answered and not yet put away, so it happens to clients that heed the limit.
+_REFUSED = "RST_STREAM with error code 7"
 
 Request = TypeVar("Request", bound=Message)
 Random = Callable[[int], bytes]
@@ -94,7 +97,14 @@ def passes(error: AuthyError, safe: bool) -> bool:
         return error.reason == "DRAINING" or (safe and error.code is grpc.StatusCode.UNAVAILABLE)
     if safe:
         return error.code in _ROAD
-    return error.code is grpc.StatusCode.UNAVAILABLE and error.message.startswith(_NOT_SENT)
+    return was_refused(error.code, error.message) or (
+        error.code is grpc.StatusCode.UNAVAILABLE and error.message.startswith(_NOT_SENT)
+    )
+
+
+def was_refused(code: grpc.StatusCode, message: str | None) -> bool:
+    """Tells whether a server took no more streams on a connection, so that nothing of a call was begun."""
+    return code is grpc.StatusCode.UNAVAILABLE and _REFUSED in (message or "")
 
 
 class Backoff:

@@ -154,6 +154,23 @@ def test_a_safe_call_is_made_again_until_its_deadline(serve: Any, caller: Any, c
     assert remaining[-1] <= 1.1
 
 
+def test_a_call_that_was_refused_unseen_is_made_again(serve: Any, caller: Any) -> None:
+    calls = []
+
+    def delete(request: DeleteUserRequest, context: grpc.ServicerContext) -> DeleteUserResponse:
+        calls.append(request)
+        if len(calls) < 4:
+            context.abort(
+                grpc.StatusCode.UNAVAILABLE,
+                "Stream removed (RST_STREAM (Received RST_STREAM with error code 7))",
+            )
+        return DeleteUserResponse()
+
+    caller.now = 1000.0
+    caller.call(serve(DeleteUser=delete), "users", "DeleteUser", DeleteUserRequest())
+    assert len(calls) == 4
+
+
 def test_a_call_that_is_never_taken_ends_with_its_deadline(serve: Any, caller: Any) -> None:
     def get(request: GetUserRequest, context: grpc.ServicerContext) -> None:
         _abort(context, "UNAVAILABLE")

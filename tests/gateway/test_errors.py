@@ -66,6 +66,21 @@ async def test_a_wait_is_told_in_whole_seconds(delay: Duration, seconds: str) ->
     assert (response.status_code, response.headers["retry-after"]) == (429, seconds)
 
 
+async def test_what_the_core_refused_unseen_is_asked_again() -> None:
+    asked = []
+
+    async def answer(body: bytes, context: Any) -> bytes:
+        asked.append(body)
+        if len(asked) < 3:
+            refused = "Stream removed (RST_STREAM (Received RST_STREAM with error code 7))"
+            await context.abort(grpc.StatusCode.UNAVAILABLE, refused)
+        return b""
+
+    async with echo(answer) as channel, gateway(channel, routes=ROUTES) as running:
+        response = await running.client.get("/v1/everything/id")
+    assert (response.status_code, len(asked)) == (200, 3)
+
+
 async def test_what_grpc_says_by_itself_is_told_in_our_words() -> None:
     async def answer(_: bytes, context: Any) -> bytes:
         await context.abort(grpc.StatusCode.UNAVAILABLE, "connect to ipv4:10.1.2.3:50051 failed")
