@@ -1,9 +1,15 @@
 """Owns who calls: the first argument of every use case."""
 
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
+from ipaddress import ip_address
 
 from authy_grpc.domain.application import Scope
+from authy_grpc.domain.networks import subscriber
+
+# All who have no credential share one turn: whoever has many addresses has no more of them.
+STRANGERS = "strangers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +73,12 @@ class Nobody:
 
     peer: str = field(repr=False)
 
+    @property
+    def turn(self) -> str:
+        """Whose turn it takes in a `FairQueue`: within that of all strangers its network's."""
+        with suppress(ValueError):
+            return f"{STRANGERS}/{subscriber(ip_address(self.peer))}"
+        return f"{STRANGERS}/{self.peer}"
 
-# All who have no credential share one turn: whoever has many addresses has no more of them.
-STRANGERS = "strangers"
 
 Caller = Site | Device | Operator | Gateway | Nobody

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from authy_grpc.domain.device import Proof
 from authy_grpc.domain.ids import hash_secret, new_id, new_secret
 from authy_grpc.domain.limits import SESSION_RULES
-from authy_grpc.service.caller import STRANGERS, Device, Nobody
+from authy_grpc.service.caller import Device, Nobody
 from authy_grpc.service.proof import Proofs
 from authy_grpc.store import budget, credential
 from authy_grpc.store import device as devices
@@ -91,7 +91,7 @@ class Sessions:
             return self._open(session, device_id, now)
 
         # Anybody may send garbage: it costs no transaction that others wait for.
-        account_id = await self._database.read(look, by=STRANGERS)
+        account_id = await self._database.read(look, by=caller.turn)
         return await self._database.write(work, by=account_id)
 
     async def delete(self, caller: Device) -> None:

@@ -1,9 +1,9 @@
 """Fair queues (round robin by caller): one that admits so many at once, and one of items that wait."""
 
 import asyncio
-from collections import Counter, OrderedDict, deque
+from collections import Counter, OrderedDict
 from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Generic, TypeVar
 
@@ -16,16 +16,19 @@ Item = TypeVar("Item")
 # between would wait for the interpreter many times.
 _SLICE, _PAUSE_SECONDS = 20, 0.002
 _MOST_WAITING = 2_000
+_MEMBERS = 10
 _TRY_AGAIN = timedelta(seconds=1)
 
 
 class FairQueue:
     """Who waits is let in by turns: one of each caller, however many one caller has waiting.
 
+    Callers of a group (`GROUP/CALLER`) share one turn and one share, and take turns within it.
+
     Args:
         slots: at once, of all callers.
         share: at once, of one caller: where it is less than `slots`, another caller finds one free.
-        most_waiting: of one caller.
+        most_waiting: of one caller or group; of a caller of a group a tenth.
     """
 
     def __init__(self, slots: int, share: int, *, most_waiting: int = _MOST_WAITING) -> None:
@@ -34,7 +37,7 @@ class FairQueue:
         self._most_waiting = most_waiting
         self._running = Counter[str]()
         # In the order of their turns.
-        self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
+        self._waiting: OrderedDict[str, Turns[asyncio.Future[None]]] = OrderedDict()
 
     @asynccontextmanager
     async def turn(self, caller: str) -> AsyncIterator[None]:
@@ -43,30 +46,32 @@ class FairQueue:
         Raises:
             RateLimited: the caller has too many waiting.
         """
-        if self._may_run(caller):
-            self._take(caller)
+        group, _, member = caller.partition("/")
+        if self._may_run(group):
+            self._take(group)
         else:
-            await self._wait(caller)
+            await self._wait(group, member)
         try:
             yield
         finally:
-            self._release(caller)
+            self._release(group)
 
-    async def _wait(self, caller: str) -> None:
-        waiting = self._waiting.setdefault(caller, deque())
-        if len(waiting) >= self._most_waiting:
+    async def _wait(self, group: str, member: str) -> None:
+        waiting = self._waiting.setdefault(group, Turns())
+        # One of a group leaves room for the others.
+        most = self._most_waiting // _MEMBERS if member else self._most_waiting
+        if len(waiting) >= self._most_waiting or waiting.of(member) >= most:
             raise RateLimited(_TRY_AGAIN)
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        waiting.append(turn)
+        waiting.add(member, turn)
         try:
             await turn
         except asyncio.CancelledError:
             if turn.done() and not turn.cancelled():
-                self._release(caller)
+                self._release(group)
             else:
                 # Who has gone counts for nothing: it must not be why the next is refused.
-                with suppress(ValueError):
-                    waiting.remove(turn)
+                waiting.remove(member, turn)
             raise
 
     def _may_run(self, caller: str) -> bool:
@@ -88,15 +93,16 @@ class FairQueue:
     def _let_in(self) -> bool:
         """Give a slot to the first in turn that may have one; answers whether there was one."""
         for caller, waiting in self._waiting.items():
-            while waiting and waiting[0].done():
-                # It was cancelled, and has not yet gone.
-                del waiting[0]
             if waiting and not self._may_run(caller):
                 continue
-            if waiting:
-                self._take(caller)
-                waiting.popleft().set_result(None)
-                self._waiting.move_to_end(caller)
+            while waiting:
+                turn = waiting.pop()
+                # Else it was cancelled, and has not yet gone.
+                if not turn.done():
+                    self._take(caller)
+                    turn.set_result(None)
+                    self._waiting.move_to_end(caller)
+                    break
             if not waiting:
                 del self._waiting[caller]
             return True

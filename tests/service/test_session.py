@@ -11,6 +11,7 @@ from authy_grpc.domain import keys
 from authy_grpc.domain.device import Proof
 from authy_grpc.domain.errors import BadCredential, ClockSkew, RateLimited
 from authy_grpc.domain.ids import hash_secret
+from authy_grpc.service.caller import Nobody
 from authy_grpc.service.proof import _DECOY
 from authy_grpc.store import credential
 from authy_grpc.store import device as devices
@@ -52,6 +53,23 @@ async def test_of_eleven_sessions_the_oldest_ends(people: People) -> None:
     kept = {row.token_hash for row in await people.rows(SessionRow)}
     assert kept == {hash_secret(each.device_token) for each in made[1:]}
     assert len(await people.recorded(credential.ENDED)) == 1
+
+
+async def test_nobody_waits_for_a_flood_from_another_address(people: People) -> None:
+    order: list[str] = []
+
+    async def ask(peer: str) -> None:
+        with pytest.raises(BadCredential):
+            await people.sessions.create(Nobody(peer), "dev_none", Proof(1, bytes(64)))
+        order.append(peer)
+
+    flood = [asyncio.create_task(ask("198.51.100.1")) for _ in range(150)]
+    await asyncio.sleep(0)
+    await ask("198.51.100.2")
+    # Those that were let in before, and the few whose turn came meanwhile.
+    assert len(order) < 20
+    await asyncio.gather(*flood)
+    assert len(order) == 151
 
 
 async def test_a_device_opens_thirty_sessions_a_minute(people: People) -> None:

@@ -59,6 +59,27 @@ async def test_callers_take_turns_however_many_one_has_waiting() -> None:
         assert "".join(made.order) == "aabcab" + "a" * 7
 
 
+async def test_a_group_has_one_turn_and_its_members_take_turns_within_it() -> None:
+    """Whoever has many addresses has no more turns than one caller, and holds up no other of the group."""
+    async with desk(1, 1) as made:
+        await made.come(["g/a"] * 5)
+        await made.come([*(f"g/{number}" for number in range(3)), "b", "b", "c"])
+        await made.empty()
+        assert made.order == ["g/a", "g/a", "b", "c", "g/0", "b", "g/1", "g/2", "g/a", "g/a", "g/a"]
+
+
+async def test_one_of_a_group_leaves_room_for_the_others() -> None:
+    async with desk(1, 1, most_waiting=20) as made:
+        await made.come(["g/a"] * 3)
+        with pytest.raises(RateLimited):
+            await (await made.come(["g/a"]))[0]
+        del made.tasks[-1]
+        await made.come([f"g/{number}" for number in range(18)])
+        with pytest.raises(RateLimited):
+            await (await made.come(["g/full"]))[0]
+        del made.tasks[-1]
+
+
 async def test_in_order_of_coming_the_second_caller_would_be_the_last() -> None:
     """The control: where all are one caller they go in the order in which they came."""
     async with desk(1, 1) as made:
