@@ -9,13 +9,19 @@ from authy_grpc.cli.options import Json, Yes
 
 if TYPE_CHECKING:
     from authy_grpc.bootstrap import Core
-    from authy_grpc.store.database import Session
+    from authy_grpc.store.database import Database, Session
     from authy_grpc.store.tables import AccountRow
     from authy_grpc.store.vault import Vault
 
 app = typer.Typer(
     help="Accounts, on the store itself: no call of the contract takes a number from an operator.",
     no_args_is_help=True,
+)
+
+_TRIES = 10
+_LEFT = (
+    "Somebody reads an earlier state of the database, so its write-ahead log still holds what was erased,"
+    " sealed. End that reader (a backup?) and restart the server, which empties the log."
 )
 
 Number = Annotated[str, typer.Argument(help="The phone number, such as +15005550006.")]
@@ -67,12 +73,25 @@ def erase(number: Number, yes: Yes = False) -> None:
         if not yes:
             typer.confirm(f"Erase the account of {number}? Nothing brings it back.", abort=True)
         erased = await core.database.write(work, accounts=True)
-        await core.database.truncate_log()
+        if not await _empty_log(core.database):
+            typer.echo(_LEFT, err=True)
         return erased
 
     erased = on_the_store(use)
     write_act("EraseAccount", account_id=erased)
     out.console.print(f"Erased [bold]{erased}[/]")
+
+
+async def _empty_log(database: "Database") -> bool:
+    """Empty SQLite's write-ahead log; False where somebody reads an earlier state all the while.
+
+    A server beside it does not know what was deleted here. Each try waits a second for readers.
+    """
+    for _ in range(_TRIES):
+        await database.truncate_log()
+        if not database.log_holds_deleted:
+            return True
+    return False
 
 
 def _find(session: "Session", vault: "Vault", number: str, *, lock: bool = False) -> "AccountRow":

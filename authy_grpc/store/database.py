@@ -180,6 +180,11 @@ class Database:
         """Note that something was deleted of which nothing shall be left: `truncate_log` sees to it."""
         self._log_holds_deleted = not self.postgres
 
+    @property
+    def log_holds_deleted(self) -> bool:
+        """Whether SQLite's write-ahead log may hold what was deleted here."""
+        return self._log_holds_deleted
+
     async def truncate_log(self) -> int:
         """Empty SQLite's write-ahead log where it may hold what was deleted; answers whether that was done.
 

@@ -2,8 +2,12 @@
 
 import json
 import re
+import sqlite3
 import stat
 from collections.abc import Callable
+from contextlib import closing
+from threading import Event, Thread
+from time import monotonic
 
 import pytest
 from google.protobuf.json_format import ParseDict
@@ -186,3 +190,34 @@ def _scan(shell: Shell, site: Client) -> str:
 
 def _question(authy_id: str) -> CreateApprovalRequest:
     return CreateApprovalRequest(authy_id=authy_id, message="Log in?")
+
+
+def test_an_erasure_empties_the_log_though_somebody_reads_it(shell: Shell, running: Running) -> None:
+    """A server beside it does not know of what a command has deleted."""
+    registered(shell, running)
+    data = shell.home / "authy-home" / "data"
+
+    def content() -> bytes:
+        return b"".join(each.read_bytes() for each in sorted(data.glob("authy.db*")))
+
+    reader = sqlite3.connect(data / "authy.db", isolation_level=None, check_same_thread=False)
+    reader.execute("BEGIN")
+    (sealed,) = reader.execute("SELECT sealed_number FROM account").fetchone()
+    assert sealed in content(), "the control"
+
+    def read_on() -> None:
+        """For longer than a first try waits."""
+        with closing(sqlite3.connect(data / "authy.db", isolation_level=None)) as other:
+            began = monotonic()
+            while other.execute("SELECT sealed_number FROM account").fetchone() != (None,):
+                assert monotonic() - began < TIMEOUT
+        Event().wait(1.5)
+        reader.execute("ROLLBACK")
+
+    thread = Thread(target=read_on)
+    thread.start()
+    done = shell.run("account", "erase", NUMBER, "--yes")
+    thread.join()
+    assert done.returncode == 0 and "earlier state" not in done.stderr
+    assert sealed not in content()
+    reader.close()
