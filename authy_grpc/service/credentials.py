@@ -9,21 +9,18 @@ import hmac
 from collections.abc import AsyncIterator, Callable, Iterable
 from datetime import datetime, timedelta
 
-from authy_grpc.domain.application import Scope
 from authy_grpc.domain.errors import BackendUnavailable
 from authy_grpc.domain.ids import hash_secret, is_secret
 from authy_grpc.service.caller import Caller, Device, Gateway, Operator, Site
+from authy_grpc.service.look_up import KINDS, Known, LookUps
 from authy_grpc.service.signals import Signals, Subscription
 from authy_grpc.store import credential, operator_key
 from authy_grpc.store.database import Database, Session
 from authy_grpc.store.events import CREDENTIALS, Recorded
 
 _KEPT = timedelta(seconds=1)
-_LOOKED_UP = ("ak", "dt", "op")
 _REMEMBERED = 50_000
 _LAST_USE = timedelta(minutes=1)
-
-_Known = Site | Device | Operator
 
 
 class _Ending(Subscription):
@@ -70,13 +67,14 @@ class Credentials:
         gateway_key: str,
     ) -> None:
         self._database = database
+        self._look_ups = LookUps(database)
         self._signals = signals
         self._clock = clock
         self._fixed: list[tuple[bytes, Caller]] = [
             (hash_secret(operator_key), Operator()),
             (hash_secret(gateway_key), Gateway()),
         ]
-        self._found: dict[bytes, tuple[_Known, datetime]] = {}
+        self._found: dict[bytes, tuple[Known, datetime]] = {}
         # The hashes in `_found` by what may end them.
         self._hashes: dict[str, set[bytes]] = {}
         self._forgotten = 0
@@ -95,7 +93,7 @@ class Credentials:
             if hmac.compare_digest(known, secret_hash):
                 return fixed
         # What cannot be one costs no look-up.
-        if not any(is_secret(prefix, token) for prefix in _LOOKED_UP):
+        if not any(is_secret(prefix, token) for prefix in KINDS):
             return None
         now = self._clock()
         found = self._found.get(secret_hash)
@@ -114,7 +112,7 @@ class Credentials:
             BackendUnavailable: whether it stands still cannot be asked.
         """
         with _Ending(self._signals, _topics(caller)) as ending:
-            if _topics(caller) and isinstance(caller, _Known) and not await self._stands(caller):
+            if _topics(caller) and isinstance(caller, Known) and not await self._stands(caller):
                 ending.ended.set()
             yield ending.ended
 
@@ -122,23 +120,23 @@ class Credentials:
         """Wait for what is still being written."""
         await asyncio.gather(*self._writes, return_exceptions=True)
 
-    async def _stands(self, caller: _Known) -> bool:
+    async def _stands(self, caller: Known) -> bool:
         """Whether a credential has not ended since it was found."""
         # One that is remembered stands as far as events have been handed out.
         if self._hashes.get(_topics(caller)[-1]):
             return True
         return await self._database.read(_stands(caller))
 
-    async def _look_up(self, token: str, secret_hash: bytes, now: datetime) -> _Known | None:
+    async def _look_up(self, token: str, secret_hash: bytes, now: datetime) -> Known | None:
         forgotten = self._forgotten
         self._drop(secret_hash)
-        caller = await self._database.read(lambda session: _look_up(session, token, secret_hash))
+        caller = await self._look_ups.find(token[:2], secret_hash)
         # What was read while a credential changed may be from before.
         if caller is not None and self._forgotten == forgotten:
             self._remember(secret_hash, caller, now)
         return caller
 
-    def _remember(self, secret_hash: bytes, caller: _Known, now: datetime) -> None:
+    def _remember(self, secret_hash: bytes, caller: Known, now: datetime) -> None:
         if len(self._found) >= _REMEMBERED:
             self._found.clear()
             self._hashes.clear()
@@ -163,7 +161,7 @@ class Credentials:
             if not hashes:
                 del self._hashes[topic]
 
-    def _note_use(self, caller: _Known, now: datetime) -> None:
+    def _note_use(self, caller: Known, now: datetime) -> None:
         """Once a minute is enough for `last_use_time` and `last_seen_time`."""
         name = _topics(caller)[0]
         before = self._used.get(name)
@@ -182,29 +180,7 @@ class Credentials:
             await self._database.write(lambda session: credential.note_use(session, name, now))
 
 
-def _look_up(session: Session, token: str, secret_hash: bytes) -> _Known | None:
-    if token.startswith("ak_") and (key := credential.api_key(session, secret_hash)):
-        return Site(
-            application_id=key.application_id,
-            api_key_id=key.api_key_id,
-            scopes=frozenset(Scope(each) for each in key.scopes.split()),
-            expire_time=key.expire_time,
-        )
-    if token.startswith("dt_") and (found := credential.device_session(session, secret_hash)):
-        row, device = found
-        return Device(
-            account_id=device.account_id,
-            device_id=device.device_id,
-            session_id=row.session_id,
-            held=device.state == "HELD",
-            expire_time=row.expire_time,
-        )
-    if token.startswith("op_") and (operator := operator_key.by_hash(session, secret_hash)):
-        return Operator(*operator)
-    return None
-
-
-def _stands(caller: _Known) -> Callable[[Session], bool]:
+def _stands(caller: Known) -> Callable[[Session], bool]:
     if isinstance(caller, Site):
         return lambda session: credential.key_stands(session, caller.api_key_id)
     if isinstance(caller, Operator):

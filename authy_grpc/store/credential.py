@@ -1,5 +1,6 @@
 """Owns how credentials are found by their hash, and the events by which every server learns of their end."""
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import update
@@ -22,20 +23,24 @@ def changed(subject_id: str) -> NewEvent:
     return NewEvent(type=CHANGED, subject_id=subject_id, account_id=CREDENTIALS)
 
 
-def api_key(session: Session, secret_hash: bytes) -> ApiKeyRow | None:
-    """The API key of a hash, whether or not it has expired; None where it is revoked."""
+def api_keys(session: Session, secret_hashes: Sequence[bytes]) -> Sequence[ApiKeyRow]:
+    """The API keys of some hashes, whether or not they have expired, but those that are revoked."""
     return session.exec(
-        select(ApiKeyRow).where(ApiKeyRow.secret_hash == secret_hash, col(ApiKeyRow.revoke_time).is_(None))
-    ).first()
+        select(ApiKeyRow).where(
+            col(ApiKeyRow.secret_hash).in_(secret_hashes), col(ApiKeyRow.revoke_time).is_(None)
+        )
+    ).all()
 
 
-def device_session(session: Session, token_hash: bytes) -> tuple[SessionRow, DeviceRow] | None:
-    """The session of a device token, whether or not it has expired; None where its device is revoked."""
+def device_sessions(
+    session: Session, token_hashes: Sequence[bytes]
+) -> Sequence[tuple[SessionRow, DeviceRow]]:
+    """The sessions of some device tokens, whether or not they have expired, but those of revoked devices."""
     return session.exec(
         select(SessionRow, DeviceRow)
         .join(DeviceRow, col(DeviceRow.device_id) == col(SessionRow.device_id))
-        .where(SessionRow.token_hash == token_hash, DeviceRow.state != "REVOKED")
-    ).first()
+        .where(col(SessionRow.token_hash).in_(token_hashes), DeviceRow.state != "REVOKED")
+    ).all()
 
 
 def key_stands(session: Session, api_key_id: str) -> bool:
