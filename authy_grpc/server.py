@@ -1,11 +1,12 @@
 """Owns the gRPC server: its options, reflection, TLS, and how it starts and stops."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from threading import Lock
+from types import MappingProxyType
 from typing import Any
 
 import grpc
@@ -24,6 +25,7 @@ from authy_grpc.rpc.reflection import SERVICE as REFLECTION
 from authy_grpc.rpc.reflection import Reflection
 from authy_grpc.rpc.streams import Streams
 
+_CONNECTIONS = "grpc.max_allowed_incoming_connections"
 _HEALTH = "grpc.health.v1.Health"
 _MAX_STREAM_AGE = timedelta(minutes=33)
 _LAST_SECONDS = 1.0
@@ -99,6 +101,7 @@ class Server:
         shares_port: whether other processes may bind the same port.
         address: of who calls, for what each caller may hold.
         grace: how long calls that were accepted may take to finish.
+        options: of gRPC, in place of those of `OPTIONS` that have their names.
     """
 
     def __init__(
@@ -113,6 +116,7 @@ class Server:
         shares_port: bool = False,
         address: AddressOf = by_socket,
         grace: timedelta = timedelta(seconds=30),
+        options: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         self._chain = chain
         self._streams = streams
@@ -121,12 +125,9 @@ class Server:
         self._tls = tls
         self._reflects = reflects
         self._shares_port = shares_port
-        self._most = listeners.most_connections()
-        self._options = (
-            *OPTIONS,
-            ("grpc.so_reuseport", int(shares_port)),
-            ("grpc.max_allowed_incoming_connections", self._most),
-        )
+        beside = {"grpc.so_reuseport": int(shares_port), _CONNECTIONS: listeners.most_connections()}
+        self._options = {**dict(OPTIONS), **beside, **options}
+        self._most = self._options[_CONNECTIONS]
         self._grace = grace.total_seconds()
         self._address = address
         self._health = Health([service.name for service in services], streams, address)
@@ -143,7 +144,7 @@ class Server:
             OSError: the address cannot be bound.
         """
         methods = Methods(self._chain.wrap, self._add_all)
-        server = grpc.aio.server(handlers=[methods], options=self._options)
+        server = grpc.aio.server(handlers=[methods], options=tuple(self._options.items()))
         before = listeners.listening()
         port = self._bind(server)
         await server.start()

@@ -36,6 +36,11 @@ class Life:
         self._process.start()
         theirs.close()
 
+    @property
+    def pid(self) -> int:
+        """Its number."""
+        return self._process.pid or 0
+
     def tell(self, word: Any) -> None:
         """Say something to it."""
         self._line.send(word)
@@ -93,6 +98,11 @@ class Mortal:
         service = self.service
         self._life = Life(_live, self.log, service.url, service.secrets, service.target, service.clock())
         await self._life.word()
+
+    @property
+    def pid(self) -> int:
+        """The number of the process that lives."""
+        return self._life.pid if self._life is not None else 0
 
     async def tell_time(self) -> None:
         """Let its clock be what the service's is, and its workers do what is due."""

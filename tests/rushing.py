@@ -3,7 +3,7 @@
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Awaitable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import aclosing
 from datetime import datetime, timedelta
 from typing import Any
@@ -21,6 +21,15 @@ _AN_HOUR = 30
 _CODE = re.compile(r"\b\d{6}\b")
 # Seconds: a thousand calls at once on a busy machine take their time.
 PATIENCE = 60.0
+
+
+async def came(found: Callable[[], object]) -> None:
+    """Wait for something."""
+    async with asyncio.timeout(PATIENCE):
+        while True:
+            if found():
+                return
+            await asyncio.sleep(0.01)
 
 
 async def became(call: Awaitable[Any]) -> str:

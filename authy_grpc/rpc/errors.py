@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 from typing import Any
 
 import grpc
@@ -136,6 +137,8 @@ ANSWERS: dict[type[errors.Refusal], Answer] = {
 INTERNAL = Answer(
     StatusCode.INTERNAL, "INTERNAL", "A fault of this service: tell its operator the `request_id`."
 )
+# They say nothing but what they are, and how long to wait.
+_CONSTANT = (errors.BadCredential, errors.RateLimited, errors.RequestTimeout, errors.Draining)
 _UNIMPLEMENTED = "This server does not have this method: ask its operator for a newer version."
 
 
@@ -156,6 +159,19 @@ def to_status(refusal: errors.Refusal) -> status_pb2.Status:
         retry.retry_delay.FromTimedelta(refusal.retry_after)
         details.append(retry)
     return _status(answer, answer.metadata(refusal), details)
+
+
+def _converted(refusal: errors.Refusal) -> grpc.Status:
+    """The status as gRPC takes it. What a flood is refused with is always the same, and made once."""
+    if isinstance(refusal, _CONSTANT):
+        return _made_once(ANSWERS[type(refusal)].reason, getattr(refusal, "retry_after", None))
+    return rpc_status.to_status(to_status(refusal))
+
+
+@lru_cache(maxsize=64)
+def _made_once(reason: str, retry_after: timedelta | None) -> grpc.Status:
+    kind: type[errors.Refusal] = next(each for each in _CONSTANT if ANSWERS[each].reason == reason)
+    return rpc_status.to_status(to_status(kind() if retry_after is None else kind(retry_after)))
 
 
 def _status(answer: Answer, metadata: Mapping[str, str], details: list[Message]) -> status_pb2.Status:
@@ -191,7 +207,7 @@ class Errors:
             raise
         except errors.Refusal as refusal:
             call.reason = ANSWERS[type(refusal)].reason
-            await self._abort(call, to_status(refusal))
+            await self._abort(call, _converted(refusal))
         except grpc.aio.InternalError:
             # grpc raises it of what it could not send: the peer hung up at this very moment.
             call.code = "CANCELLED"
@@ -206,23 +222,22 @@ class Errors:
             # A method that a servicer inherits from the generated code sets its status and raises this.
             if call.context.code() is not StatusCode.UNIMPLEMENTED:
                 await self._unexpected(call, error)
-            await self._abort(
-                call, status_pb2.Status(code=StatusCode.UNIMPLEMENTED.value[0], message=_UNIMPLEMENTED)
-            )
+            unimplemented = status_pb2.Status(code=StatusCode.UNIMPLEMENTED.value[0], message=_UNIMPLEMENTED)
+            await self._abort(call, rpc_status.to_status(unimplemented))
         except Exception as error:
             await self._unexpected(call, error)
 
     async def _unexpected(self, call: Call, error: BaseException) -> None:
         self._log.error("call failed", method=call.method, request_id=call.request_id, exc_info=error)
         call.reason = INTERNAL.reason
-        await self._abort(call, _status(INTERNAL, {"request_id": call.request_id}, []))
+        status = _status(INTERNAL, {"request_id": call.request_id}, [])
+        await self._abort(call, rpc_status.to_status(status))
 
-    async def _abort(self, call: Call, status: status_pb2.Status) -> None:
+    async def _abort(self, call: Call, converted: grpc.Status) -> None:
         """End the call: raises AbortError.
 
         A status is sent after what was written before: one that reads nothing would be waited for for ever.
         """
-        converted = rpc_status.to_status(status)
         call.code = converted.code.name
         trailing = (*converted.trailing_metadata, (REQUEST_ID_KEY, call.request_id))
         try:

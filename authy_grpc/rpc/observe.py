@@ -13,6 +13,8 @@ from authy_grpc.logs import request_id
 from authy_grpc.rpc import acts
 from authy_grpc.rpc.adapter import Call
 from authy_grpc.rpc.errors import REQUEST_ID_KEY
+from authy_grpc.rpc.sampling import Sampling
+from authy_grpc.service.caller import Nobody
 
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 _QUIET = ("/grpc.health.", "/authy_grpc.v1.CredentialService/")
@@ -24,7 +26,8 @@ class Observe:
     Only methods that the server knows come here, so the labels are as many as the contract has methods.
 
     Args:
-        log: one line a call, at `info`; of health checks, at `debug`.
+        log: one line a call, at `info`; of health checks, at `debug`. Of refused calls of strangers 20 a
+            second have a line, and the others are summed up by their reasons.
         registry: where the metrics are registered.
         random: random bytes, for request ids.
         audit: the audit trail of what operators do; None for none.
@@ -40,6 +43,7 @@ class Observe:
         self._log = log
         self._audit = audit
         self._random = random
+        self._sampling = Sampling(self._sum_up)
         self._handled = Counter(
             "grpc_server_handled", "Calls that have ended.", ["method", "code", "reason"], registry=registry
         )
@@ -101,6 +105,8 @@ class Observe:
         handled.inc()
         if self._audit is not None and (found := acts.of(call)) is not None:
             self._audit.act(**found)
+        if call.code != "OK" and _is_strange(call) and not self._sampling.admits(call.reason or call.code):
+            return
         write = self._log.debug if method.startswith(_QUIET) else self._log.info
         write(
             "call",
@@ -110,3 +116,10 @@ class Observe:
             milliseconds=round(seconds * 1000, 2),
             caller=call.caller_id,
         )
+
+    def _sum_up(self, reason: str, count: int) -> None:
+        self._log.info("calls of strangers refused", reason=reason, count=count)
+
+
+def _is_strange(call: Call) -> bool:
+    return call.caller is None or isinstance(call.caller, Nobody)
