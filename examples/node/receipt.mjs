@@ -3,7 +3,7 @@
 //   import { verifyReceipt } from './receipt.mjs'
 //   const { decision, kid, time } = verifyReceipt(approval, asked, 'https://shop.example', keys)
 //
-// Approvals and keys are the contract's as JSON (REST, webhooks, proto-loader with `longs`, `enums` and `json` as strings).
+// Approvals and keys are the contract's: as JSON has them (REST, webhooks), or proto-loader with `longs` and `enums` as text.
 
 import { createHash, createPublicKey, verify } from 'node:crypto'
 
@@ -123,8 +123,9 @@ const same = (one, other) => JSON.stringify(one) === JSON.stringify(other)
 const pairs = details => (details ?? []).map(({ label, value }) => [label ?? '', value ?? ''])
 const sorted = map => Object.entries(map ?? {}).sort(([one], [other]) => (one < other ? -1 : 1))
 
-/** A time of the contract's JSON (RFC 3339, in UTC) in nanoseconds since 1970. */
-function nanoseconds (text) {
-  const [, whole, fraction = ''] = /^([^.]+?)(?:\.(\d{1,9}))?Z$/.exec(text)
+/** A time in nanoseconds since 1970: of the contract's JSON (RFC 3339, in UTC), or as proto-loader has it. */
+function nanoseconds (time) {
+  if (typeof time === 'object') return BigInt(time.seconds) * 1_000_000_000n + BigInt(time.nanos)
+  const [, whole, fraction = ''] = /^([^.]+?)(?:\.(\d{1,9}))?Z$/.exec(time)
   return BigInt(Date.parse(`${whole}Z`)) * 1_000_000n + BigInt(fraction.padEnd(9, '0'))
 }
