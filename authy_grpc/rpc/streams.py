@@ -11,6 +11,7 @@ from authy_grpc.domain.errors import BadCredential, Draining, RateLimited, Refus
 from authy_grpc.rpc.adapter import Context
 from authy_grpc.rpc.auth import caller
 from authy_grpc.service.caller import Caller, Device, Site
+from authy_grpc.store.fair import FairQueue
 
 Ended = Callable[[Caller], AbstractAsyncContextManager[asyncio.Event]]
 _Item = TypeVar("_Item")
@@ -19,6 +20,7 @@ _AT_ONCE = 100
 # A stream takes some 40 KiB. A site has one for each user who waits, a phone one for its inbox.
 _MOST_OF_SITE, _MOST_OF_DEVICE = 10_000, 10
 _TRY_AGAIN = timedelta(seconds=30)
+_ANY_NUMBER = 10**9
 
 
 class _Life:
@@ -99,6 +101,9 @@ class Streams:
         self._open: set[_Life] = set()
         # How many each site and session holds.
         self._held = Counter[str]()
+        # What wakes thousands of streams of one caller is written to one after another, and the loop does all
+        # else between.
+        self._turns = FairQueue(_ANY_NUMBER, 1, most_waiting=_ANY_NUMBER)
         self._draining = False
 
     async def relay(
@@ -196,7 +201,7 @@ class Streams:
     ) -> None:
         # Tells the peer that the stream is open; a status can be sent while a first write is stuck, too.
         await context.send_initial_metadata(())
-        end = _expire_time(caller())
+        end, holder = _expire_time(caller()), _holder(caller())
         while True:
             try:
                 item = await life.next(messages)
@@ -204,7 +209,11 @@ class Streams:
                 return
             if end is not None and self._clock() >= end:
                 raise BadCredential
-            await self._write(context, encode(item) if encode else item)
+            async with self._turns.turn(holder):
+                # Those that were woken with it see that it is not their turn.
+                await asyncio.sleep(0)
+                message = encode(item) if encode else item
+            await self._write(context, message)
 
     async def _write(self, context: Context, message: Any) -> None:
         limit = asyncio.timeout(self._write_timeout)
@@ -220,6 +229,13 @@ class Streams:
 async def _tell(event: asyncio.Event, life: _Life) -> None:
     await event.wait()
     life.end(BadCredential())
+
+
+def _holder(who: Caller | None) -> str:
+    """Whose turn a stream takes."""
+    if isinstance(who, Site):
+        return who.application_id
+    return who.account_id if isinstance(who, Device) else ""
 
 
 def _expire_time(who: Caller | None) -> datetime | None:

@@ -1,6 +1,7 @@
 """What ends a stream, and what is cleaned up then."""
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import replace
@@ -12,13 +13,17 @@ import pytest
 from google.protobuf.message import Message
 
 from authy_grpc.domain.errors import CursorExpired
+from authy_grpc.rpc.auth import _caller
+from authy_grpc.rpc.streams import Streams
 from authy_grpc.server import Service
+from authy_grpc.service.caller import Site as SiteCaller
 from authy_grpc.v1 import authenticator_pb2, event_pb2, event_pb2_grpc
 from authy_grpc.v1.authenticator_pb2_grpc import (
     AuthenticatorServiceServicer,
     AuthenticatorServiceStub,
     add_AuthenticatorServiceServicer_to_server,
 )
+from tests.clock import TurnedClock
 
 BEARER = (("authorization", "Bearer ak_events"),)
 
@@ -296,3 +301,42 @@ async def test_messages_that_need_no_encoding(transport: Any) -> None:
             async for answer in stub.WatchEvents(event_pb2.WatchEventsRequest(), metadata=BEARER)
         ]
     assert answers == ["only"]
+
+
+async def test_streams_of_one_caller_hold_up_no_other_s(clock: TurnedClock) -> None:
+    """All wake at one moment, the quiet one last."""
+    written: list[str] = []
+    happened = asyncio.Event()
+
+    class Peer:
+        def __init__(self, name: str) -> None:
+            self.name = name
+
+        async def send_initial_metadata(self, metadata: Any) -> None:
+            """Nothing."""
+
+        async def write(self, message: str) -> None:
+            written.append(self.name)
+
+    @asynccontextmanager
+    async def stands(_: Any) -> AsyncIterator[asyncio.Event]:
+        yield asyncio.Event()
+
+    async def messages() -> AsyncIterator[str]:
+        await happened.wait()
+        yield "it"
+
+    streams = Streams(clock=clock, random=os.urandom, ended=stands)
+
+    async def watch(name: str) -> None:
+        _caller.set(SiteCaller(f"app_{name}", "key_1", frozenset(), None))
+        await streams.relay(partly(Peer, name), messages())
+
+    watching = [asyncio.create_task(watch("loud")) for _ in range(100)]
+    watching.append(asyncio.create_task(watch("quiet")))
+    for _ in range(10):
+        await asyncio.sleep(0)
+    happened.set()
+    await asyncio.gather(*watching)
+    assert len(written) == 101
+    assert written.index("quiet") < 10
