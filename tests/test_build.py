@@ -1,5 +1,6 @@
 """What is built and shipped, and the guard that keeps the contract whole."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ from zipfile import ZipFile
 import pytest
 from packaging.requirements import Requirement
 
+from gateway.web.files import served
 from scripts import contract
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -118,12 +120,32 @@ def archives(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
         if path.is_file():
             shutil.copy(path, source)
     for package in ("authy_grpc", "gateway"):
-        shutil.copytree(ROOT / package, source / package, ignore=shutil.ignore_patterns("v1", "__pycache__"))
+        shutil.copytree(
+            ROOT / package,
+            source / package,
+            ignore=shutil.ignore_patterns("v1", "qr", "node_modules", "__pycache__"),
+        )
     shutil.copytree(ROOT / "protos", source / "protos")
     run("hatchling", "build", "-t", "sdist", cwd=source)
     sdist = next((source / "dist").iterdir())
     run("pip", "wheel", "--quiet", "--no-deps", "--no-build-isolation", str(sdist), cwd=source)
     return sdist, next(source.glob("*.whl"))
+
+
+@pytest.mark.slow
+def test_the_decoder_is_brought_without_npm_too(tmp_path: Path) -> None:
+    """By the node of a wheel, as the lock says: the same bytes."""
+    shutil.copy(ROOT / "hatch_build.py", tmp_path)
+    shutil.copytree(ROOT / "protos", tmp_path / "protos")
+    web = tmp_path / "gateway" / "web"
+    (web / "scan").mkdir(parents=True)
+    for name in ("package.json", "package-lock.json"):
+        shutil.copy(ROOT / "gateway" / "web" / name, web)
+    environment = {**os.environ, "PATH": str(tmp_path)}
+    subprocess.run([sys.executable, "hatch_build.py"], cwd=tmp_path, env=environment, check=True)
+    for name in ("decode.js", "index.js", "LICENSE"):
+        brought = ROOT / "gateway" / "web" / "scan" / "qr" / name
+        assert (web / "scan" / "qr" / name).read_bytes() == brought.read_bytes()
 
 
 def run(module: str, *arguments: str, cwd: Path, python: str = sys.executable) -> None:
@@ -132,10 +154,12 @@ def run(module: str, *arguments: str, cwd: Path, python: str = sys.executable) -
 
 
 def shipped(prefix: str) -> set[str]:
-    """What the build makes: stubs of every .proto file, for programs and checkers, and the descriptors."""
+    """What the build makes or ships: stubs of every .proto file, descriptors, and all that pages load."""
     stubs = ("_pb2.py", "_pb2.pyi", "_pb2_grpc.py", "_pb2_grpc.pyi")
     made = {f"{proto.stem}{stub}" for proto in PROTOS.glob("*.proto") for stub in stubs}
-    return {f"{prefix}authy_grpc/v1/{name}" for name in made | {"descriptors.binpb"}}
+    stubs_too = {f"{prefix}authy_grpc/v1/{name}" for name in made | {"descriptors.binpb"}}
+    pages = {f"{prefix}gateway/web/{each.name}" for each in served()}
+    return stubs_too | pages | {f"{prefix}gateway/web/scan/qr/LICENSE"}
 
 
 @pytest.mark.slow
@@ -152,6 +176,7 @@ def test_sdist_and_wheel_hold_stubs_and_protos(archives: tuple[Path, Path]) -> N
     assert shipped("") | embedded | {f"authy_grpc/{name}" for name in protos} <= names
     assert {"authy_grpc/py.typed", "authy_grpc/v1/__init__.py", "gateway/py.typed", "gateway/app.py"} <= names
     assert {f"gateway/docs/{name}" for name in ("index.html", "docs.css", "docs.js")} <= names
+    assert not any("node_modules" in name for name in names)
     assert {name.split("/")[0] for name in names} == {"authy_grpc", "authy_grpc-0.1.0.dist-info", "gateway"}
 
 

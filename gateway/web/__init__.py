@@ -123,7 +123,7 @@ class _Site:
         if self._public_url:
             return self._public_url
         host = request.headers.get("host", "")
-        return f"http://{host}" if _LOOPBACK.fullmatch(host) else "'none'"
+        return f"{request.url.scheme}://{host}" if _LOOPBACK.fullmatch(host) else "'none'"
 
 
 def _takes_gzip(headers: Headers) -> bool:

@@ -42,3 +42,15 @@ export function international(typed, region) {
   const {calling = '', trunk = ''} = region ?? {};
   return `+${calling}${trunk && digits.startsWith(trunk) ? digits.slice(trunk.length) : digits}`;
 }
+
+/**
+ * A number in groups, as one compares it with another: `+33 612 345 678`.
+ * @param {string} number in its international form
+ */
+export function written(number) {
+  const calling = [...REGIONS.values()].map((each) => each.calling).filter((each) => number.startsWith(`+${each}`))
+    .sort((one, other) => other.length - one.length)[0];
+  if (!calling) return number;
+  const rest = number.slice(calling.length + 1);
+  return [`+${calling}`, ...rest.match(/\d{1,3}(?!\d$)|\d+/g) ?? []].join(' ');
+}

@@ -58,5 +58,26 @@ export function unexpected(app, error) {
       h('p', null, t('error.lead')),
       h('details', null, h('summary', null, t('error.show')), h('p', {class: 'mono small'}, String(error?.reason ?? error?.name), ' ', String(error?.id ?? error?.message ?? '')))),
     h('div', {class: 'grow'}),
-    h('div', {class: 'actions'}, button(t('error.again'), () => location.reload(), 'main wide')));
+    h('div', {class: 'actions'}, button(t('error.anew'), () => location.reload(), 'main wide')));
+}
+
+/**
+ * Counts down what was asked too often: the button says how long, and takes no press until then.
+ * @param {any} app
+ * @param {import('../base/dom.js').Living} screen that the button stands on
+ * @param {HTMLButtonElement} made
+ * @param {any} error of reason RATE_LIMITED
+ */
+export function hold(app, screen, made, error) {
+  const words = [...made.childNodes];
+  const until = Date.now() + (error.retryDelay ?? 60) * 1000;
+  const tick = () => {
+    const left = (until - Date.now()) / 1000;
+    made.disabled = left > 0;
+    made.replaceChildren(...(left > 0 ? app.text.t('error.again', {span: app.text.span(left)}) : words));
+    if (left <= 0) clearInterval(timer);
+  };
+  const timer = setInterval(tick, 1000);
+  screen.onEnd(() => clearInterval(timer));
+  tick();
 }

@@ -39,9 +39,10 @@ export default {
     title: 'Hier ist etwas schiefgegangen',
     lead: 'Es wurde nichts gesendet.',
     show: 'Zeigen',
-    again: 'Neu beginnen',
+    anew: 'Neu beginnen',
+    again: 'Wieder in {span}',
     unreachable: 'Keine Antwort vom Dienst. Es ist nichts geschehen. Versuchen Sie es gleich noch einmal.',
-    limited: 'Zu viele Versuche. Weiter in {span}.',
+    limited: 'Zu viele Versuche. Warten Sie {span}.',
     unexpected: 'Hier ist etwas schiefgegangen. Nummer dieses Fehlers: {id}',
   },
   storage: {

@@ -39,9 +39,10 @@ export default {
     title: 'Something went wrong here',
     lead: 'Nothing was sent.',
     show: 'Show',
-    again: 'Start anew',
+    anew: 'Start anew',
+    again: 'Again in {span}',
     unreachable: 'No answer from the service. Nothing was done. Try again in a moment.',
-    limited: 'Too many tries. Go on in {span}.',
+    limited: 'Too many tries. Wait {span}.',
     unexpected: 'Something went wrong here. Number of this error: {id}',
   },
   storage: {

@@ -1,6 +1,7 @@
 // @ts-check
 // Takes the texted code: one field with autofill, again with a countdown, by call, another number.
-import {h, icon} from '../base/dom.js';
+import {h} from '../base/dom.js';
+import {written} from '../part/regions.js';
 import {button, field, screen} from '../part/screen.js';
 import {explain} from '../part/trouble.js';
 
@@ -25,11 +26,11 @@ export default function code(app) {
   const call = resend(app, 'PHONE_CHANNEL_VOICE', 'code.call', 'code.callIn');
   const trouble = h('div', {role: 'alert'});
   const made = screen({text: app.text, title: t('code.title')},
-    h('p', null, t('code.sent', {number: h('strong', {class: 'tabular'}, h('bdi', {dir: 'ltr'}, registration?.phoneNumber ?? ''))})),
+    h('p', null, t('code.sent', {number: h('strong', {class: 'tabular'}, h('bdi', {dir: 'ltr'}, written(registration?.phoneNumber ?? '')))})),
     form,
     h('div', {class: 'stack tight start'}, again.element, call.element,
-      button([icon('back', 'icon small flips'), h('span', null, t('code.change'))], () => app.device.abandon().then(() => app.router.go('/')), 'link')),
-    trouble);
+      button(t('code.change'), () => app.device.abandon().then(() => app.router.go('/')), 'link')),
+    h('div', {class: 'muted'}, trouble));
   for (const each of [again, call]) {
     each.failed = (error) => {
       if (error.reason === 'UNIMPLEMENTED' || error.reason === 'FACTOR_UNAVAILABLE' || error.fields?.some((/** @type {any} */ one) => one.field === 'channel')) {

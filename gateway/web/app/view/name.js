@@ -2,7 +2,7 @@
 // Names this device, then registers it: new keys are made here, and the account is told their public half.
 import {h} from '../base/dom.js';
 import {busy, field, screen} from '../part/screen.js';
-import {explain} from '../part/trouble.js';
+import {explain, hold} from '../part/trouble.js';
 
 const MOST = 60;
 
@@ -17,19 +17,21 @@ export default function name(app) {
     event.preventDefault();
     if (!input.value.trim()) return typed.wrong(...t('name.empty'));
     typed.wrong();
-    busy(finish, () => register(app, input.value.trim(), typed));
+    busy(finish, () => register(app, input.value.trim(), typed, (error) => hold(app, made, finish, error)));
   });
   // After a reload the code is gone: it is asked for again.
   if (!app.store.state.code) queueMicrotask(() => app.router.go('/code', {replace: true}));
-  return screen({text: app.text, title: t('name.title'), back: '#/code'}, h('p', null, t('name.why')), form);
+  const made = screen({text: app.text, title: t('name.title'), back: '#/code'}, h('p', null, t('name.why')), form);
+  return made;
 }
 
 /**
  * @param {any} app
  * @param {string} given
  * @param {{wrong(...nodes: any[]): void}} typed
+ * @param {(error: any) => void} wait
  */
-async function register(app, given, typed) {
+async function register(app, given, typed, wait) {
   const {verificationId, phoneNumber} = app.device.registration ?? {};
   const freshAccount = app.store.state.fresh === true;
   try {
@@ -45,6 +47,7 @@ async function register(app, given, typed) {
       app.store.set({code: '', rejected: true});
       await app.router.go('/code', {replace: true});
     } else typed.wrong(...refused(app, error));
+    if (error.reason === 'RATE_LIMITED') wait(error);
   }
 }
 

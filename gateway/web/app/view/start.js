@@ -1,9 +1,9 @@
 // @ts-check
 // The first screen: one sentence, country and number. The storage is tried before the first text goes out.
-import {h} from '../base/dom.js';
+import {h, icon} from '../base/dom.js';
 import {REGIONS, international} from '../part/regions.js';
 import {busy, field, note, screen} from '../part/screen.js';
-import {explain, storageTrouble} from '../part/trouble.js';
+import {explain, hold, storageTrouble} from '../part/trouble.js';
 
 /** @param {any} app */
 export default function start(app) {
@@ -33,19 +33,18 @@ export default function start(app) {
         await app.router.go('/code');
       } catch (/** @type {any} */ error) {
         phone.wrong(...refused(app, error, country.selectedOptions[0]?.textContent ?? ''));
+        if (error.reason === 'RATE_LIMITED') hold(app, made, send, error);
       }
     });
   });
 
-  const made = screen({text: app.text},
-    h('div', {class: 'grow'}),
+  const made = screen({text: app.text, class: 'welcome'},
     h('div', {class: 'stack'},
       h('div', {class: 'brand'}, h('img', {src: 'icons/icon.svg', alt: '', width: 44, height: 44}), h('h1', {'aria-label': say('start.title')}, t('common.app'))),
       h('p', {class: 'lead'}, t('start.lead'))),
     form,
-    h('details', null, h('summary', null, t('start.again')), h('p', {class: 'muted'}, t('start.againText'))),
-    note('', 'shield', t('start.alone')),
-    h('div', {class: 'grow'}));
+    h('details', null, h('summary', null, icon('more', 'icon small flips'), t('start.again')), h('p', {class: 'muted'}, t('start.againText'))),
+    note('', 'shield', t('start.alone')));
   return made;
 }
 
