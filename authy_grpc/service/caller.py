@@ -9,7 +9,7 @@ from authy_grpc.domain.application import Scope
 from authy_grpc.domain.networks import subscriber
 
 # All who have no credential share one turn: whoever has many addresses has no more of them.
-STRANGERS = "strangers"
+_STRANGERS = "strangers"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +75,10 @@ class Nobody:
 
     @property
     def turn(self) -> str:
-        """Whose turn it takes in a `FairQueue`: within that of all strangers its network's."""
+        """Whose turn it takes (`store/fair.py`): within that of all strangers its network's."""
         with suppress(ValueError):
-            return f"{STRANGERS}/{subscriber(ip_address(self.peer))}"
-        return f"{STRANGERS}/{self.peer}"
+            return f"{_STRANGERS}/{subscriber(ip_address(self.peer))}"
+        return f"{_STRANGERS}/{self.peer}"
 
 
 Caller = Site | Device | Operator | Gateway | Nobody

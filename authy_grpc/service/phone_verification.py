@@ -11,7 +11,7 @@ from authy_grpc.domain.networks import subscriber
 from authy_grpc.domain.phone import PhoneChannel, PhonePurpose, PhoneVerification
 from authy_grpc.domain.typed import normalize_number
 from authy_grpc.outbound.sms.number import Judgement, Numbers
-from authy_grpc.service.caller import STRANGERS, Nobody
+from authy_grpc.service.caller import Nobody
 from authy_grpc.service.text import Texts
 from authy_grpc.store import budget
 from authy_grpc.store import phone_verification as verifications
@@ -111,7 +111,7 @@ class PhoneVerifications:
             retry_delay = limits.retry_delay(sent, now, limits.SEND_RULES)
             return PhoneVerification(verification_id, expire_time, retry_delay)
 
-        return await self._database.write(work, by=STRANGERS)
+        return await self._database.write(work, by=caller.turn)
 
     def _check_all(self, session: Session, now: datetime) -> None:
         """Asks whether one more code may go out; of calls at one moment a few may go past the limit.

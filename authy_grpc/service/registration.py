@@ -13,7 +13,7 @@ from authy_grpc.domain.errors import BadSignature, CodeRejected
 from authy_grpc.domain.ids import new_id
 from authy_grpc.domain.phone import PhonePurpose
 from authy_grpc.domain.typed import is_code, normalize
-from authy_grpc.service.caller import STRANGERS, Nobody
+from authy_grpc.service.caller import Nobody
 from authy_grpc.service.phone_verification import peer_budgets
 from authy_grpc.store import account as store
 from authy_grpc.store import budget, spent_key
@@ -97,7 +97,7 @@ class Registrations:
         if thumbprints[0] == thumbprints[1]:
             raise BadSignature
         work = partial(self._register, peer=caller.peer, asked=asked, thumbprints=thumbprints)
-        return await self._database.write(work, accounts=True, by=STRANGERS)
+        return await self._database.write(work, accounts=True, by=caller.turn)
 
     def _register(
         self, session: Session, *, peer: str, asked: NewDevice, thumbprints: tuple[str, str]

@@ -46,24 +46,22 @@ class FairQueue:
         Raises:
             RateLimited: the caller has too many waiting.
         """
-        group, _, member = caller.partition("/")
+        group = _group(caller)
         if self._may_run(group):
             self._take(group)
         else:
-            await self._wait(group, member)
+            await self._wait(group, caller)
         try:
             yield
         finally:
             self._release(group)
 
-    async def _wait(self, group: str, member: str) -> None:
+    async def _wait(self, group: str, caller: str) -> None:
         waiting = self._waiting.setdefault(group, Turns())
-        # One of a group leaves room for the others.
-        most = self._most_waiting // _MEMBERS if member else self._most_waiting
-        if len(waiting) >= self._most_waiting or waiting.of(member) >= most:
+        if has_its_share(waiting, caller, self._most_waiting):
             raise RateLimited(_TRY_AGAIN)
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        waiting.add(member, turn)
+        waiting.add(caller, turn)
         try:
             await turn
         except asyncio.CancelledError:
@@ -71,7 +69,7 @@ class FairQueue:
                 self._release(group)
             else:
                 # Who has gone counts for nothing: it must not be why the next is refused.
-                waiting.remove(member, turn)
+                waiting.remove(caller, turn)
             raise
 
     def _may_run(self, caller: str) -> bool:
@@ -110,45 +108,72 @@ class FairQueue:
 
 
 class Turns(Generic[Item]):
-    """A queue in which callers take turns, however many one has waiting; what one brought stays in order."""
+    """A queue in which callers take turns, however many one has waiting; what one brought stays in order.
+
+    Callers of a group (`GROUP/CALLER`) share one turn, and take turns within it.
+    """
 
     def __init__(self) -> None:
-        # In the order of their turns; a caller with nothing waiting is not there.
-        self._waiting: OrderedDict[str, OrderedDict[Item, None]] = OrderedDict()
+        # By group and caller, in the order of their turns; who has nothing waiting is not there.
+        self._waiting: OrderedDict[str, OrderedDict[str, OrderedDict[Item, None]]] = OrderedDict()
+        self._of = Counter[str]()
         self._count = 0
 
     def __len__(self) -> int:
         return self._count
 
     def of(self, caller: str) -> int:
-        """How many a caller has waiting."""
-        return len(self._waiting.get(caller, ()))
+        """How many a caller, or a group, has waiting."""
+        return self._of[caller]
 
     def add(self, caller: str, item: Item) -> None:
         """Add an item behind the caller's others."""
-        self._waiting.setdefault(caller, OrderedDict())[item] = None
-        self._count += 1
+        group = _group(caller)
+        self._waiting.setdefault(group, OrderedDict()).setdefault(caller, OrderedDict())[item] = None
+        self._add(group, caller, 1)
 
     def remove(self, caller: str, item: Item) -> None:
         """Take an item back, if it still waits."""
-        waiting = self._waiting.get(caller)
-        if waiting is None or item not in waiting:
-            return
-        del waiting[item]
-        self._count -= 1
-        if not waiting:
-            del self._waiting[caller]
+        group = _group(caller)
+        callers = self._waiting.get(group)
+        if callers is not None and item in callers.get(caller, ()):
+            del callers[caller][item]
+            self._add(group, caller, -1)
 
     def pop(self) -> Item:
         """The first item of the caller whose turn it is."""
-        caller, waiting = next(iter(self._waiting.items()))
+        group, callers = next(iter(self._waiting.items()))
+        caller, waiting = next(iter(callers.items()))
         item, _ = waiting.popitem(last=False)
-        self._count -= 1
-        if waiting:
-            self._waiting.move_to_end(caller)
-        else:
-            del self._waiting[caller]
+        callers.move_to_end(caller)
+        self._waiting.move_to_end(group)
+        self._add(group, caller, -1)
         return item
+
+    def _add(self, group: str, caller: str, count: int) -> None:
+        """Count, and forget who has nothing waiting."""
+        self._count += count
+        for name in {group, caller}:
+            self._of[name] += count
+            if not self._of[name]:
+                del self._of[name]
+        if not self._waiting[group][caller]:
+            del self._waiting[group][caller]
+        if not self._waiting[group]:
+            del self._waiting[group]
+
+
+def has_its_share(waiting: Turns[Item], caller: str, most: int) -> bool:
+    """Whether no more of a caller may wait: of a group so many, and of one of its callers a tenth.
+
+    So that one of a group leaves room for the others.
+    """
+    group = _group(caller)
+    return waiting.of(group) >= most or (group != caller and waiting.of(caller) >= most // _MEMBERS)
+
+
+def _group(caller: str) -> str:
+    return caller.partition("/")[0]
 
 
 async def in_slices(make: Callable[[Item], T], items: Iterable[Item]) -> list[T]:

@@ -22,7 +22,7 @@ from sqlmodel import Session
 from authy_grpc.domain.errors import BackendUnavailable, RateLimited, Refusal
 from authy_grpc.store import tally
 from authy_grpc.store.commit import OutcomeUnknown, announce, was_committed
-from authy_grpc.store.fair import Turns
+from authy_grpc.store.fair import Turns, has_its_share
 from authy_grpc.store.faults import contended, notify_queue_is_full, out_of_reach
 
 Work = Callable[[Session], Any]
@@ -150,7 +150,7 @@ class Writer:
         with self._ready:
             if self._stopping or len(self._jobs) >= MOST_WAITING:
                 raise BackendUnavailable
-            if job.by and self._jobs.of(job.by) >= MOST_WAITING_OF_ONE:
+            if job.by and has_its_share(self._jobs, job.by, MOST_WAITING_OF_ONE):
                 raise RateLimited(_TRY_AGAIN)
             now = time.monotonic()
             self._crowded, self._last = now - self._last < _CROWD_SECONDS, now

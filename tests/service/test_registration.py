@@ -12,11 +12,13 @@ from authy_grpc.domain import keys
 from authy_grpc.domain.device import DeviceState, NewDevicePolicy
 from authy_grpc.domain.errors import BadSignature, CodeRejected, NewDevicesOff, Quota, RateLimited
 from authy_grpc.domain.phone import PhoneChannel, PhonePurpose
+from authy_grpc.service.caller import Nobody
 from authy_grpc.store import device as devices
 from authy_grpc.store.link import DEVICE_SECRET
 from authy_grpc.store.tables import AccountRow, ActivityRow, DeviceRow, PhoneVerificationRow, SpentKeyRow
 from tests.clock import TurnedClock
 from tests.registering import NUMBER, Handset, People, wrong
+from tests.threads import Event
 
 
 @pytest.fixture
@@ -296,3 +298,25 @@ async def test_names_numbers_and_codes_are_sealed(people: People) -> None:
     row = await people.row(DeviceRow, handset.device_id)
     assert devices.name(people.vault, row) == "Ada's pocket"
     assert added.recovery_code not in repr(added) and "Ada's" not in repr(added)
+
+
+async def test_nobody_waits_for_a_flood_from_another_address(people: People) -> None:
+    asked = Handset.new().asks("pvn_" + "0" * 26, "123456")
+    order: list[str] = []
+
+    async def ask(peer: str) -> None:
+        with pytest.raises(CodeRejected):
+            await people.registrations.register(Nobody(peer), asked)
+        order.append(peer)
+
+    hold = Event()
+    flood = [asyncio.create_task(people.database.write(lambda session: hold.wait() and None))]
+    flood += [asyncio.create_task(ask("198.51.100.1")) for _ in range(300)]
+    last = asyncio.create_task(ask("198.51.100.2"))
+    await asyncio.sleep(0)
+    hold.set()
+    await last
+    # What stood in the group that was held, and in its own.
+    assert len(order) <= 2 * 64
+    await asyncio.gather(*flood)
+    assert len(order) == 301

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from authy_grpc.domain.errors import RateLimited
-from authy_grpc.store.fair import FairQueue, Turns, in_slices
+from authy_grpc.store.fair import FairQueue, Turns, has_its_share, in_slices
 
 
 class Desk:
@@ -177,6 +177,19 @@ async def test_long_lists_are_made_in_slices() -> None:
     first = steps.index(19) - steps.index(0)
     assert first == 19 and "beside" in steps[steps.index(19) : steps.index(20)]
     other.cancel()
+
+
+def test_a_group_that_waits_has_one_turn_and_its_members_take_turns_within_it() -> None:
+    waiting: Turns[str] = Turns()
+    for each in ("g/a1", "g/a2", "g/a3", "g/b1", "c1", "c2", "g/d1"):
+        waiting.add(each[:-1], each)
+    waiting.remove("g/d", "g/d1")
+    waiting.remove("g/e", "g/e1")
+    assert (len(waiting), waiting.of("g"), waiting.of("g/a"), waiting.of("g/d")) == (6, 4, 3, 0)
+    assert has_its_share(waiting, "g/x", 4) and not has_its_share(waiting, "g/x", 40)
+    assert has_its_share(waiting, "g/a", 30) and not has_its_share(waiting, "c", 3)
+    assert [waiting.pop() for _ in range(6)] == ["g/a1", "c1", "g/b1", "c2", "g/a2", "g/a3"]
+    assert (len(waiting), waiting.of("g"), waiting.of("g/a")) == (0, 0, 0)
 
 
 def test_what_waits_is_taken_by_turns_of_callers() -> None:
