@@ -31,8 +31,9 @@ from gateway.observe import Ended, Observe
 from gateway.routes import Route, Table, contract
 from gateway.settings import GatewaySettings
 from gateway.sse import Pace, Stream
+from gateway.strangers import has_body
 from gateway.transcode import LAST_EVENT_ID, Transcoder
-from gateway.upstream import Callers, Streaming, Unary, deadline, raise_if_ended
+from gateway.upstream import Caller, Callers, Entry, Streaming, Unary, deadline, raise_if_ended
 
 SAFE: tuple[Header, ...] = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 _FOUND = "authy.found"
@@ -69,9 +70,9 @@ def build(
     key = settings.gateway_key.get_secret_value()
     observe = Observe(log or structlog.get_logger(), registry)
     callers = Callers(key, settings.forwarding, observe.unreadable)
-    credentials = Credentials(channel, key)
+    entry = Entry(Credentials(channel, key))
     found = contract() if routes is None else tuple(routes)
-    rest = _Rest(channel, found, callers, credentials, observe, pace or Pace())
+    rest = _Rest(channel, found, callers, entry, observe, pace or Pace())
     cors = Middleware(
         _Cors,
         allow_origins=settings.origins,
@@ -115,13 +116,11 @@ class _Endpoint:
     streaming: Streaming | None
 
     @classmethod
-    def of(
-        cls, channel: Any, route: Route, credentials: Credentials, log: FilteringBoundLogger
-    ) -> "_Endpoint":
+    def of(cls, channel: Any, route: Route, entry: Entry, log: FilteringBoundLogger) -> "_Endpoint":
         transcoder = Transcoder(route)
         if route.streams:
             return cls(transcoder, None, Streaming(channel, transcoder, log, os.urandom))
-        return cls(transcoder, Unary(channel, transcoder, credentials), None)
+        return cls(transcoder, Unary(channel, transcoder, entry), None)
 
 
 class _Rest(BaseRoute):
@@ -132,17 +131,16 @@ class _Rest(BaseRoute):
         channel: Any,
         routes: tuple[Route, ...],
         callers: Callers,
-        credentials: Credentials,
+        entry: Entry,
         observe: Observe,
         pace: Pace,
     ) -> None:
         self._table = Table(routes)
-        self._endpoints = {
-            id(route): _Endpoint.of(channel, route, credentials, observe.log) for route in routes
-        }
+        self._endpoints = {id(route): _Endpoint.of(channel, route, entry, observe.log) for route in routes}
         # The routes' ids are theirs as long as they are kept.
         self._routes = routes
         self._callers = callers
+        self._entry = entry
         self._observe = observe
         self._pace = pace
         self._streams: set[Stream] = set()
@@ -208,9 +206,11 @@ class _Rest(BaseRoute):
             body = await read_body(headers, exchange.receive, takes=transcoder.takes_body, spare=spare)
             return transcoder.request(parts, query, body, headers.get(LAST_EVENT_ID, ""))
 
-        metadata = self._callers.metadata(headers, scope["client"][0] if scope.get("client") else "")
+        socket = scope["client"][0] if scope.get("client") else ""
+        caller = Caller(self._callers.address(headers, socket), has_body(headers))
+        metadata = self._callers.metadata(headers, caller.address)
         if endpoint.unary is not None:
-            answer, request_id = await endpoint.unary(request, metadata, seconds)
+            answer, request_id = await endpoint.unary(request, metadata, seconds, caller)
             ended.request_id = request_id
             told: tuple[Header, ...] = (
                 ((b"content-type", JSON), (b"x-request-id", request_id.encode()))
@@ -219,7 +219,11 @@ class _Rest(BaseRoute):
             )
             await exchange.send(200, told, transcoder.write(answer), ended)
         elif endpoint.streaming is not None:
-            call = endpoint.streaming(await request(), metadata, seconds)
+            if caller.has_body:
+                made = await self._entry.read(transcoder.route, request, metadata, caller)
+            else:
+                made = await request()
+            call = endpoint.streaming(made, metadata, seconds)
             stream = Stream(transcoder, call, exchange.receive, exchange.emit, [*SAFE], self._pace)
             ended.begin_stream()
             self._streams.add(stream)

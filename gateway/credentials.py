@@ -36,7 +36,7 @@ class Credentials:
         self._clock = clock
         self._good: dict[tuple[bytes, str], float] = {}
 
-    async def check(self, method: str, authorization: str) -> None:
+    async def check(self, method: str, authorization: str) -> bool:
         """Ask whether a call would be refused for its credential.
 
         Where that cannot be told (a core that is out of reach, or older than CredentialService), nothing is
@@ -46,21 +46,25 @@ class Credentials:
             method: the call's path in gRPC.
             authorization: the header; empty where there is none.
 
+        Returns:
+            Whether it is known that it would not.
+
         Raises:
             Failure: it would.
         """
         if not self._metadata:
-            return
+            return False
         name, now = (sha256(authorization.encode()).digest(), method), self._clock()
         if self._good.get(name, 0.0) > now:
-            return
+            return True
         request = CheckRequest(method=method, credential=authorization)
         try:
             answer = await self._check(request, metadata=self._metadata, timeout=_SECONDS)
         except grpc.RpcError:
-            return
+            return False
         if answer.HasField("refusal"):
             raise Failure(answer.refusal)
         if len(self._good) >= _REMEMBERED:
             self._good.clear()
         self._good[name] = now + _KEPT
+        return True

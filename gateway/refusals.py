@@ -92,6 +92,12 @@ def caller(route: Route) -> tuple[str, ...]:
     return _CALLERS.get(f"{service.name}/{route.rpc.name}", _CALLERS[service.name])
 
 
+def anyone_may(route: Route) -> bool:
+    """Whether a call needs no credential; so, too, of one that is not of the contract."""
+    service: Any = route.rpc.containing_service
+    return not _CALLERS.get(f"{service.name}/{route.rpc.name}", _CALLERS.get(service.name, ()))
+
+
 def security(route: Route) -> list[Mapping[str, list[str]]]:
     """The security requirements of a call: one of them is enough."""
     scheme, *scopes = caller(route) or ("",)

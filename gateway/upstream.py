@@ -6,7 +6,8 @@ Of a channel it uses `unary_unary` and `unary_stream`; of a call that it can be 
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 import grpc
@@ -20,12 +21,13 @@ from authy_grpc.domain.forwarded import UNREADABLE, Forwarding, canonical
 from gateway.body import BODY_SECONDS
 from gateway.credentials import Credentials
 from gateway.errors import Failure, bad, make
+from gateway.refusals import anyone_may
 from gateway.resume import Resumed
+from gateway.routes import Route
+from gateway.strangers import Make, Strangers
 from gateway.transcode import Transcoder
 
 Metadata = tuple[tuple[str, str], ...]
-# Reads a request, and makes its message.
-Make = Callable[[], Awaitable[Any]]
 _REQUEST_ID, _DETAILS = "x-request-id", "grpc-status-details-bin"
 _TIMEOUT = "grpc-timeout"
 _HEARTBEAT = "heartbeat"
@@ -65,24 +67,29 @@ class Callers:
         self._tell = tell
         self._unreadable = 0
 
-    def metadata(self, headers: Headers, socket: str) -> Metadata:
+    def metadata(self, headers: Headers, address: str) -> Metadata:
         """The metadata of a call: made here, so that no header passes that the core would believe.
 
         Args:
             headers: of the request.
-            socket: the address that the connection comes from; empty where it has none.
+            address: of the caller; empty where it has none.
         """
         found: list[tuple[str, str]] = []
         credentials = headers.getlist("authorization")
         # What gRPC could not carry is no credential.
         if len(credentials) == 1 and _VISIBLE.fullmatch(credentials[0]):
             found.append(("authorization", credentials[0]))
-        if self._key and (peer := self.address(headers, socket)):
-            found += [("x-authy-peer", peer), ("x-authy-gateway", self._key)]
+        if self._key and address:
+            found += [("x-authy-peer", address), ("x-authy-gateway", self._key)]
         return tuple(found)
 
     def address(self, headers: Headers, socket: str) -> str:
-        """The caller's address: the last that no proxy of ours has; `UNREADABLE` where that is not told."""
+        """The caller's address: the last that no proxy of ours has; `UNREADABLE` where that is not told.
+
+        Args:
+            headers: of the request.
+            socket: the address that the connection comes from; empty where it has none.
+        """
         peer = canonical(socket.partition("%")[0])
         found = self._forwarding.caller(peer, headers.getlist(self._forwarding.header))
         if found == UNREADABLE:
@@ -107,6 +114,39 @@ def deadline(headers: Headers) -> float | None:
     return min(int(found[1]) * _UNITS[found[2]], _LONGEST_STREAM_SECONDS)
 
 
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Whose request it is.
+
+    Attributes:
+        address: as proxies that are believed tell it.
+        has_body: whether a body is to come, which may take its time.
+    """
+
+    address: str
+    has_body: bool
+
+
+class Entry:
+    """Reads requests: no body of a refused credential, and few at a time of callers whom nobody knows."""
+
+    def __init__(self, credentials: Credentials) -> None:
+        self._credentials = credentials
+        self._strangers = Strangers()
+
+    async def read(self, route: Route, request: Make, metadata: Metadata, caller: Caller) -> Any:
+        """The message of a request.
+
+        Raises:
+            Failure: the credential is refused, too many such callers are waited for, or the request is wrong.
+            Gone: the request did not come to its end.
+        """
+        known = await self._credentials.check(route.path, dict(metadata).get("authorization", ""))
+        if caller.has_body and (not known or anyone_may(route)):
+            return await self._strangers.read(caller.address, request)
+        return await request()
+
+
 class Unary:
     """One method with one answer. Its request is made when the credential is known to be good for it.
 
@@ -114,16 +154,18 @@ class Unary:
         channel: to the core. One whose `asks_late` is true takes a function for the request, which it calls
             behind auth; before another is called, the credential is checked.
         transcoder: of the route.
-        credentials: checks it.
+        entry: of requests whose credential is checked here.
     """
 
-    def __init__(self, channel: Any, transcoder: Transcoder, credentials: Credentials) -> None:
+    def __init__(self, channel: Any, transcoder: Transcoder, entry: "Entry") -> None:
         self._call = _method(channel.unary_unary, transcoder)
         self._asks_late = getattr(channel, "asks_late", False)
-        self._credentials = credentials
-        self._path = transcoder.route.path
+        self._entry = entry
+        self._route = transcoder.route
 
-    async def __call__(self, request: Make, metadata: Metadata, seconds: float | None) -> tuple[Any, str]:
+    async def __call__(
+        self, request: Make, metadata: Metadata, seconds: float | None, caller: Caller
+    ) -> tuple[Any, str]:
         """Makes the call.
 
         Returns:
@@ -139,8 +181,7 @@ class Unary:
             # The request may take its own time to come, where the caller names no deadline.
             limit += BODY_SECONDS if seconds is None else 0.0
         else:
-            await self._credentials.check(self._path, dict(metadata).get("authorization", ""))
-            made = await request()
+            made = await self._entry.read(self._route, request, metadata, caller)
         try:
             return await self._answer(made, metadata, limit)
         except asyncio.CancelledError:

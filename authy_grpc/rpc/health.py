@@ -7,10 +7,10 @@ from typing import Any
 
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from authy_grpc.domain.errors import Draining, NotFound
+from authy_grpc.domain.errors import Draining, NotFound, RateLimited
+from authy_grpc.domain.places import Places
 from authy_grpc.rpc.adapter import Context
 from authy_grpc.rpc.peer import AddressOf, by_socket
-from authy_grpc.rpc.places import Places
 from authy_grpc.rpc.streams import Streams
 
 _SERVING = health_pb2.HealthCheckResponse(status=health_pb2.HealthCheckResponse.SERVING)
@@ -56,7 +56,7 @@ class Health(health_pb2_grpc.HealthServicer):
         self._stopping = False
         self._ready = True
         self._watches: set[_Watch] = set()
-        self._places = Places(_WATCHES, _WATCHES_FROM_ONE, _TRY_AGAIN)
+        self._places = Places(_WATCHES, _WATCHES_FROM_ONE, lambda: RateLimited(_TRY_AGAIN))
 
     def stop(self) -> None:
         """Say NOT_SERVING from now on, and end the watchers when they have been told."""

@@ -5,9 +5,9 @@ from contextlib import asynccontextmanager, contextmanager
 from datetime import timedelta
 
 from authy_grpc.domain.errors import RateLimited
+from authy_grpc.domain.places import Places
 from authy_grpc.rpc.adapter import Call
 from authy_grpc.rpc.peer import AddressOf, by_socket
-from authy_grpc.rpc.places import Places
 from authy_grpc.service.caller import Nobody
 
 # Calls without a credential whose message has not come: in all, and from one network.
@@ -26,7 +26,7 @@ class Receive:
     def __init__(self, *, timeout: timedelta = timedelta(seconds=10), address: AddressOf = by_socket) -> None:
         self._address = address
         self._seconds = timeout.total_seconds()
-        self._places = Places(_WAITING, _WAITING_FROM_ONE, _TRY_AGAIN)
+        self._places = Places(_WAITING, _WAITING_FROM_ONE, lambda: RateLimited(_TRY_AGAIN))
 
     @asynccontextmanager
     async def __call__(self, call: Call) -> AsyncIterator[None]:

@@ -9,10 +9,10 @@ import grpc.aio
 from google.protobuf.message import DecodeError
 from grpc_reflection.v1alpha import reflection, reflection_pb2
 
-from authy_grpc.domain.errors import Draining
+from authy_grpc.domain.errors import Draining, RateLimited
+from authy_grpc.domain.places import Places
 from authy_grpc.rpc.adapter import Context
 from authy_grpc.rpc.peer import AddressOf, by_socket
-from authy_grpc.rpc.places import Places
 from authy_grpc.rpc.streams import Streams
 
 SERVICE = reflection.SERVICE_NAME
@@ -36,7 +36,7 @@ class Reflection:
         self._address = address
         self._library = reflection.aio.ReflectionServicer(names)
         self._streams = streams
-        self._places = Places(_HELD, _HELD_FROM_ONE, _TRY_AGAIN)
+        self._places = Places(_HELD, _HELD_FROM_ONE, lambda: RateLimited(_TRY_AGAIN))
 
     async def ServerReflectionInfo(self, request: Asked, context: Context) -> None:
         questions = _Questions(request, context)

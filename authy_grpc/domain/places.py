@@ -3,10 +3,8 @@
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import timedelta
 from ipaddress import ip_address
 
-from authy_grpc.domain.errors import RateLimited
 from authy_grpc.domain.networks import subscriber
 
 
@@ -26,13 +24,13 @@ class Places:
     Args:
         most: how many there are.
         most_of_one: how many of them one network may hold: an IPv4 address, or an IPv6 /64.
-        retry_after: when one who got none may try again.
+        refuse: makes what is raised for who gets none.
     """
 
-    def __init__(self, most: int, most_of_one: int, retry_after: timedelta) -> None:
+    def __init__(self, most: int, most_of_one: int, refuse: Callable[[], Exception]) -> None:
         self._most = most
         self._most_of_one = most_of_one
-        self._retry_after = retry_after
+        self._refuse = refuse
         self._places: dict[_Place, None] = {}  # oldest first
         self._held = Counter[str]()
 
@@ -47,11 +45,11 @@ class Places:
             end: called where the place has to be given up.
 
         Raises:
-            RateLimited: the caller's network holds as many as it may.
+            What `refuse` makes: the caller's network holds as many as it may.
         """
         network = _network(address)
         if self._held[network] >= self._most_of_one:
-            raise RateLimited(self._retry_after)
+            raise self._refuse()
         if len(self._places) >= self._most:
             self._take_back()
         place = _Place(network, end)
