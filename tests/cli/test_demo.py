@@ -2,9 +2,9 @@
 
 import json
 import re
-import shlex
 import signal
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -12,6 +12,7 @@ from tests.cli.conftest import TIMEOUT, Shell
 from tests.programs import program
 
 pytestmark = pytest.mark.slow
+_KEY = re.compile(r"ak_[0-9A-Z]{52}")
 
 
 def test_the_demo_tells_nine_steps_and_ends_well(shell: Shell) -> None:
@@ -56,6 +57,9 @@ def test_kept_running_its_lines_work_when_pasted(shell: Shell) -> None:
                 break
         pasted = [line for line in json.loads("".join(lines))["try"] if "grpcurl" in line]
         assert len(pasted) > 5
+        assert not _KEY.search("".join(lines))
+        # Control: where they say that it is, it would have been found.
+        assert _KEY.search(Path(pasted[2].split("$(cat ")[1].split(")")[0]).read_text())
         answers = [_paste(shell, line) for line in pasted if "Watch" not in line]
         assert "authy_grpc.v1.EnrollmentService" in answers[0]
         assert "SERVING" in answers[1]
@@ -70,7 +74,7 @@ def test_kept_running_its_lines_work_when_pasted(shell: Shell) -> None:
 
 def _paste(shell: Shell, line: str) -> str:
     done = subprocess.run(
-        shlex.split(line), capture_output=True, text=True, timeout=TIMEOUT, cwd=shell.home, check=False
+        ["sh", "-c", line], capture_output=True, text=True, timeout=TIMEOUT, cwd=shell.home, check=False
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
