@@ -47,7 +47,7 @@ async def nginx(folder: Path, targets: Sequence[str], more: str = "") -> AsyncIt
     servers = " ".join(f"server {target};" for target in targets)
     text = _NGINX.format(folder=folder, servers=servers, port=port, more=more)
     (folder / "nginx.conf").write_text(text)
-    async with _running(port, program("nginx"), "-c", str(folder / "nginx.conf"), "-p", str(folder)):
+    async with running(port, program("nginx"), "-c", str(folder / "nginx.conf"), "-p", str(folder)):
         yield f"127.0.0.1:{port}"
 
 
@@ -57,12 +57,13 @@ async def haproxy(folder: Path, targets: Sequence[str], quiet: str = "60s") -> A
     port = free_port()
     servers = "\n".join(f"  server s{number} {target} proto h2" for number, target in enumerate(targets))
     (folder / "haproxy.cfg").write_text(_HAPROXY.format(port=port, servers=servers, quiet=quiet))
-    async with _running(port, program("haproxy"), "-f", str(folder / "haproxy.cfg")):
+    async with running(port, program("haproxy"), "-f", str(folder / "haproxy.cfg")):
         yield f"127.0.0.1:{port}"
 
 
 @asynccontextmanager
-async def _running(port: int, *command: str) -> AsyncIterator[None]:
+async def running(port: int, *command: str) -> AsyncIterator[None]:
+    """Runs a proxy while it listens."""
     process = await asyncio.create_subprocess_exec(
         *command, stdout=asyncio.subprocess.DEVNULL, stderr=asyncio.subprocess.DEVNULL
     )
