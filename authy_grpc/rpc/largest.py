@@ -1,36 +1,26 @@
 """Computes the largest message that the contract can fill, in bytes on the wire, from its table of limits."""
 
 from collections.abc import Iterator
+from importlib import import_module
+from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from authy_grpc.rpc.rules import Entries, Items, Origin, Png, Rule, Size, Text
 from authy_grpc.rpc.validate import rule_of
-from authy_grpc.v1 import (
-    account_pb2,
-    application_pb2,
-    approval_pb2,
-    authenticator_pb2,
-    credential_pb2,
-    enrollment_pb2,
-    event_pb2,
-    user_pb2,
-    verification_pb2,
-    webhook_pb2,
-)
 
-_CONTRACT = (
-    account_pb2,
-    application_pb2,
-    approval_pb2,
-    authenticator_pb2,
-    credential_pb2,
-    enrollment_pb2,
-    event_pb2,
-    user_pb2,
-    verification_pb2,
-    webhook_pb2,
-)
+_NOUNS = [
+    "account",
+    "approval",
+    "application",
+    "authenticator",
+    "credential",
+    "enrollment",
+    "event",
+    "user",
+    "verification",
+    "webhook",
+]
 # A code point in UTF-8, a number or a tag as a varint, a length, at most.
 _CODE_POINT, _VARINT, _TAG, _LENGTH = 4, 10, 5, 5
 
@@ -41,7 +31,8 @@ def largest_request() -> int:
 
 
 def _requests() -> Iterator[Descriptor]:
-    for module in _CONTRACT:
+    for noun in _NOUNS:
+        module: Any = import_module(f"authy_grpc.v1.{noun}_pb2")
         for service in module.DESCRIPTOR.services_by_name.values():
             for method in service.methods:
                 yield method.input_type
