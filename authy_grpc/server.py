@@ -39,9 +39,11 @@ OPTIONS: tuple[tuple[str, int], ...] = (
     # at bandwidth would widen it unasked.
     ("grpc.http2.lookahead_bytes", 2 * 1024),
     ("grpc.http2.bdp_probe", 0),
-    # Calls are taken up in the order of their coming: so many of one connection may stand before another's.
-    # Refused streams beyond them cost no Python, and each that waits 16 KiB. Our clients connect once more.
-    ("grpc.max_concurrent_streams", 100),
+    # Calls are taken up in the order of their coming: so many of one connection may stand before another's,
+    # at 16 KiB each; more are refused without Python. gRPC counts those that were reset or have ended, too,
+    # until Python has let go of them, so a client that is busy up to the limit sees refusals: far fewer would
+    # hit honest bursts. It is more than one address may hold of health and reflection.
+    ("grpc.max_concurrent_streams", 600),
     # gRPC's defaults cancel calls at random once 1,000 wait to be taken up, and more may come back at once
     # when a server has started anew. These are 160 MB of metadata at most; what waits 30 s is canceled still.
     ("grpc.server.max_pending_requests", 10_000),

@@ -26,7 +26,7 @@ _CODING: dict[str, Any] = {
     "request_serializer": VerifyCodeRequest.SerializeToString,
     "response_deserializer": VerifyCodeResponse.FromString,
 }
-# Streams that one connection carries; which is the server's limit.
+# Streams that one connection carries; the server's limit is 600.
 _STREAMS = 100
 
 

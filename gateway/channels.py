@@ -1,7 +1,6 @@
 """Keeps the connections to the core: a channel for calls, and one more for each few hundred streams.
 
-The core takes 100 streams on a connection, and a channel connects again for more, 100 times at most. So calls
-never stand behind streams.
+The core takes 600 streams on a connection. Calls never stand behind streams.
 """
 
 import asyncio

@@ -32,8 +32,8 @@ class AsyncClient:
     Close it, or use it in an `async with`. A watcher that is left before its end is closed by
     `contextlib.aclosing`, or some time later by the event loop.
 
-    A connection carries 100 calls and streams at a time; where there are more the client connects again by
-    itself, up to 100 times.
+    A connection carries 600 calls and streams at a time; where there are more the client connects again by
+    itself, up to 20 times.
 
     Every call carries the API key, has a deadline and raises an `AuthyError`. A call that the service or the
     way to it could not take is made again until its deadline, where that does no more: where it reads, has a

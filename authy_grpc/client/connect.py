@@ -29,9 +29,9 @@ _ALIVE: tuple[tuple[str, int], ...] = (
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 2_000),
 )
-# The service takes 100 streams on a connection; more would wait without a word, and calls behind them. With
+# The service takes 600 streams on a connection; more would wait without a word, and calls behind them. With
 # this gRPC connects once more instead (gRFC A105): enough for all the streams that a site may hold.
-_CONNECTIONS = 100
+_CONNECTIONS = 20
 _SCALING: tuple[Option, ...] = (
     ("grpc.max_connections_per_subchannel_cap", _CONNECTIONS),
     (

@@ -31,8 +31,8 @@ class Client:
     Under gevent (`gunicorn -k gevent`) grpc must be told, or a call holds all greenlets: after
     `monkey.patch_all()` call `grpc.experimental.gevent.init_gevent()`. A client that is made without warns.
 
-    A connection carries 100 calls and streams at a time; where there are more the client connects again by
-    itself, up to 100 times.
+    A connection carries 600 calls and streams at a time; where there are more the client connects again by
+    itself, up to 20 times.
 
     Every call carries the API key, has a deadline and raises an `AuthyError`. A call that the service or the
     way to it could not take is made again until its deadline, where that does no more: where it reads, has a
