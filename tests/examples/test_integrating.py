@@ -1,0 +1,153 @@
+"""The small site of docs/integrating.md, put together from the guide's own code."""
+
+import os
+import re
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.protobuf import descriptor_pool
+
+from authy_grpc import client
+from authy_grpc.client import AsyncClient, AuthyError
+from authy_grpc.v1.event_pb2 import Event, UserEvent
+from authy_grpc.v1.user_pb2 import SiteKey
+from tests.examples.shop import SECRET, Browser, MovingClock, posted
+from tests.gateway.asking import serving
+from tests.harness import Service
+
+GUIDE = (Path(__file__).parents[2] / "docs" / "integrating.md").read_text()
+SERVICES = {
+    "enrollments": "EnrollmentService",
+    "users": "UserService",
+    "verification": "VerificationService",
+    "approvals": "ApprovalService",
+    "events": "EventService",
+    "webhooks": "WebhookService",
+}
+
+
+@pytest.fixture
+def clock() -> MovingClock:
+    return MovingClock()
+
+
+@pytest.fixture
+async def service(sqlite_url: str, clock: MovingClock, random: Any) -> AsyncIterator[Service]:
+    async with Service.on(sqlite_url, clock, random) as running:
+        yield running
+
+
+@asynccontextmanager
+async def guided(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[tuple[Browser, dict[str, Any]]]:
+    """A browser before the guide's site, and the site's names."""
+    site = await service.site("Books")
+    given = {
+        "AUTHY_API_KEY": site.api_key,
+        "AUTHY_SERVER": service.target,
+        "ORIGIN": site.application.origin,
+        "HOOK_SECRET": SECRET,
+    }
+    for name, value in given.items():
+        monkeypatch.setitem(os.environ, name, value)
+    names: dict[str, Any] = {}
+    exec("\n".join(re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)), names)
+    app = names["app"]
+    async with (
+        app.router.lifespan_context(app),
+        serving(app) as port,
+        Browser(f"http://127.0.0.1:{port}") as browser,
+    ):
+        yield browser, names
+
+
+async def test_the_guides_site_tells_the_whole_story(
+    service: Service, clock: MovingClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    phone = await service.phone()
+    async with guided(service, monkeypatch) as (browser, names):
+        await browser.go("/enroll")
+        csrf = re.findall(r'csrf="([^"]+)"', browser.page)[0]
+        browser.page = f'name="csrf" value="{csrf}"'
+        told = await browser.ask("/enrollment")
+        assert told == await browser.ask("/enrollment")
+        assert b"<svg" in (await browser.http.get(told["image"])).content
+        linked = await phone.accept(await phone.open(told["link"]))
+        assert await browser.ask("/enrollment/code", code="000000") == {"error": "wrong"}
+        end = await browser.ask("/enrollment/code", code=await phone.code(linked))
+        assert end == {"state": "completed", "next": "/backup-codes"}
+        assert [told async for told in browser.told("/enrollment/events")] == [end]
+        await browser.go("/backup-codes")
+        await browser.send("/backup-codes")
+        [codes] = re.findall(r"<pre>(.*?)</pre>", browser.page, re.DOTALL)
+        assert len(codes.split()) == 10
+
+        await browser.go("/second")
+        asked = await browser.ask("/approval")
+        assert await browser.ask("/approval") == asked
+        await phone.approve(await phone.question(), asked["number"])
+        heard = [told async for told in browser.told(asked["events"])]
+        assert heard[-1] == {"state": "approved", "next": "/approved"}
+        assert "You are in." in await browser.go("/approved")
+
+        await browser.go("/second")
+        await browser.send("/code", code="000000")
+        assert "Tries left: " in browser.page
+        for typed in (codes.split()[0], None):
+            await browser.go("/second")
+            if typed is None:
+                await browser.send("/text")
+                typed = await service.text_code()
+            await browser.send("/code", code=typed)
+            assert "You are in." in browser.page
+
+        [user] = names["USERS"].values()
+        event = Event(
+            event_id="evt_1",
+            type="user.device_added",
+            user=UserEvent(authy_id=user["authy_id"], key=SiteKey(kid="one-more")),
+        )
+        body, headers = posted(event, clock())
+        for _ in range(2):
+            assert (await browser.http.post("/hook", content=body, headers=headers)).status_code == 204
+        assert [key.kid for key in user["keys"]][1:] == ["one-more"]
+        assert (await browser.http.post("/hook", content=body)).status_code == 400
+
+
+async def test_a_receipt_that_does_not_verify_lets_nobody_in(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    phone = await service.phone()
+    async with guided(service, monkeypatch) as (browser, names):
+        await browser.go("/enroll")
+        browser.page = f'name="csrf" value="{re.findall(r"csrf=.([^ >]+).>", browser.page)[0]}"'
+        linked = await phone.accept(await phone.open((await browser.ask("/enrollment"))["link"]))
+        await browser.ask("/enrollment/code", code=await phone.code(linked))
+        [user] = names["USERS"].values()
+        user["keys"] = []
+        asked = await browser.ask("/approval")
+        await phone.approve(await phone.question(), asked["number"])
+        assert [told async for told in browser.told(asked["events"])][-1] == {"state": "failed"}
+        assert "You are out." in await browser.go("/approved")
+
+
+def test_every_call_and_every_name_of_the_client_stands_in_the_guide() -> None:
+    table = GUIDE[GUIDE.index("## The client, in one table") :]
+    rows = [line for line in table.splitlines() if line.startswith("| `")]
+    for attribute, service in SERVICES.items():
+        found = descriptor_pool.Default().FindServiceByName(f"authy_grpc.v1.{service}")
+        named = " ".join(row for row in rows if row.startswith(f"| `{attribute}`"))
+        assert [method.name for method in found.methods if f"`{method.name}`" not in named] == []
+    errors = {name for name in client.__all__ if issubclass_of(getattr(client, name), AuthyError)}
+    assert {"UserLocked", "AuthyError"} <= errors
+    names = set(client.__all__) - errors - {"Client", "AsyncClient", "EventAt"}
+    names |= {name for name in dir(AsyncClient) if not name.startswith("_")}
+    assert {name for name in names if f"`{name}`" not in "".join(rows)} == set()
+
+
+def issubclass_of(found: Any, kind: type) -> bool:
+    return isinstance(found, type) and issubclass(found, kind)
