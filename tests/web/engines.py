@@ -189,7 +189,7 @@ class _Chromium:
         tab.click(selector)
 
     def type(self, tab: Any, selector: str, text: str) -> None:
-        tab.press_sequentially(selector, text)
+        tab.locator(selector).press_sequentially(text)
 
     def quit(self) -> None:
         self.context.close()

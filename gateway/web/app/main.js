@@ -56,6 +56,7 @@ async function begin() {
 async function serve(app) {
   app.device = await Device.load(app.vault);
   app.api = new Api({vault: app.vault, device: app.device});
+  await app.api.ready;
   app.inbox = new Inbox({api: app.api, device: app.device});
   app.accounts = new Accounts(app.vault);
   app.backup = new Backup(app.vault, app.accounts);
@@ -119,17 +120,17 @@ function show(app, error) {
   fill(root, error?.name === 'VaultError' ? storageTrouble(app, error) : unexpected(app, error));
 }
 
-/** The region that the browser is set to, such as `FR`. */
+/** The region that the browser is set to, such as `FR`: as it says, or where its language is spoken most. */
 function region() {
-  for (const each of navigator.languages) {
+  const locales = navigator.languages.flatMap((each) => {
     try {
-      const found = new Intl.Locale(each).region;
-      if (found) return found;
+      return [new Intl.Locale(each)];
     } catch {
-      // No language tag.
+      // Some say `C`, which is no language tag.
+      return [];
     }
-  }
-  return new Intl.Locale(navigator.language || 'en').maximize().region ?? '';
+  });
+  return locales.find((each) => each.region)?.region ?? locales[0]?.maximize().region ?? '';
 }
 
 // iOS takes the page's own address into its icon where the manifest has no start: so the token comes along.
