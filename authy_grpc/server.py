@@ -51,6 +51,8 @@ OPTIONS: tuple[tuple[str, int], ...] = (
     ("grpc.server_handshake_timeout_ms", 5_000),
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
+    # Without it a ping that nobody answers is waited for a minute, whatever the line above says.
+    ("grpc.http2.ping_timeout_ms", 20_000),
     ("grpc.keepalive_permit_without_calls", 1),
     # Half of what our client sends, so that none is told `too_many_pings`.
     ("grpc.http2.min_ping_interval_without_data_ms", 15_000),

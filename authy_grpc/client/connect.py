@@ -23,6 +23,8 @@ Option = tuple[str, int | str]
 _ALIVE: tuple[tuple[str, int], ...] = (
     ("grpc.keepalive_time_ms", 30_000),
     ("grpc.keepalive_timeout_ms", 10_000),
+    # Without it a ping that nobody answers is waited for a minute, whatever the line above says.
+    ("grpc.http2.ping_timeout_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     # By default up to two minutes may pass before a server that came back is tried again.

@@ -2,7 +2,10 @@
 
 import asyncio
 import contextlib
+import gzip
+import re
 import resource
+import struct
 from typing import Any
 
 import pytest
@@ -11,10 +14,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from authy_grpc.listeners import most_connections
 from authy_grpc.server import OPTIONS
 from gateway.protocol import most_connections as most_of_gateway
-from tests.framing import Wire
+from tests.framing import PING, Wire
 from tests.rushing import PATIENCE, came
 
 IDLE = "grpc.max_connection_idle_ms"
+PING_TIMEOUT = "grpc.http2.ping_timeout_ms"
 
 
 @pytest.mark.parametrize("descriptors", [256, 1024])
@@ -55,3 +59,79 @@ async def test_a_connection_without_calls_ends(transport: Any) -> None:
         async with transport() as other, Wire.open(other.port) as stays, Wire.open(world.port) as wire:
             await wire.closed.wait()
             assert not stays.closed.is_set()
+
+
+async def test_a_peer_that_says_nothing_at_first_is_dropped(transport: Any) -> None:
+    async with (
+        transport(options={"grpc.server_handshake_timeout_ms": 200}) as world,
+        transport() as other,
+        asyncio.timeout(PATIENCE),
+    ):
+        longer, theirs = await asyncio.open_connection("127.0.0.1", other.port)
+        reader, writer = await asyncio.open_connection("127.0.0.1", world.port)
+        with contextlib.suppress(ConnectionError):
+            while await reader.read(1024):
+                pass
+        assert not longer.at_eof() and not longer.exception()
+        for each in (writer, theirs):
+            each.transport.abort()
+
+
+async def test_an_old_connection_ends_though_a_call_goes_on(transport: Any) -> None:
+    options = {"grpc.max_connection_age_ms": 100, "grpc.max_connection_age_grace_ms": 100}
+    async with (
+        transport(options=options) as world,
+        transport() as other,
+        Wire.open(world.port) as old,
+        Wire.open(other.port) as stays,
+        asyncio.timeout(PATIENCE),
+    ):
+        for wire in (old, stays):
+            wire.call("/grpc.health.v1.Health/Check")
+        await old.closed.wait()
+        assert not stays.closed.is_set() and not stays.ended
+
+
+async def test_one_stream_more_than_a_connection_carries_is_refused(transport: Any) -> None:
+    async with (
+        transport(options={"grpc.max_concurrent_streams": 10}) as world,
+        Wire.open(world.port) as wire,
+    ):
+        streams = [wire.call("/grpc.health.v1.Health/Check") for _ in range(11)]
+        await came(lambda: wire.ended)
+        assert list(wire.ended) == streams[10:]
+
+
+async def test_a_message_that_unpacks_to_more_than_may_be_is_refused(transport: Any) -> None:
+    """It is unpacked to the limit and no further: 64 MiB of zeros, in 64 KiB."""
+    packed = gzip.compress(bytes(64 * 1024 * 1024))
+    async with transport() as world, Wire.open(world.port) as wire:
+        packs = ("grpc-encoding", "gzip")
+        data = struct.pack(">BI", 1, len(packed)) + packed
+        streams = [wire.call("/grpc.health.v1.Health/Check", packs, data=data) for _ in range(5)]
+        small = gzip.compress(b"")
+        honest = wire.call(
+            "/grpc.health.v1.Health/Check", packs, data=struct.pack(">BI", 1, len(small)) + small
+        )
+        await came(lambda: set(wire.ended) == {*streams, honest})
+    assert re.findall(r'handled_total{code="OK",.+} (\d)', world.metrics) == ["1"]
+
+
+class Deaf(Wire):
+    """Answers no pings."""
+
+    def _take(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
+        if kind != PING:
+            super()._take(kind, flags, stream, payload)
+
+
+async def test_a_peer_that_answers_no_pings_is_dropped(transport: Any) -> None:
+    assert dict(OPTIONS)[PING_TIMEOUT] == dict(OPTIONS)["grpc.keepalive_timeout_ms"]
+    async with (
+        transport(options={"grpc.keepalive_time_ms": 100, PING_TIMEOUT: 100}) as world,
+        Deaf.open(world.port) as deaf,
+        Wire.open(world.port) as answers,
+        asyncio.timeout(PATIENCE / 2),
+    ):
+        await deaf.closed.wait()
+        assert not answers.closed.is_set()
