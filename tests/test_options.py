@@ -5,11 +5,15 @@ import re
 import struct
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
+import grpc
 import grpc.aio
+import pytest
 
 import authy_grpc
 import gateway
+from authy_grpc.cli.demo.listening import listening
 from authy_grpc.client import connect
 from authy_grpc.server import OPTIONS
 from tests.rushing import PATIENCE
@@ -71,3 +75,24 @@ async def _is_answered(reader: asyncio.StreamReader, writer: asyncio.StreamWrite
 
 def _frame(kind: int, flags: int = 0, payload: bytes = b"") -> bytes:
     return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, 0) + payload
+
+
+async def test_our_client_notices_a_connection_that_died() -> None:
+    own = dict(connect.options(secure=False))
+    assert own["grpc.http2.ping_timeout_ms"] == own["grpc.keepalive_timeout_ms"] == 10_000
+    short = own | {"grpc.keepalive_time_ms": 1_000, "grpc.http2.ping_timeout_ms": 100}
+
+    async def deaf(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(_frame(SETTINGS) + _frame(SETTINGS, ACK))
+        while await reader.read(4096):
+            pass
+        writer.close()
+
+    async with (
+        listening(deaf) as port,
+        grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=list(short.items())) as channel,
+    ):
+        method: Any = channel.unary_unary("/a.B/C")
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await method(b"", timeout=PATIENCE / 2)
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
