@@ -52,6 +52,7 @@ check: .venv/installed  ## Lint, check types, layers and the contract
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/contract.py
 	$(BIN)/python -m gateway.openapi --check docs/openapi.json
+	$(BIN)/python scripts/modules.py
 
 proof: .venv/installed  ## Run the tests at their full figures; takes hours
 	$(PYTEST) --proof --dist worksteal $(T)

@@ -57,6 +57,9 @@ class Driver(Protocol):
     def type(self, tab: Any, selector: str, text: str) -> None:
         """Type into an element, as a person does."""
 
+    def restart(self) -> None:
+        """End the browser, and start it with the same profile."""
+
     def quit(self) -> None:
         """End the browser."""
 
@@ -130,6 +133,10 @@ class Browser:
         finally:
             await self.do(self.driver.close_tab, tab.handle)
 
+    async def restart(self) -> None:
+        """End the browser, and start it with the same profile."""
+        await self.do(_quietly, self.driver.restart)
+
     def close(self) -> None:
         """End the browser."""
         self._thread.submit(_quietly, self.driver.quit).result()
@@ -158,9 +165,13 @@ class _Chromium:
         from playwright.sync_api import Error, sync_playwright
 
         self.error = Error
+        self._profile = profile
         self._playwright = sync_playwright().start()
+        self._launch()
+
+    def _launch(self) -> None:
         self.context = self._playwright.chromium.launch_persistent_context(
-            profile,
+            self._profile,
             executable_path=_chromium_program(),
             args=["--disable-gpu"],
             locale="en-GB",
@@ -190,6 +201,10 @@ class _Chromium:
 
     def type(self, tab: Any, selector: str, text: str) -> None:
         tab.locator(selector).press_sequentially(text)
+
+    def restart(self) -> None:
+        self.context.close()
+        self._launch()
 
     def quit(self) -> None:
         self.context.close()
@@ -244,6 +259,9 @@ class _WebKit:
         self.selenium.switch_to.window(tab)
         self.selenium.find_element("css selector", selector).send_keys(text)
 
+    def restart(self) -> None:
+        raise NotImplementedError("what WebKit keeps under automation ends with it: see `lone_webkit`")
+
     def quit(self) -> None:
         self.selenium.quit()
         self._stack.close()
@@ -293,6 +311,11 @@ class _Firefox:
     def type(self, tab: Any, selector: str, text: str) -> None:
         self.marionette.switch_to_window(tab)
         self.marionette.find_element("css selector", selector).send_keys(text)
+
+    def restart(self) -> None:
+        self.marionette.restart(in_app=True)
+        self.marionette.timeout.script = PATIENCE
+        self.marionette.timeout.page_load = PATIENCE
 
     def quit(self) -> None:
         self.marionette.quit(in_app=True)
@@ -361,6 +384,23 @@ def quiet_environment(home: Path, display: str) -> dict[str, str]:
         "LIBGL_ALWAYS_SOFTWARE": "1",
     }
     return {**os.environ, **folders, **plain, "DISPLAY": display}
+
+
+@contextmanager
+def lone_webkit(home: Path, address: str) -> Iterator[None]:
+    """WebKit on a page, with a profile that stays: nothing drives it, so the page has to tell by itself."""
+    with display_of_nobody() as display:
+        started = subprocess.Popen(
+            [minibrowser(), address],
+            env=quiet_environment(home, display),
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        try:
+            yield
+        finally:
+            started.terminate()
+            started.wait()
 
 
 @contextmanager
