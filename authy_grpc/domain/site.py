@@ -32,6 +32,7 @@ class Site:
 
     Attributes:
         logo_id: empty where the site has no logo.
+        origin: the site's own web origin.
         has_key: whether this device has a key for the site.
         label: the owner's own name for it; empty for none.
         awaiting_code: whether the link waits for its first code.
@@ -40,6 +41,7 @@ class Site:
     site_id: str
     name: str
     logo_id: str
+    origin: str
     code_digits: int
     code_period_seconds: int
     create_time: datetime

@@ -86,4 +86,5 @@ def _site(value: Site) -> pb.Site:
         has_key=value.has_key,
         label=value.label,
         awaiting_code=value.awaiting_code,
+        origin=value.origin,
     )

@@ -81,6 +81,7 @@ def site(vault: Vault, link: LinkRow, application: ApplicationRow, *, has_key: b
         site_id=link.site_id,
         name=application.name,
         logo_id=application.logo_id,
+        origin=application.origin,
         code_digits=application.code_digits,
         code_period_seconds=application.code_period_seconds,
         create_time=link.create_time,

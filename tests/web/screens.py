@@ -14,6 +14,63 @@ SUBMIT = "document.querySelector('form').requestSubmit(); await new Promise(done
 CALL = "document.querySelectorAll('.button.link')[1].click(); await new Promise(r => setTimeout(r, 50))"
 SEND = f"document.querySelector('input').value = '0612345678'; {SUBMIT}"
 
+SHOP = {"siteId": "sit_1", "name": "Northwind Books", "logoId": "", "codeDigits": 6, "codePeriodSeconds": 30}
+SHOP |= {
+    "createTime": "2026-03-03T12:00:00Z",
+    "lastUseTime": "2026-11-29T12:00:00Z",
+    "hasKey": True,
+    "label": "my shop",
+}
+SHOP |= {"awaitingCode": False, "origin": "https://books.example"}
+LIBRARY = {
+    **SHOP,
+    "siteId": "sit_2",
+    "name": "City Library",
+    "label": "",
+    "origin": "https://library.example",
+}
+KEYLESS = {
+    **SHOP,
+    "siteId": "sit_3",
+    "name": "\u05d1\u05e0\u05e7 <b>x</b>",
+    "hasKey": False,
+    "origin": "https://bank.example",
+}
+AWAITS = {**LIBRARY, "siteId": "sit_4", "awaitingCode": True}
+SITES = [SHOP, LIBRARY, KEYLESS]
+FOREIGN = {
+    "id": "f1",
+    "type": "totp",
+    "issuer": "GitHub",
+    "account": "octo",
+    "label": "",
+    "digits": 6,
+    "period": 30,
+}
+COUNTED = {**FOREIGN, "id": "f2", "type": "hotp", "issuer": "Old VPN", "counter": 7, "period": 0}
+ACCOUNTS = {
+    "list": [FOREIGN, COUNTED],
+    "code": {"code": "731204", "next": "009347", "secondsLeft": 18, "period": 30},
+}
+ASKED = {
+    "approvalId": "apr_1",
+    "site": "Northwind Books",
+    "origin": "https://books.example",
+    "message": "Log in?",
+}
+ASKED |= {
+    "details": [["Browser", "Firefox, Windows"], ["Place", "Lyon, France"]],
+    "matchDigits": 6,
+    "siteId": "sit_1",
+}
+ASKED |= {"userVerification": False, "created": 1796045500, "expires": 1796045592}
+OFFER = {"siteName": "Northwind Books", "logoId": "", "origin": "https://books.example", "requiresCode": True}
+OFFER |= {"createTime": "2026-11-30T13:31:40Z", "expireTime": "2026-11-30T13:41:40Z"}
+YES = (
+    "await new Promise(r => setTimeout(r, 1100)); document.querySelector('.button.main').click(); "
+    "await new Promise(r => setTimeout(r, 100))"
+)
+
 
 def refusal(reason: str, **more: Any) -> dict[str, Any]:
     """What is thrown in the page."""
@@ -86,4 +143,68 @@ SCREENS = [
         then="document.querySelectorAll('.button')[1].click()",
     ),
     Screen("handover-embedded", "handover", given={"app": {"embedded": True}, "cannot": ["codes"]}),
+    Screen("codes", "codes", given={"api": {"listSites": SITES}, "accounts": ACCOUNTS}),
+    Screen("codes-empty", "codes", given={"api": {"listSites": []}}),
+    Screen(
+        "codes-asked",
+        "codes",
+        given={
+            "api": {"listSites": [AWAITS, SHOP]},
+            "store": {"questions": [ASKED], "waiting": True, "clockOffset": 120000},
+        },
+    ),
+    Screen(
+        "codes-not-found",
+        "codes",
+        given={"api": {"listSites": SITES}, "accounts": ACCOUNTS},
+        then="const s = document.querySelector('[type=search]'); s.value = 'xyz'; "
+        "s.dispatchEvent(new Event('input'))",
+    ),
+    Screen("codes-offline", "codes", given={"api": {"listSites": SITES}, "store": {"online": False}}),
+    Screen("scan", "scan"),
+    Screen(
+        "scan-no-camera",
+        "scan",
+        then="document.querySelector('.button.main').click(); await new Promise(r => setTimeout(r, 300))",
+    ),
+    Screen(
+        "scan-pasted",
+        "scan",
+        then="document.querySelectorAll('.actions .button')[1].click(); "
+        "await new Promise(r => setTimeout(r, 50)); document.querySelector('form .input').value = 'hello'; "
+        "document.querySelector('form').requestSubmit()",
+    ),
+    Screen("accept", "accept", given={"api": {"openEnrollment": OFFER, "listSites": []}}),
+    Screen("accept-loading", "accept"),
+    Screen("accept-again", "accept", given={"api": {"openEnrollment": OFFER, "listSites": SITES}}),
+    Screen("accept-gone", "accept", given=answered("openEnrollment", "NOT_FOUND")),
+    Screen("accept-unreachable", "accept", given=answered("openEnrollment", "UNREACHABLE")),
+    Screen("accept-none", "accept", given={"token": {"current": ""}}),
+    Screen(
+        "accept-first-code",
+        "accept",
+        given={"api": {"openEnrollment": OFFER, "listSites": [], "acceptEnrollment": AWAITS}},
+        then=YES,
+    ),
+    Screen(
+        "accept-added",
+        "accept",
+        given={"api": {"openEnrollment": OFFER, "listSites": [], "acceptEnrollment": SHOP}},
+        then=YES,
+    ),
+    Screen(
+        "accept-sent-to-me",
+        "accept",
+        given={"api": {"openEnrollment": OFFER, "listSites": [], "rejectEnrollment": {}}},
+        then="document.querySelector('.button.link').click(); await new Promise(r => setTimeout(r, 100))",
+    ),
+    Screen("site", "site", params={"id": "sit_1"}, given={"api": {"listSites": SITES}}),
+    Screen("site-no-key", "site", params={"id": "sit_3"}, given={"api": {"listSites": SITES}}),
+    Screen(
+        "site-remove",
+        "site",
+        params={"id": "sit_1"},
+        given={"api": {"listSites": SITES}},
+        then="[...document.querySelectorAll('.button.danger')][0].click()",
+    ),
 ]

@@ -86,6 +86,7 @@ export interface Site {
   hasKey: boolean;
   label: string;
   awaitingCode: boolean;
+  origin: string;
 }
 
 export interface KeptSite extends Site {
