@@ -64,6 +64,7 @@ ASKED |= {
     "siteId": "sit_1",
 }
 ASKED |= {"userVerification": False, "created": 1796045500, "expires": 1796045592}
+ENDED = {"site": "books.example", "name": "Northwind Books", "time": 1796045520000, "expires": 1796045592000}
 OFFER = {"siteName": "Northwind Books", "logoId": "", "origin": "https://books.example", "requiresCode": True}
 OFFER |= {"createTime": "2026-11-30T13:31:40Z", "expireTime": "2026-11-30T13:41:40Z"}
 YES = (
@@ -207,4 +208,58 @@ SCREENS = [
         given={"api": {"listSites": SITES}},
         then="[...document.querySelectorAll('.button.danger')][0].click()",
     ),
+    Screen(
+        "ask",
+        "ask",
+        params={"id": "apr_1"},
+        given={"api": {"listSites": SITES}, "store": {"questions": [ASKED]}},
+    ),
+    Screen(
+        "ask-no-number",
+        "ask",
+        params={"id": "apr_1"},
+        given={
+            "api": {"listSites": SITES},
+            "store": {"questions": [{**ASKED, "matchDigits": 0, "details": [], "userVerification": True}]},
+        },
+    ),
+    Screen(
+        "ask-wrong",
+        "ask",
+        params={"id": "apr_1"},
+        given={
+            "api": {
+                "listSites": SITES,
+                "respondApproval": {"state": "APPROVAL_STATE_PENDING", "attemptsRemaining": 2},
+            },
+            "store": {"questions": [ASKED]},
+        },
+        then="await new Promise(r => setTimeout(r, 600)); const pad = document.querySelector('digit-pad'); "
+        "for (const each of '419207') pad.type(each); pad.querySelector('.go').click(); "
+        "await new Promise(r => setTimeout(r, 100)); for (const each of '419') pad.type(each)",
+    ),
+    Screen(
+        "ask-not-me",
+        "ask",
+        params={"id": "apr_1"},
+        given={"api": {"listSites": SITES}, "store": {"questions": [ASKED]}},
+        then="document.querySelector('.button.danger').click()",
+    ),
+    Screen("ask-over", "ask", params={"id": "apr_2"}, given={"api": {"listSites": SITES}}),
+    Screen(
+        "ask-unreadable",
+        "ask",
+        params={"id": "apr_3"},
+        given={"api": {"listSites": SITES}, "store": {"refused": ["apr_3"]}},
+    ),
+    *(
+        Screen(
+            f"result-{kind}",
+            "result",
+            params={"id": "apr_1"},
+            given={"store": {"results": {"apr_1": {**ENDED, "kind": kind}}}},
+        )
+        for kind in ("approved", "denied", "reported", "closed", "expired", "canceled", "elsewhere")
+    ),
+    Screen("result-unknown", "result", params={"id": "apr_2"}),
 ]
