@@ -102,7 +102,7 @@ export class Session {
   }
 
   /**
-   * Calls with the device's token, and with a proof where `ask.method` names what is proven.
+   * Calls with the device's token, and with a proof where its `method` names what is proven.
    *
    * @param {Ask} ask
    * @returns {Promise<any>} the answer

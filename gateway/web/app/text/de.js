@@ -218,7 +218,7 @@ export default {
     codeNext: 'Danach kommt ein erster Code.',
     yes: 'Ja, sie ist geöffnet: hinzufügen',
     refuse: 'Ablehnen',
-    sentMe: 'Jemand hat mir diesen Code geschickt',
+    sentToMe: 'Jemand hat mir diesen Code geschickt',
     finish: 'Auf {host} fertig werden',
     type: 'Geben Sie das dort ein:',
     tell: 'Sagen Sie ihn niemandem. Diese Seite sieht, wann die Website ihn hat.',

@@ -218,7 +218,7 @@ export default {
     codeNext: 'A first code comes next.',
     yes: 'Yes, I have it open: add it',
     refuse: 'Refuse',
-    sentMe: 'Somebody sent me this code',
+    sentToMe: 'Somebody sent me this code',
     finish: 'Finish on {host}',
     type: 'Type this there:',
     tell: 'Tell it to nobody. This page sees when the site has it.',

@@ -70,7 +70,7 @@ function ask(app, made, token, offer, there) {
     trouble,
     h('div', {class: 'actions'}, yes,
       button(t('accept.refuse'), () => refuse(app, made, token, 'refused', trouble), 'quiet wide'),
-      button(t('accept.sentMe'), () => refuse(app, made, token, 'sentMe', trouble), 'link')));
+      button(t('accept.sentToMe'), () => refuse(app, made, token, 'sentMe', trouble), 'link')));
   made.every(() => {
     left.set((ends - app.clock.now()) / 1000, Math.max(60, (ends - begins) / 1000));
     if (ends <= app.clock.now() && yes.isConnected) over(app, made, 'warn', 'clock', 'gone');
