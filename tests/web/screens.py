@@ -14,7 +14,13 @@ SUBMIT = "document.querySelector('form').requestSubmit(); await new Promise(done
 CALL = "document.querySelectorAll('.button.link')[1].click(); await new Promise(r => setTimeout(r, 50))"
 SEND = f"document.querySelector('input').value = '0612345678'; {SUBMIT}"
 
-SHOP = {"siteId": "sit_1", "name": "Northwind Books", "logoId": "", "codeDigits": 6, "codePeriodSeconds": 30}
+SHOP: dict[str, Any] = {
+    "siteId": "sit_1",
+    "name": "Northwind Books",
+    "logoId": "",
+    "codeDigits": 6,
+    "codePeriodSeconds": 30,
+}
 SHOP |= {
     "createTime": "2026-03-03T12:00:00Z",
     "lastUseTime": "2026-11-29T12:00:00Z",
@@ -22,23 +28,23 @@ SHOP |= {
     "label": "my shop",
 }
 SHOP |= {"awaitingCode": False, "origin": "https://books.example"}
-LIBRARY = {
+LIBRARY: dict[str, Any] = {
     **SHOP,
     "siteId": "sit_2",
     "name": "City Library",
     "label": "",
     "origin": "https://library.example",
 }
-KEYLESS = {
+KEYLESS: dict[str, Any] = {
     **SHOP,
     "siteId": "sit_3",
     "name": "\u05d1\u05e0\u05e7 <b>x</b>",
     "hasKey": False,
     "origin": "https://bank.example",
 }
-AWAITS = {**LIBRARY, "siteId": "sit_4", "awaitingCode": True}
+AWAITS: dict[str, Any] = {**LIBRARY, "siteId": "sit_4", "awaitingCode": True}
 SITES = [SHOP, LIBRARY, KEYLESS]
-FOREIGN = {
+FOREIGN: dict[str, Any] = {
     "id": "f1",
     "type": "totp",
     "issuer": "GitHub",
@@ -47,12 +53,19 @@ FOREIGN = {
     "digits": 6,
     "period": 30,
 }
-COUNTED = {**FOREIGN, "id": "f2", "type": "hotp", "issuer": "Old VPN", "counter": 7, "period": 0}
-ACCOUNTS = {
+COUNTED: dict[str, Any] = {
+    **FOREIGN,
+    "id": "f2",
+    "type": "hotp",
+    "issuer": "Old VPN",
+    "counter": 7,
+    "period": 0,
+}
+ACCOUNTS: dict[str, Any] = {
     "list": [FOREIGN, COUNTED],
     "code": {"code": "731204", "next": "009347", "secondsLeft": 18, "period": 30},
 }
-ASKED = {
+ASKED: dict[str, Any] = {
     "approvalId": "apr_1",
     "site": "Northwind Books",
     "origin": "https://books.example",
@@ -64,8 +77,18 @@ ASKED |= {
     "siteId": "sit_1",
 }
 ASKED |= {"userVerification": False, "created": 1796045500, "expires": 1796045592}
-ENDED = {"site": "books.example", "name": "Northwind Books", "time": 1796045520000, "expires": 1796045592000}
-OFFER = {"siteName": "Northwind Books", "logoId": "", "origin": "https://books.example", "requiresCode": True}
+ENDED: dict[str, Any] = {
+    "site": "books.example",
+    "name": "Northwind Books",
+    "time": 1796045520000,
+    "expires": 1796045592000,
+}
+OFFER: dict[str, Any] = {
+    "siteName": "Northwind Books",
+    "logoId": "",
+    "origin": "https://books.example",
+    "requiresCode": True,
+}
 OFFER |= {"createTime": "2026-11-30T13:31:40Z", "expireTime": "2026-11-30T13:41:40Z"}
 YES = (
     "await new Promise(r => setTimeout(r, 1100)); document.querySelector('.button.main').click(); "
