@@ -1,7 +1,11 @@
 // @ts-check
 // Builds the DOM from text nodes and properties only: nothing foreign is ever parsed as markup.
 
-/** @typedef {Node | string | number | null | undefined | false | Child[]} Child */
+/**
+ * What an element may hold: arrays of the same too.
+ *
+ * @typedef {Node | string | number | null | undefined | false | readonly any[]} Child
+ */
 
 const SVG = 'http://www.w3.org/2000/svg';
 
@@ -86,7 +90,7 @@ export function keyed(list, key, make) {
     let at = list.firstElementChild;
     for (const element of next.values()) {
       // Moving an element takes its focus: those in their place stay.
-      if (element === at) at = at.nextElementSibling;
+      if (at && element === at) at = at.nextElementSibling;
       else list.insertBefore(element, at);
     }
     there = next;

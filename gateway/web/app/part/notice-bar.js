@@ -6,6 +6,9 @@ import {button} from './screen.js';
 const OFF = 30_000;
 
 class NoticeBar extends Living {
+  /** What stands there: strips that are the same are not told again. */
+  #told = '';
+
   /** @param {any} app */
   begin(app) {
     this.app = app;
@@ -31,8 +34,8 @@ class NoticeBar extends Living {
     }
     if (safari) strips.push(strip('', 'alarm', t('notice.safari')));
     const told = strips.map((each) => each.textContent).join('|');
-    if (told !== this.told) fill(this, strips);
-    this.told = told;
+    if (told !== this.#told) fill(this, strips);
+    this.#told = told;
   }
 }
 customElements.define('notice-bar', NoticeBar);

@@ -12,8 +12,8 @@ export default function code(app) {
   const input = /** @type {HTMLInputElement} */ (h('input', {class: 'code-input', inputMode: 'numeric', autocomplete: 'one-time-code',
     maxLength: 12, spellcheck: false, enterKeyHint: 'go'}));
   const typed = field({label: t('code.label')}, input);
-  const form = h('form', {class: 'stack', noValidate: true}, typed,
-    h('div', {class: 'actions'}, h('button', {class: 'button main wide', type: 'submit'}, t('common.goOn'))));
+  const form = /** @type {HTMLFormElement} */ (h('form', {class: 'stack', noValidate: true}, typed,
+    h('div', {class: 'actions'}, h('button', {class: 'button main wide', type: 'submit'}, t('common.goOn')))));
   form.addEventListener('submit', (event) => {
     event.preventDefault();
     const digits = input.value.replace(/\D/g, '');
