@@ -34,12 +34,20 @@ _SVG = (
 PAGE = """<!doctype html><html lang="{lang}"><head><meta charset="utf-8">
 <meta name="viewport" content="width=device-width"><title>A site</title>
 <link rel="stylesheet" href="/site.css"><link rel="stylesheet" href="/authy/authy-site.css">
-<script type="module" src="/authy/authy-site.js"></script></head><body><main><h1>Second factor</h1>
+<script src="/watch.js"></script><script type="module" src="/authy/authy-site.js"></script></head>
+<body><main><h1>Second factor</h1>
 {element}</main></body></html>"""
 _FALLBACK = """<img src="/qr.svg" alt="QR code" width="200"><p><a href="{link}">Open the authenticator</a></p>
 <form method="post" action="/without">
 <label>Code <input name="code"></label><button>Confirm</button></form>"""
-_CSS = ":root { color-scheme: light dark; font: 1rem/1.5 system-ui } body { margin: 1rem }"
+# What goes wrong is seen in every engine.
+_WATCH = """window.wrong = [];
+addEventListener('error', (event) => wrong.push(event.message));
+addEventListener('unhandledrejection', (event) => wrong.push(String(event.reason)));
+document.addEventListener('securitypolicyviolation', (event) => wrong.push(event.effectiveDirective));
+"""
+_CSS = """:root { color-scheme: light dark; font: 1rem/1.5 system-ui; background: light-dark(#fff, #121212) }
+body { margin: 1rem }"""
 
 
 @dataclass
@@ -50,7 +58,9 @@ class Site:
         answers: by method and path below `src`; a list is answered one by one, a number is a status.
         asked: method, path and body of each request; the token too.
         posted: what the form of a page without script has sent.
-        streams: how many streams are open now, and how many were opened.
+        open_streams: how many are open now.
+        opened_streams: how many were opened.
+        arrived: set once a browser has gone to `/in`.
     """
 
     answers: dict[str, Any] = field(default_factory=dict)
@@ -59,6 +69,7 @@ class Site:
     open_streams: int = 0
     opened_streams: int = 0
     origin: str = ""
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)
     _feed: asyncio.Queue[str] = field(default_factory=asyncio.Queue)
 
     def tell(self, state: str, **more: str) -> None:
@@ -112,7 +123,13 @@ class Site:
         """The site."""
 
         async def fixed(request: Request) -> Response:
-            kinds = {"/qr.svg": (_SVG, "image/svg+xml"), "/site.css": (_CSS, "text/css")}
+            if request.url.path == "/in":
+                self.arrived.set()
+            kinds = {
+                "/qr.svg": (_SVG, "image/svg+xml"),
+                "/site.css": (_CSS, "text/css"),
+                "/watch.js": (_WATCH, "text/javascript"),
+            }
             content, kind = kinds.get(
                 request.url.path, ("<!doctype html><title>In</title><p>In", "text/html")
             )
@@ -126,6 +143,7 @@ class Site:
             Route("/without", self._without, methods=["POST"]),
             Route("/qr.svg", fixed),
             Route("/site.css", fixed),
+            Route("/watch.js", fixed),
             Route("/in", fixed),
             Route("/favicon.ico", fixed),
             Mount("/authy", files()),

@@ -146,6 +146,8 @@ class Element extends HTMLElement {
     const form = event.target;
     const { code, send } = form.elements;
     send.disabled = true;
+    // The same words again are said again.
+    form.lastChild.textContent = '';
     let told = {};
     try {
       told = await this.#call('POST', '/code', { code: code.value });
