@@ -17,6 +17,7 @@ from authy_grpc.store import schema
 from authy_grpc.store.database import Database
 from authy_grpc.store.events import Events
 from authy_grpc.store.vault import Vault, new_keyset
+from tests import compiled
 from tests.clock import TurnedClock
 from tests.databases import Postgres, postgres_server, watched
 
@@ -33,6 +34,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # Nothing here outlives the machine, and the tests wait for thousands of commits.
     if _MEMORY.is_dir() and shutil.disk_usage(_MEMORY).free > _ROOM:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(_MEMORY))
+    compiled.share()
     if config.getoption("--proof"):
         config.option.timeout = 0
     # Where bytecode is forbidden, each of the hundreds of programs that tests start compiles all it imports.

@@ -1,0 +1,24 @@
+"""Shares compiled SQL among the stores of a process: each test opens its own, and compiled all anew."""
+
+from typing import Any
+
+from sqlalchemy import Engine
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlalchemy.dialects.sqlite.pysqlite import SQLiteDialect_pysqlite
+from sqlalchemy.util import LRUCache
+
+_ROOM = 5_000
+
+
+def share() -> None:
+    """Take dialects of one kind for the same, which is what compiled statements are kept by."""
+    for kind in (PGDialect_psycopg, SQLiteDialect_pysqlite):
+        kept: Any = LRUCache(_ROOM)
+
+        def created(kind: type, engine: Engine, kept: Any = kept) -> None:
+            engine._compiled_cache = kept
+
+        changed: Any = kind
+        changed.__eq__ = lambda self, other: type(self) is type(other)
+        changed.__hash__ = lambda self: hash(type(self))
+        changed.engine_created = classmethod(created)
