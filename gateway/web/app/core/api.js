@@ -25,20 +25,17 @@ export class Api {
   #session;
   /** @type {Map<string, string>} receipts that no answer came to, by what they answer */
   #receipts = new Map();
-  /** @type {Promise<void>} */
-  #recalled;
 
   /** @param {ConstructorParameters<typeof Session>[0]} parts */
   constructor(parts) {
     this.vault = parts.vault;
     this.device = parts.device;
     this.#session = new Session(parts);
-    this.#recalled = this.#session.recall().catch(() => {});
   }
 
   /** Resolves when the offset of the service's clock was read, as far as one is kept. */
   get ready() {
-    return this.#recalled;
+    return this.#session.ready;
   }
 
   /** Milliseconds since 1970 by the service's clock. */

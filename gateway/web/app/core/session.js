@@ -54,6 +54,8 @@ export class Session {
     this.base = base;
     this.fetch = fetch;
     this.now = now;
+    /** Resolves when the offset that was kept has been read, for a start without network. */
+    this.ready = this.#recall().catch(() => {});
   }
 
   /** How far the service's clock is ahead of the phone's, milliseconds. */
@@ -66,8 +68,7 @@ export class Session {
     return this.now() + this.#offset;
   }
 
-  /** Takes the offset that was kept for a start without network. */
-  async recall() {
+  async #recall() {
     const kept = await this.vault.get('settings', 'offset');
     // What the service has said meanwhile is newer.
     if (kept !== undefined && Number.isNaN(this.#keptOffset)) this.#offset = this.#keptOffset = kept;
@@ -156,6 +157,7 @@ export class Session {
    * @returns {Promise<T>}
    */
   async #withToken(attempt) {
+    await this.ready;
     const token = await this.#goodToken('');
     try {
       return await attempt(token);
@@ -216,13 +218,16 @@ export class Session {
    * @returns {Promise<any>}
    */
   async #proven(ask, token) {
+    const before = await this.vault.get('settings', 'lastProof');
     try {
       return await this.#send(await this.#prove(ask), token);
     } catch (error) {
       if (!(error instanceof ApiError && error.reason === 'CLOCK_SKEW')) throw error;
-      const told = Number(error.metadata.server_time ?? error.metadata.serverTime);
+      const told = Number(error.metadata.server_time);
       if (!told) throw error;
       this.#learn(told - this.now());
+      // The one that was refused need not be passed, but the one before it.
+      await this.vault.put('settings', before ?? 0, 'lastProof');
     }
     return this.#send(await this.#prove(ask), token);
   }
