@@ -10,6 +10,55 @@ REGISTERING = {"state": "registering", "registration": {**NUMBER, "retryTime": 0
 OTHERS = {"otherDevices": 2, "accountCreateTime": "2026-03-03T12:00:00Z", "phoneNumber": "+33612345678"}
 HELD = {"device": {"state": "held", "check": "418207"}, "cannot": ["codes"]}
 WAITS = {"deviceId": "dev_1", "current": True, "releaseTime": "2026-12-01T13:32:00Z"}
+DEVICES = [
+    {
+        "deviceId": "dev_1",
+        "name": "Home Screen app, iPhone",
+        "platform": "DEVICE_PLATFORM_WEB",
+        "state": "DEVICE_STATE_ACTIVE",
+        "createTime": "2026-03-03T12:00:00Z",
+        "lastSeenTime": "2026-11-30T13:00:00Z",
+        "current": True,
+    },
+    {
+        "deviceId": "dev_2",
+        "name": "Firefox, Windows",
+        "platform": "DEVICE_PLATFORM_WEB",
+        "state": "DEVICE_STATE_ACTIVE",
+        "createTime": "2026-05-04T12:00:00Z",
+        "lastSeenTime": "2026-11-27T13:00:00Z",
+    },
+    {
+        "deviceId": "dev_3",
+        "name": "Old tablet",
+        "platform": "DEVICE_PLATFORM_ANDROID",
+        "state": "DEVICE_STATE_REVOKED",
+        "createTime": "2025-05-04T12:00:00Z",
+        "lastSeenTime": "2026-11-02T13:00:00Z",
+    },
+]
+WANTS_IN = {
+    "deviceId": "dev_4",
+    "name": "Pixel 9",
+    "platform": "DEVICE_PLATFORM_ANDROID",
+    "state": "DEVICE_STATE_HELD",
+    "createTime": "2026-11-30T13:20:00Z",
+    "releaseTime": "2026-12-07T13:20:00Z",
+}
+RELEASED = {
+    **WANTS_IN,
+    "state": "DEVICE_STATE_ACTIVE",
+    "createTime": "2026-11-28T13:20:00Z",
+    "limitedUntil": "2026-12-06T13:20:00Z",
+}
+ACCOUNT = {"phoneNumber": "+33612345678", "newDevicePolicy": "NEW_DEVICE_POLICY_HOLD"}
+LIMITED = {"limitedUntil": 1796562000000}
+ALARM = {"listDevices": [*DEVICES, WANTS_IN], "getAccount": ACCOUNT}
+TYPED = "for (const key of '418207') document.querySelector('digit-pad').type(key)"
+LET_IN = (
+    f"{TYPED}; document.querySelector('.key.go').click(); await new Promise(done => setTimeout(done, 50))"
+)
+REFUSE = "document.querySelector('.button.danger').click(); await new Promise(done => setTimeout(done, 50))"
 SUBMIT = "document.querySelector('form').requestSubmit(); await new Promise(done => setTimeout(done, 50))"
 CALL = "document.querySelectorAll('.button.link')[1].click(); await new Promise(r => setTimeout(r, 50))"
 SEND = f"document.querySelector('input').value = '0612345678'; {SUBMIT}"
@@ -285,4 +334,88 @@ SCREENS = [
         for kind in ("approved", "denied", "reported", "closed", "expired", "canceled", "elsewhere")
     ),
     Screen("result-unknown", "result", params={"id": "apr_2"}),
+    Screen("devices", "devices", given={"api": {"listDevices": DEVICES, "getAccount": ACCOUNT}}),
+    Screen("devices-alarm", "devices", given={"api": ALARM, "store": {"waiting": True}}),
+    Screen(
+        "devices-let-in-by-time",
+        "devices",
+        given={"api": {"listDevices": [*DEVICES, RELEASED], "getAccount": ACCOUNT}},
+    ),
+    Screen(
+        "devices-limited",
+        "devices",
+        given={
+            "device": LIMITED,
+            "api": {
+                "listDevices": DEVICES,
+                "getAccount": ACCOUNT,
+                "updateAccount": refusal("DEVICE_HELD"),
+            },
+        },
+        then="document.querySelectorAll('.choice')[1].click(); await new Promise(r => setTimeout(r, 50))",
+    ),
+    Screen("devices-loading", "devices"),
+    Screen(
+        "devices-offline",
+        "devices",
+        given={
+            "store": {"online": False},
+            "api": {"listDevices": refusal("UNREACHABLE"), "getAccount": refusal("UNREACHABLE")},
+        },
+    ),
+    Screen("device-alarm", "device", {"id": "dev_4"}, given={"api": ALARM}, title="A device wants in"),
+    Screen("device-alarm-typed", "device", {"id": "dev_4"}, given={"api": ALARM}, then=TYPED),
+    Screen(
+        "device-alarm-wrong",
+        "device",
+        {"id": "dev_4"},
+        given={"api": {**ALARM, "approveDevice": refusal("CODE_REJECTED")}},
+        then=LET_IN,
+    ),
+    Screen(
+        "device-alarm-let-in",
+        "device",
+        {"id": "dev_4"},
+        given={"api": {**ALARM, "approveDevice": WANTS_IN}},
+        then=LET_IN,
+        title="Let in",
+    ),
+    Screen(
+        "device-alarm-refused",
+        "device",
+        {"id": "dev_4"},
+        given={"api": {**ALARM, "revokeDevice": None}},
+        then=REFUSE,
+        title="Refused",
+    ),
+    Screen(
+        "device-alarm-limited",
+        "device",
+        {"id": "dev_4"},
+        given={"device": LIMITED, "api": {**ALARM, "revokeDevice": refusal("DEVICE_HELD")}},
+        then=REFUSE,
+    ),
+    Screen("device", "device", {"id": "dev_2"}, given={"api": ALARM}),
+    Screen(
+        "device-remove",
+        "device",
+        {"id": "dev_2"},
+        given={"api": ALARM},
+        then="document.querySelector('.button.danger').click()",
+    ),
+    Screen("device-this", "device", {"id": "dev_1"}, given={"api": ALARM}),
+    Screen(
+        "device-let-in-by-time",
+        "device",
+        {"id": "dev_4"},
+        given={"api": {"listDevices": [*DEVICES, RELEASED]}},
+    ),
+    Screen("device-removed", "device", {"id": "dev_3"}, given={"api": ALARM}),
+    Screen("device-none", "device", {"id": "dev_9"}, given={"api": ALARM}),
+    Screen(
+        "device-offline",
+        "device",
+        {"id": "dev_4"},
+        given={"api": {"listDevices": refusal("UNREACHABLE")}},
+    ),
 ]

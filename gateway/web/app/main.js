@@ -1,5 +1,6 @@
 // @ts-check
 // Starts the app: language and look, storage, the device's state, the service, the inbox, the router, the worker.
+import {watchDevices} from './alarm.js';
 import {fill} from './base/dom.js';
 import {Router} from './base/router.js';
 import {Store} from './base/store.js';
@@ -73,6 +74,7 @@ async function serve(app) {
     }
   }, app.text.say('common.app'));
   follow(app);
+  watchDevices(app);
   await app.router.start();
   app.inbox.start();
   await app.worker.start();
