@@ -65,7 +65,7 @@ def main() -> None:
     if not key:
         operator = Path(given.home, "secrets", "operator.key").read_text().strip()
         key = prepare(given.server, operator, origin, Path(given.data))
-    app = create(target=given.server, api_key=key, origin=origin, data=given.data, hook=f"{local}/hook")
+    app = create(target=given.server, api_key=key, origin=origin, data=Path(given.data), hook=f"{local}/hook")
     print(f"Northwind Books: {local}", flush=True)
     uvicorn.run(app, host=host, port=int(port), log_level="warning", timeout_graceful_shutdown=1)
 

@@ -3,10 +3,13 @@
 import asyncio
 import hmac
 import json
+import logging
 import secrets
+import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager, suppress
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +33,7 @@ from authy_grpc.v1 import user_pb2 as users
 from authy_grpc.v1 import verification_pb2 as codes
 from authy_grpc.v1 import webhook_pb2 as webhooks
 from authy_grpc.v1.event_pb2 import Event
-from examples.site.store import Row, Store, hash_password, is_password
+from examples.site.store import PROOF_SECONDS, Row, Store, hash_password, is_password
 
 HERE = Path(__file__).parent
 BOOKS = json.loads((HERE / "books.json").read_text())
@@ -44,6 +47,9 @@ PAGE = {
 }
 
 
+Now = Callable[[], datetime]
+
+
 class Redirect(Exception):
     """Ends a request: go elsewhere, on this site."""
 
@@ -53,7 +59,7 @@ class Shop:
 
     site: authy.AsyncClient
 
-    def __init__(self, origin: str, store: Store, now: Callable[[], datetime]) -> None:
+    def __init__(self, origin: str, store: Store, now: Now) -> None:
         self.origin, self.store, self.now, self.news = origin, store, now, asyncio.Event()
         self.pages = Jinja2Templates(HERE / "templates")
 
@@ -114,6 +120,8 @@ class Shop:
     async def start(self, request: Request) -> Response:
         """Begin an enrollment, with our authenticator or with any other app."""
         user, form = self.user(request), await self.form(request)
+        if user["authy_id"]:
+            raise Redirect("/security")
         await self.enroll(user, enrollments.ENROLLMENT_METHOD_GENERIC_TOTP if "other" in form else 0)
         return RedirectResponse("/security/enroll", 303)
 
@@ -128,13 +136,14 @@ class Shop:
     async def enroll_element(self, request: Request) -> Response:
         """What `<authy-enroll>` asks for: what there is, a new one, or an end."""
         user, body = self.user(request), await self.form(request)
-        found, kept = await self.enrollment(request)
+        _, kept = await self.enrollment(request)
         if request.method == "DELETE":
-            ended = enrollments.CancelEnrollmentRequest(enrollment_id=kept["id"])
-            found = (await self.site.enrollments.CancelEnrollment(ended)).enrollment
+            with suppress(authy.WrongState):
+                ended = enrollments.CancelEnrollmentRequest(enrollment_id=kept["id"])
+                await self.site.enrollments.CancelEnrollment(ended)
         elif body.get("again"):
             await self.enroll(user, kept["method"])
-            found, kept = await self.enrollment(request)
+        found, kept = await self.enrollment(request)
         image = f"/security/enrollment/qr.svg?{kept['id']}"
         told = {"link": kept["link"], "image": image, "next": self.keep(found)}
         return JSONResponse(enrollment_answer(found, events="/security/enrollment/events", **told))
@@ -194,11 +203,12 @@ class Shop:
         if request.method == "GET" or not user["authy_id"]:
             return self.page(request, "codes.html")
         await self.form(request)
-        if user["backup_codes"] and request.session.pop("may", "") != "new codes":
+        if user["backup_codes"] and not self.fresh(request, "new codes"):
             return self.prove(request, user, "new codes", "Make new backup codes at Northwind Books?")
         asked = codes.CreateBackupCodesRequest(authy_id=user["authy_id"])
         made = await self.site.verification.CreateBackupCodes(asked)
         self.store.do("UPDATE users SET backup_codes = ? WHERE id = ?", len(made.codes), user["id"])
+        request.session.pop("how", "")
         return self.page(request, "codes.html", codes=made.codes)
 
     # The second factor: to log in, to pay, to change it.
@@ -227,9 +237,10 @@ class Shop:
         """What `<authy-approval>` asks for. A reload goes on with the question that there is."""
         (proof, user), body = self.pending(request), await self.form(request)
         if request.method == "DELETE":
-            ended = approvals.CancelApprovalRequest(approval_id=proof["approval_id"])
-            found = (await self.site.approvals.CancelApproval(ended)).approval
-        elif body.get("again") or not proof["approval_id"]:
+            with suppress(authy.WrongState):
+                ended = approvals.CancelApprovalRequest(approval_id=proof["approval_id"])
+                await self.site.approvals.CancelApproval(ended)
+        if request.method == "POST" and (body.get("again") or not proof["approval_id"]):
             found = await self.ask(proof, user)
         else:
             asked = approvals.GetApprovalRequest(approval_id=proof["approval_id"])
@@ -253,8 +264,10 @@ class Shop:
     async def approval_events(self, request: Request) -> Response:
         """The states of the approval; the receipt is checked before the browser is told."""
         proof, user = self.pending(request)
-        check = lambda approval: self.check(proof, user, approval)  # noqa: E731
-        return Events(request, self.site.watch_approval, proof["approval_id"], check)
+        if not proof["approval_id"]:
+            raise Redirect("/second")
+        done = partial(self.check, proof, user)
+        return Events(request, self.site.watch_approval, proof["approval_id"], done)
 
     def check(self, proof: Row, user: Row, found: approvals.Approval) -> str:
         """Check the signature of an approval, and keep what was checked; where to go then."""
@@ -284,9 +297,8 @@ class Shop:
     async def code(self, request: Request) -> Response:
         """A code of an app, of a text, or a backup code: the service knows which it is."""
         (proof, user), form = self.pending(request), await self.form(request)
-        asked = codes.VerifyCodeRequest(
-            authy_id=user["authy_id"], code=form.get("code") or "-", action="second"
-        )
+        asked = codes.VerifyCodeRequest(authy_id=user["authy_id"], action="second")
+        asked.code = form.get("code") or "-"
         try:
             found = await self.site.verification.VerifyCode(asked)
         except (authy.UserLocked, authy.RateLimited):
@@ -315,16 +327,22 @@ class Shop:
             raise Redirect("/login")
         ends = {"pay": "/?paid", "switch off": "/security/off", "new codes": "/security/codes"}
         next = ends.get(proof["purpose"], "/security")
-        return self.enter(request, proof["user_id"], next, how=proof["id"], may=proof["purpose"])
+        return self.enter(request, proof["user_id"], next, how=proof["id"])
+
+    def fresh(self, request: Request, purpose: str) -> bool:
+        """Whether this session's last second factor was for that, and is not five minutes old."""
+        sql = "SELECT 1 FROM proofs WHERE id = ? AND used AND purpose = ? AND begun > ?"
+        values = (request.session.get("how", ""), purpose, time.time() - PROOF_SECONDS)
+        return bool(self.store.one(sql, *values))
 
     async def buy(self, request: Request) -> Response:
         """Pay: what is paid is signed on the phone. While the service is away, nobody pays."""
         user, _ = self.user(request), await self.form(request)
         if not user["authy_id"]:
-            request.session["said"] = (
-                "Switch on the second factor first: the shop sells to nobody without it."
-            )
+            request.session["said"] = "Switch on the second factor first: what you pay is signed with it."
             raise Redirect("/security")
+        if request.path_params["book"] not in BOOKS:
+            raise HTTPException(404)
         title, _, price = BOOKS[request.path_params["book"]]
         return self.prove(request, user, "pay", f"Pay {price}.00 EUR to Northwind Books?", title)
 
@@ -410,7 +428,7 @@ class Shop:
 
     async def off(self, request: Request) -> Response:
         """Switch off, by a second factor of just now and for nothing else."""
-        user, may = self.user(request), request.session.get("may") == "switch off"
+        user, may = self.user(request), self.fresh(request, "switch off")
         if request.method == "GET" or not user["authy_id"]:
             return self.page(request, "off.html", may=may)
         await self.form(request)
@@ -447,11 +465,15 @@ class Shop:
         values |= {"me": user, "csrf": csrf, "said": request.session.pop("said", "")}
         return self.pages.TemplateResponse(request, name, values, status, PAGE)
 
-    async def form(self, request: Request) -> dict[str, Any]:
+    async def form(self, request: Request) -> dict[str, str]:
         """What was posted, by a form or an element, with the token of this session."""
         sent = "json" in request.headers.get("content-type", "")
-        body = json.loads(await request.body() or b"{}") if sent else dict(await request.form())
-        token = request.headers.get("x-csrf-token") or str(body.get("csrf", ""))
+        try:
+            fields = dict(json.loads(await request.body() or b"{}") if sent else await request.form())
+        except (ValueError, TypeError):
+            raise HTTPException(400) from None
+        body = {name: str(was)[:256] for name, was in fields.items() if was is True or isinstance(was, str)}
+        token = request.headers.get("x-csrf-token") or body.get("csrf", "")
         if not hmac.compare_digest(token.encode(), str(request.session.get("csrf", "-")).encode()):
             raise HTTPException(403, "This page is too old: load it again.")
         return body
@@ -464,6 +486,7 @@ class Shop:
 
     async def away(self, request: Request, error: Exception) -> Response:
         """The service cannot be asked, or does not verify: closed for money, open for what costs nothing."""
+        logging.getLogger("northwind").warning("no second factor: %s", error)
         if "json" in request.headers.get("accept", ""):
             refused = isinstance(error, (authy.PushFrozen, authy.FactorUnavailable))
             return JSONResponse({"error": "frozen" if refused else "unavailable"})
@@ -475,13 +498,7 @@ def _now() -> datetime:
 
 
 def create(
-    *,
-    target: str,
-    api_key: str,
-    origin: str,
-    data: Path | str,
-    hook: str = "",
-    now: Callable[[], datetime] = _now,
+    target: str, api_key: str, origin: str, data: Path, *, hook: str = "", now: Now = _now
 ) -> Starlette:
     """The shop as an ASGI application.
 
@@ -494,8 +511,8 @@ def create(
             it the shop has the stream alone.
         now: the time, which tests turn.
     """
-    Path(data).mkdir(parents=True, exist_ok=True, mode=0o700)
-    store = Store(Path(data) / "northwind.db")
+    data.mkdir(parents=True, exist_ok=True, mode=0o700)
+    store = Store(data / "northwind.db")
     shop = Shop(origin, store, now)
 
     @asynccontextmanager

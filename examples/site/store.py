@@ -15,20 +15,8 @@ from google.protobuf import json_format
 from authy_grpc.v1.event_pb2 import Event
 from authy_grpc.v1.user_pb2 import SiteKey
 
-_TABLES = """
-CREATE TABLE IF NOT EXISTS users (id TEXT PRIMARY KEY, name TEXT UNIQUE COLLATE NOCASE, password TEXT,
-    authy_id TEXT UNIQUE, backup_codes INTEGER DEFAULT 0);
-CREATE TABLE IF NOT EXISTS keys (kid TEXT, authy_id TEXT, key TEXT, PRIMARY KEY (kid, authy_id));
-CREATE TABLE IF NOT EXISTS enrollments (user_id TEXT PRIMARY KEY, id TEXT, method INTEGER, link TEXT,
-    image BLOB);
-CREATE TABLE IF NOT EXISTS proofs (id TEXT PRIMARY KEY, user_id TEXT, purpose TEXT, message TEXT, detail TEXT,
-    begun REAL, approval_id TEXT, asked BLOB, facts TEXT, used INTEGER DEFAULT 0);
-CREATE TABLE IF NOT EXISTS events (number INTEGER PRIMARY KEY, id TEXT UNIQUE, authy_id TEXT, type TEXT,
-    time REAL);
-CREATE TABLE IF NOT EXISTS attempts (who TEXT, time REAL);
-CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT);
-"""
-_PROOF_SECONDS = 300
+_TABLES = Path(__file__).with_name("schema.sql")
+PROOF_SECONDS = 300
 _SCRYPT = {"n": 2**14, "r": 8, "p": 1}
 Row = Any
 
@@ -50,7 +38,7 @@ class Store:
     def __init__(self, path: str | Path) -> None:
         self.db = sqlite3.connect(path, isolation_level=None)
         self.db.row_factory = sqlite3.Row
-        self.db.executescript(_TABLES)
+        self.db.executescript(_TABLES.read_text())
 
     def one(self, sql: str, *values: Any) -> Row:
         """The first row, or None."""
@@ -103,7 +91,7 @@ class Store:
     def pending(self, proof_id: str) -> Row:
         """A second factor that is asked for, unused and of the last five minutes; or None."""
         sql = "SELECT * FROM proofs WHERE id = ? AND NOT used AND begun > ?"
-        return self.one(sql, proof_id, time.time() - _PROOF_SECONDS)
+        return self.one(sql, proof_id, time.time() - PROOF_SECONDS)
 
     def remember(self, event: Event, authy_id: str) -> bool:
         """Note an event; False where it has come before, by the stream or by the webhook."""
@@ -115,9 +103,7 @@ class Store:
         sql = "SELECT detail FROM proofs WHERE user_id = ? AND purpose = 'pay' AND used"
         tables = {
             "users": [dict(user) | {"password": "(a salted scrypt hash)"}],
-            "keys": [
-                dict(row) for row in self.all("SELECT * FROM keys WHERE authy_id = ?", user["authy_id"])
-            ],
+            "keys": [json_format.MessageToDict(key) for key in self.keys(user["authy_id"])],
             "orders": [row["detail"] for row in self.all(sql, user["id"])],
         }
         return json.dumps(tables, indent=2, ensure_ascii=False)

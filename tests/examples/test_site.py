@@ -113,7 +113,8 @@ async def test_an_enrollment_is_called_off_and_asked_for_anew(books: Shop) -> No
         await signed_up(browser)
         await browser.send("/security/start")
         told = await browser.ask("/security/enrollment")
-        assert (await browser.ask("/security/enrollment", "DELETE"))["state"] == "canceled"
+        for _ in range(2):
+            assert (await browser.ask("/security/enrollment", "DELETE"))["state"] == "canceled"
         assert (await browser.ask("/security/enrollment"))["state"] == "canceled"
         anew = await browser.ask("/security/enrollment", again=True)
         assert anew["state"] == "pending" and anew["link"] != told["link"]
@@ -155,7 +156,8 @@ async def test_the_ends_of_a_question(books: Shop, service: Service) -> None:
         assert browser.path == "/second"
         again = await browser.ask("/second/approval", again=True)
         assert again["state"] == "pending"
-        assert (await browser.ask("/second/approval", "DELETE"))["state"] == "canceled"
+        for _ in range(2):
+            assert (await browser.ask("/second/approval", "DELETE"))["state"] == "canceled"
         await browser.ask("/second/approval", again=True)
         await phone.report_fraud(await phone.question())
         assert (await browser.ask("/second/approval"))["state"] == "fraud"
@@ -290,8 +292,15 @@ async def test_switching_off_takes_a_second_factor_of_just_now(
         await browser.send("/security/off")
         assert browser.path == "/security" and "With it, a stolen password opens nothing." in browser.page
         assert await phone.sites() == []
-        # One proof switches off once.
-        await switched_on(browser, phone)
+        # One proof switches off once, and not for long.
+        linked = await switched_on(browser, phone)
+        await browser.send("/security/off")
+        assert browser.path == "/second"
+        clock.turn(seconds=30)
+        await browser.send("/second/code", code=await phone.code(linked))
+        assert "Yes, switch it off" in browser.page
+        with sqlite3.connect(books.data / "northwind.db") as database:
+            database.execute("UPDATE proofs SET begun = ?", (time.time() - 301,))
         await browser.send("/security/off")
         assert browser.path == "/second"
 
@@ -350,6 +359,15 @@ async def test_what_a_stranger_sends_is_refused(books: Shop) -> None:
         for token in (other.token, "", "none"):
             answer = await browser.http.post("/security/start", data={"csrf": token})
             assert answer.status_code == 403
+        mine = {"x-csrf-token": browser.token}
+        for body, status in (("{", 400), ("[1]", 400), ('{"again": 7}', 303)):
+            headers = mine | {"content-type": "application/json"}
+            answer = await browser.http.post(
+                "/security/start", content=body, headers=headers, follow_redirects=False
+            )
+            assert answer.status_code == status
+        assert (await browser.http.post("/buy/none", headers=mine)).url.path == "/security"
+        assert (await browser.http.get("/second/events")).url.path == "/login"
         answer = await browser.http.get("/")
         assert "script-src 'self'" in answer.headers["content-security-policy"]
         cookie = other.http.cookies.jar
