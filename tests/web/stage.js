@@ -1,8 +1,15 @@
 async (given) => {
-  const [{Store}, {Text}, {shell, announce}, {default: words}] = await Promise.all([
-    import('/app/base/store.js'), import('/app/base/text.js'), import('/app/shell.js'), import(`/app/text/${given.language}.js`)]);
-  const text = new Text(given.language, words, given.language === 'en' ? 'en-GB' : given.language);
-  Object.assign(document.documentElement, {lang: given.language, dir: text.direction});
+  const pseudo = given.language === 'pseudo';
+  const language = pseudo ? 'en' : given.language;
+  const [{Store}, {Text}, {shell, announce}, {default: plain}] = await Promise.all([
+    import('/app/base/store.js'), import('/app/base/text.js'), import('/app/shell.js'), import(`/app/text/${language}.js`)]);
+  // From right to left, and 40 % longer.
+  const longer = (text) => typeof text === 'string' ? text + ' ' + 'ש'.repeat(Math.ceil(text.length * 0.4)).replace(/.{6}/g, '$& ')
+    : Object.fromEntries(Object.entries(text).map(([name, value]) => [name, longer(value)]));
+  const words = pseudo ? longer(plain) : plain;
+  const text = new Text(language, words, language === 'en' ? 'en-GB' : language);
+  if (pseudo) text.direction = 'rtl';
+  Object.assign(document.documentElement, {lang: language, dir: text.direction});
   // What is not given never answers; {error: {…}} is thrown.
   const answers = (table) => new Proxy({}, {get: (_, name) => {
     if (name === 'then') return undefined;

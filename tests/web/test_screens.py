@@ -39,10 +39,15 @@ async def test_a_screen_is_accessible_and_fits(staged: Stage, screen: Screen) ->
             assert await violations(page) == [], theme
         heading = await page.locator("h1").inner_text()
         assert heading and (not screen.title or heading == screen.title)
+        await page.evaluate("document.documentElement.style.fontSize = '200%'")
+        await picture(page, f"{screen.name}-390-large")
+        assert await page.evaluate("document.documentElement.scrollWidth") <= 390, "200 % text"
+        await page.evaluate("document.documentElement.style.fontSize = ''")
         await page.set_viewport_size({"width": 320, "height": 844})
-        await staged.show(page, screen, language="de")
-        assert await page.evaluate("document.documentElement.scrollWidth") <= 320
-        await picture(page, f"{screen.name}-320-de")
+        for language in ("de", "pseudo"):
+            await staged.show(page, screen, language=language)
+            await picture(page, f"{screen.name}-320-{language}")
+            assert await page.evaluate("document.documentElement.scrollWidth") <= 320, language
 
 
 async def picture(page: "Page", name: str) -> None:

@@ -17,9 +17,10 @@ export class Text {
   constructor(language, words, locale = language) {
     this.language = language;
     this.locale = locale;
-    this.direction = language === 'xx' ? 'rtl' : 'ltr';
+    /** Of the language: both that there are run from left to right. */
+    this.direction = 'ltr';
     this.words = words;
-    this.plural = new Intl.PluralRules(language === 'xx' ? 'en' : language);
+    this.plural = new Intl.PluralRules(language);
     this.t = this.t.bind(this);
     this.say = this.say.bind(this);
   }
