@@ -38,14 +38,15 @@ async def make_key(target: str, operator_key: str, origin: str) -> str:
 
 
 def prepare(target: str, operator_key: str, origin: str, data: Path) -> str:
-    """The same, kept in the shop's folder: made in the first run."""
+    """The same, kept in the shop's folder: made in the first run at that origin."""
     kept = data / "api.key"
-    if not kept.exists():
-        made = asyncio.run(make_key(target, operator_key, origin))
+    key, known = kept.read_text().split() if kept.exists() else ("", "")
+    if known != origin:
+        key = asyncio.run(make_key(target, operator_key, origin))
         data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with os.fdopen(os.open(kept, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
-            file.write(made)
-    return kept.read_text()
+        with os.fdopen(os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+            file.write(f"{key} {origin}")
+    return key
 
 
 def main() -> None:
