@@ -3,6 +3,7 @@
 import asyncio
 import re
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 
@@ -146,3 +147,27 @@ async def test_a_link_waits_while_one_sets_up(phone: Tab, service: Service, gate
     await phone.press(".button.main")
     await on(phone, "Ready")
     assert "One site waits" in await phone.run("return document.querySelector('.lead').textContent")
+
+
+@engines("chromium")
+async def test_it_starts_without_the_service(
+    phone: Tab, window: Browser, service: Service, gateway: serving.Origin
+) -> None:
+    await set_up(phone, service, gateway)
+    await phone.press(".button.main")
+    await on(phone, "Ready")
+    await phone.press(".button.main")
+    await on(phone, "Codes")
+    assert await phone.run("return window.faults") == []
+    ready = "return (await navigator.serviceWorker.ready).active.state"
+    assert await phone.run(ready) in ("activating", "activated")
+    driver: Any = window.driver
+    await window.do(driver.context.set_offline, True)
+    try:
+        await phone.open(f"{gateway.url}/app/")
+        await on(phone, "Codes")
+        assert "No connection" in await phone.run("return document.querySelector('.strip').textContent")
+        # The control: without the worker there is no page.
+        assert await phone.run("return fetch('/healthz').then(() => true, () => false)") is False
+    finally:
+        await window.do(driver.context.set_offline, False)
