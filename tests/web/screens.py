@@ -164,6 +164,8 @@ SCREENS = [
         given=answered("startPhoneVerification", "RATE_LIMITED", retryDelay=90),
         then=SEND,
     ),
+    Screen("start-update", "start", given={"store": {"update": True, "safari": True}}),
+    Screen("start-trouble", "start", given={"store": {"trouble": True, "retryTime": FAR}}),
     Screen("start-offline", "start", given={"store": {"online": False}}),
     Screen("start-proof", "start", given=answered("startPhoneVerification", "REGISTRATION_PROOF"), then=SEND),
     Screen("start-no-storage", "start", given={"vault": {"probe": refusal("KEYS_REFUSED")}}, then=SEND),

@@ -144,6 +144,13 @@ async def test_a_link_waits_while_one_sets_up(phone: Tab, service: Service, gate
     token = "AAAAAAAAAAAAAAAAAAAAAA"
     await set_up(phone, service, gateway, f"#/e/{token}")
     assert token not in await phone.run("return location.href")
+    # Opened again meanwhile, it leads back to where one is.
+    await phone.run("location.hash = args[0]; return true", f"#/e/{token}")
+    await on(phone, "Check your phone")
+    await phone.run("history.replaceState(null, '', '#/name'); return true")
+    await phone.type("input", await service.text_code())
+    await phone.press(".button.main")
+    await on(phone, "Name this device")
     await phone.press(".button.main")
     await on(phone, "Ready")
     assert "One site waits" in await phone.run("return document.querySelector('.lead').textContent")

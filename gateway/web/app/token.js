@@ -25,7 +25,8 @@ export class Token {
     if (await this.#get(USED) === token) return this.#clean('');
     if (app.device.can('sites')) return this.open(token);
     this.current = token;
-    if (app.standalone) {
+    // Whoever is at setting up here goes on with that first.
+    if (app.standalone || app.device.state !== 'none') {
       await this.wait();
       return '';
     }
