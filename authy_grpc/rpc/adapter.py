@@ -24,10 +24,12 @@ from authy_grpc.service.caller import Caller, Nobody
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
-# Reads the request of a call.
-Read = Callable[[Context], Awaitable[Message]]
+# Reads the request of a call; None where the caller has ended without one.
+Read = Callable[[Context], Awaitable[Message | None]]
 # A request, or what makes it: asked behind auth. It may wait, and its refusals become the call's status.
 Given: TypeAlias = Message | Callable[[], Message | Awaitable[Message]]
+# Seconds. gRPC says of a caller that has hung up, too, that no message comes, and cancels the call later.
+_HANGING_UP = 0.1
 
 
 class Call:
@@ -93,6 +95,9 @@ class Call:
                 raise self._ended_by or RequestTimeout from None
             finally:
                 self._wait = None
+            if self._request is None:
+                await asyncio.sleep(_HANGING_UP)
+                raise BadField.one("request", "is missing: send one message")
         return self._request
 
     @property
@@ -130,11 +135,11 @@ def _around(concern: Concern, inner: Step) -> Step:
     return step
 
 
-async def _from_wire(decode: Callable[[bytes], Message], context: Context) -> Message:
+async def _from_wire(decode: Callable[[bytes], Message], context: Context) -> Message | None:
     """The message of a call, decoded inside the concerns: gRPC would tell the peer an exception's text."""
     raw = await context.read()
     if raw is grpc.aio.EOF:
-        raise BadField.one("request", "is missing: send one message")
+        return None
     try:
         return decode(raw)
     except DecodeError as error:
