@@ -1,6 +1,7 @@
 """Options of gRPC, which passes over names that it does not know: each is looked for, and pings are tried."""
 
 import asyncio
+import contextlib
 import re
 import struct
 from importlib.util import find_spec
@@ -18,8 +19,10 @@ from authy_grpc.client import connect
 from authy_grpc.server import OPTIONS
 from tests.rushing import PATIENCE
 
+PING_TIMEOUT = "grpc.http2.ping_timeout_ms"
 PINGS_APART = "grpc.http2.min_ping_interval_without_data_ms"
 SETTINGS, PING, GOAWAY, ACK = 4, 6, 7, 1
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 
 def test_grpc_knows_every_option() -> None:
@@ -52,7 +55,7 @@ async def _answers(options: tuple[tuple[str, int], ...]) -> int:
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     try:
         async with asyncio.timeout(PATIENCE):
-            writer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + _frame(SETTINGS) + _frame(SETTINGS, ACK))
+            writer.write(PREFACE + _frame(SETTINGS) + _frame(SETTINGS, ACK))
             return sum([await _is_answered(reader, writer) for _ in range(20)])
     finally:
         writer.transport.abort()
@@ -77,22 +80,42 @@ def _frame(kind: int, flags: int = 0, payload: bytes = b"") -> bytes:
     return struct.pack(">I", len(payload))[1:] + struct.pack(">BBI", kind, flags, 0) + payload
 
 
-async def test_our_client_notices_a_connection_that_died() -> None:
+async def test_our_client_notices_a_connection_that_died_and_waits_for_a_slow_one() -> None:
     own = dict(connect.options(secure=False))
-    assert own["grpc.http2.ping_timeout_ms"] == own["grpc.keepalive_timeout_ms"] == 10_000
-    short = own | {"grpc.keepalive_time_ms": 1_000, "grpc.http2.ping_timeout_ms": 100}
+    assert own[PING_TIMEOUT] == own["grpc.keepalive_timeout_ms"] == 20_000
+    often = own | {"grpc.keepalive_time_ms": 1_000}
+    awake, answered = asyncio.Event(), asyncio.Semaphore(0)
 
-    async def deaf(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """Answers no ping until it is awake."""
         writer.write(_frame(SETTINGS) + _frame(SETTINGS, ACK))
-        while await reader.read(4096):
-            pass
+        await reader.readexactly(len(PREFACE))
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+            while True:
+                begin = await reader.readexactly(9)
+                payload = await reader.readexactly(int.from_bytes(begin[:3]))
+                if begin[3] == PING:
+                    await awake.wait()
+                    writer.write(_frame(PING, ACK, payload))
+                    answered.release()
         writer.close()
 
     async with (
-        listening(deaf) as port,
-        grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=list(short.items())) as channel,
+        listening(slow) as port,
+        _channel(port, often | {PING_TIMEOUT: 2_000}) as strict,
+        _channel(port, often) as channel,
+        asyncio.timeout(PATIENCE),
     ):
-        method: Any = channel.unary_unary("/a.B/C")
+        waits = channel.unary_unary("/a.B/C")(b"")
         with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await method(b"", timeout=PATIENCE / 2)
+            await strict.unary_unary("/a.B/C")(b"")
         assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+        awake.set()
+        for _ in range(3):
+            await answered.acquire()
+        assert not waits.done()
+        waits.cancel()
+
+
+def _channel(port: int, options: dict[str, Any]) -> Any:
+    return grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=list(options.items()))

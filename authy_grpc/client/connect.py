@@ -19,12 +19,13 @@ from authy_grpc.client.target import Target, TargetError, is_loopback, parse
 __all__ = ["CertificateError", "Road", "TargetError", "TlsFiles", "is_loopback", "options", "parse", "road"]
 
 Option = tuple[str, int | str]
-# A quiet connection that died is noticed in 40 s; the server allows pings at half this interval.
+# A quiet connection that died is noticed in 50 s, one whose server is slow to answer is not cut before; the
+# server allows pings at half this interval.
 _ALIVE: tuple[tuple[str, int], ...] = (
     ("grpc.keepalive_time_ms", 30_000),
-    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.keepalive_timeout_ms", 20_000),
     # Without it a ping that nobody answers is waited for a minute, whatever the line above says.
-    ("grpc.http2.ping_timeout_ms", 10_000),
+    ("grpc.http2.ping_timeout_ms", 20_000),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.http2.max_pings_without_data", 0),
     # By default up to two minutes may pass before a server that came back is tried again.

@@ -118,20 +118,46 @@ async def test_a_message_that_unpacks_to_more_than_may_be_is_refused(transport: 
 
 
 class Deaf(Wire):
-    """Answers no pings."""
+    """Answers no pings until it is told to.
+
+    Attributes:
+        asked: the pings that have come.
+    """
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        super().__init__(reader, writer)
+        self.asked: list[bytes] = []
+        self._answers = False
 
     def _take(self, kind: int, flags: int, stream: int, payload: bytes) -> None:
-        if kind != PING:
+        if kind == PING:
+            self.asked.append(payload)
+        if kind != PING or self._answers:
             super()._take(kind, flags, stream, payload)
 
+    def answer(self) -> None:
+        """Answer the pings that have come, and those to come."""
+        self._answers = True
+        for payload in self.asked:
+            super()._take(PING, 0, 0, payload)
 
-async def test_a_peer_that_answers_no_pings_is_dropped(transport: Any) -> None:
-    assert dict(OPTIONS)[PING_TIMEOUT] == dict(OPTIONS)["grpc.keepalive_timeout_ms"]
+
+async def test_a_peer_that_answers_no_pings_is_dropped_and_a_slow_one_is_not(transport: Any) -> None:
+    own = dict(OPTIONS)
+    assert own[PING_TIMEOUT] == own["grpc.keepalive_timeout_ms"] == 20_000
+    often = {"grpc.keepalive_time_ms": 100}
     async with (
-        transport(options={"grpc.keepalive_time_ms": 100, PING_TIMEOUT: 100}) as world,
-        Deaf.open(world.port) as deaf,
-        Wire.open(world.port) as answers,
-        asyncio.timeout(PATIENCE / 2),
+        transport(options=often | {PING_TIMEOUT: 2_000}) as strict,
+        transport(options=often) as world,
+        Deaf.open(strict.port) as deaf,
+        Wire.open(strict.port) as answers,
+        Deaf.open(world.port) as slow,
+        asyncio.timeout(PATIENCE),
     ):
         await deaf.closed.wait()
         assert not answers.closed.is_set()
+        await came(lambda: slow.asked)
+        slow.answer()
+        before = len(slow.asked)
+        await came(lambda: len(slow.asked) > before)
+        assert not slow.closed.is_set()
