@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha256
+from importlib.metadata import version
 from pathlib import Path
 
 FOLDER = Path(__file__).parent
@@ -84,7 +85,14 @@ def _names() -> Iterator[str]:
 def _worker(files: dict[str, File]) -> bytes:
     """The worker: the list of hashes that it installs by, and its body. A new list is a new worker."""
     listed = [each for each in files.values() if each.name.startswith("app/") and each.name != WORKER]
-    hashes = {each.path: each.sha256 for each in listed}
-    version = total(tuple(listed))
-    head = f"const VERSION = {json.dumps(version)};\nconst FILES = {json.dumps(hashes, indent=1)};\n\n"
+    values = {
+        "VERSION": total(tuple(listed)),
+        "FILES": {each.path: each.sha256 for each in listed},
+        # What the page needs to tell its release and to hash all of it.
+        "RELEASE": version("authy-grpc"),
+        "BESIDE": [each.path for each in files.values() if each.name.startswith("scan/")],
+    }
+    head = (
+        "".join(f"const {name} = {json.dumps(value, indent=1)};\n" for name, value in values.items()) + "\n"
+    )
     return head.encode() + files[WORKER].body

@@ -59,6 +59,33 @@ LET_IN = (
     f"{TYPED}; document.querySelector('.key.go').click(); await new Promise(done => setTimeout(done, 50))"
 )
 REFUSE = "document.querySelector('.button.danger').click(); await new Promise(done => setTimeout(done, 50))"
+HAPPENED = [
+    {
+        "type": "approval.approved",
+        "siteName": "Northwind Books",
+        "deviceName": "Home Screen app, iPhone",
+        "time": "2026-11-30T13:20:00Z",
+    },
+    {"type": "code.accepted", "siteName": "City Library", "deviceName": "", "time": "2026-11-30T12:02:00Z"},
+    {"type": "device.added", "siteName": "", "deviceName": "Pixel 9", "time": "2026-11-30T08:20:00Z"},
+    {"type": "device.refused", "siteName": "", "deviceName": "Pixel 9", "time": "2026-11-29T13:20:00Z"},
+    {"type": "site.added", "siteName": "City Library", "deviceName": "", "time": "2026-11-29T12:20:00Z"},
+    {"type": "approval.denied", "siteName": "", "deviceName": "", "time": "2026-11-03T13:20:00Z"},
+    {"type": "what.comes_later", "siteName": "", "deviceName": "", "time": "2026-11-03T12:20:00Z"},
+]
+ELSEWHERE = [
+    {"id": "a", "type": "totp", "issuer": "GitHub", "account": "octo", "label": ""},
+    {"id": "b", "type": "totp", "issuer": "Mail", "account": "ada@mail.example", "label": "work"},
+]
+KEPT = {
+    "list": ELSEWHERE,
+    "code": {"code": "731204", "next": "120934", "secondsLeft": 18, "period": 30},
+}
+PAUSE = "await new Promise(done => setTimeout(done, 50))"
+MEASURED = (
+    "document.querySelector('details').open = true;"
+    " while (!document.querySelector('.hash')) await new Promise(done => setTimeout(done, 20))"
+)
 SUBMIT = "document.querySelector('form').requestSubmit(); await new Promise(done => setTimeout(done, 50))"
 CALL = "document.querySelectorAll('.button.link')[1].click(); await new Promise(r => setTimeout(r, 50))"
 SEND = f"document.querySelector('input').value = '0612345678'; {SUBMIT}"
@@ -419,5 +446,76 @@ SCREENS = [
         "device",
         {"id": "dev_4"},
         given={"api": {"listDevices": refusal("UNREACHABLE")}},
+    ),
+    Screen(
+        "activity",
+        "activity",
+        given={"api": {"listActivity": {"activities": HAPPENED, "nextPageToken": "more"}}},
+    ),
+    Screen(
+        "activity-empty",
+        "activity",
+        given={"api": {"listActivity": {"activities": [], "nextPageToken": ""}}},
+    ),
+    Screen("activity-loading", "activity"),
+    Screen(
+        "activity-offline",
+        "activity",
+        given={"store": {"online": False}, "api": {"listActivity": refusal("UNREACHABLE")}},
+    ),
+    Screen("settings", "settings", given={"api": {"getAccount": ACCOUNT}, "accounts": KEPT}),
+    Screen(
+        "settings-offline",
+        "settings",
+        given={"store": {"online": False}, "api": {"getAccount": refusal("UNREACHABLE")}},
+    ),
+    Screen(
+        "settings-limited",
+        "settings",
+        given={
+            "device": LIMITED,
+            "api": {"getAccount": ACCOUNT, "updateAccount": refusal("DEVICE_HELD")},
+        },
+        then=f"{PAUSE}; document.querySelector('.switch').click(); {PAUSE}",
+    ),
+    Screen("settings-version", "settings", given={"api": {"getAccount": ACCOUNT}}, then=MEASURED),
+    Screen(
+        "settings-erase",
+        "settings",
+        given={"api": {"getAccount": ACCOUNT}, "accounts": KEPT},
+        then="document.querySelector('button.row.danger').click()",
+    ),
+    Screen(
+        "settings-erase-alone",
+        "settings",
+        given={"api": {"getAccount": ACCOUNT, "revokeDevice": refusal("UNREACHABLE")}},
+        then=(
+            "document.querySelector('button.row.danger').click();"
+            f" document.querySelectorAll('.confirm .button.danger')[0].click(); {PAUSE}"
+        ),
+    ),
+    Screen(
+        "settings-delete",
+        "settings",
+        given={"api": {"getAccount": ACCOUNT}},
+        then=(
+            f"{PAUSE}; document.querySelectorAll('button.row.danger')[1].click();"
+            f" document.querySelectorAll('.confirm .button.danger')[1].click(); {PAUSE}"
+        ),
+    ),
+    Screen(
+        "lost-keys",
+        "lost",
+        given={"device": {"state": "lost"}, "cannot": ["codes"], "accounts": KEPT},
+        title="This browser lost its keys",
+    ),
+    Screen(
+        "lost-keys-alone", "lost", given={"device": {"state": "lost", "seenTime": 0}, "cannot": ["codes"]}
+    ),
+    Screen(
+        "lost-removed",
+        "lost",
+        given={"device": {"state": "removed"}, "cannot": ["codes"]},
+        title="This device was removed",
     ),
 ]

@@ -37,7 +37,7 @@ async (given) => {
     backup: answers({ready: true, ...given.backup}),
     inbox: {start() {}, stop() {}, again() {}, tell() {}, heard: () => () => {}, subscribe: () => () => {}},
     token: {current: 'AAAAAAAAAAAAAAAAAAAAAA', open: () => 'accept', wait: async () => {}, waiting: async () => given.token?.held ?? '', ...given.token},
-    worker: {reload() {}},
+    worker: {reload() {}}, restart() { went.push('restart'); },
     router: {go: async (path) => { went.push(path); }, update: async () => { went.push('update'); }, current: {name: given.view, params: given.params}},
     ...given.app,
   };

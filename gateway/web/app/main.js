@@ -43,6 +43,7 @@ async function begin() {
   // While something runs that changes the device's state, its screen decides where to go.
   app.keepScreen = async (/** @type {() => Promise<void>} */ run) => { kept++; try { await run(); } finally { kept--; } };
   app.screenKept = () => kept > 0;
+  app.restart = () => location.reload();
   app.worker = new Worker(store);
   app.token = new Token(vault);
   app.languages = Object.keys(WORDS);
