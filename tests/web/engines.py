@@ -28,8 +28,11 @@ ENGINES = ("chromium", "webkit", "firefox")
 # Seconds for a page, and for what a test runs in it.
 PATIENCE = 60.0
 _MINIBROWSERS = "*/webkit2gtk-4*/MiniBrowser"
-# What runs is told as JSON text: each driver loses other values.
-_RUN = "JSON.stringify({value: await (async (...args) => {%s})(...JSON.parse(%s))})"
+# What runs is told as JSON text: each driver loses other values. Not all drivers end what never ends.
+_RUN = (
+    "JSON.stringify({value: await Promise.race([(async (...args) => {%s})(...JSON.parse(%s)),"
+    "new Promise((_, late) => setTimeout(() => late(new Error('no answer in time')), %d))])})"
+)
 _Result = TypeVar("_Result")
 
 
@@ -93,7 +96,7 @@ class Tab:
             ScriptError: what it threw.
         """
         given = json.dumps(json.dumps(args))
-        inner = _RUN % (source, given)
+        inner = _RUN % (source, given, int(PATIENCE * 900))
         told = await self.browser.do(self.browser.driver.run, self.handle, inner)
         return json.loads(told).get("value")
 

@@ -26,7 +26,7 @@ _UNTIL = """
 const good = %s;
 return new Promise((resolve, reject) => {
   const end = app.inbox.subscribe(state => good(state) && resolve(state));
-  setTimeout(() => reject(new Error('never told: ' + JSON.stringify(app.inbox.state))), 50000);
+  setTimeout(() => reject(new Error('never told: ' + JSON.stringify(app.inbox.state))), 40000);
 });
 """
 

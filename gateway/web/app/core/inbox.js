@@ -24,7 +24,7 @@ const NOTHING = Object.freeze({
 /** What waits for the owner of this device. */
 export class Inbox {
   #state = NOTHING;
-  #told = '';
+  #told = key(NOTHING);
   /** @type {Set<(state: InboxState) => void>} */
   #listeners = new Set();
   /** @type {Set<(what: any) => void>} */
@@ -187,7 +187,7 @@ export class Inbox {
    */
   async *#messages(signal) {
     const response = await this.api.watchInbox(signal);
-    for await (const { event, data } of events(response, { silence: this.silence })) {
+    for await (const { event, data } of events(response, { silence: this.silence, signal })) {
       if (event === 'error') throw fromStatus(JSON.parse(data), 200);
       if (event === 'end') return;
       if (event === 'message') yield JSON.parse(data);
@@ -265,15 +265,21 @@ export class Inbox {
   /** @param {Partial<InboxState>} values */
   #set(values) {
     const state = { ...this.#state, ...values };
-    const { connection, retryTime, questions, refused, revisions, leader } = state;
-    const ids = questions.map((question) => question.approvalId);
-    const told = JSON.stringify([connection, retryTime, ids, refused, revisions, leader]);
+    const told = key(state);
     if (told === this.#told) return;
     this.#told = told;
     this.#state = state;
-    if (leader) this.#tabs?.postMessage({ kind: 'state', state });
+    if (state.leader) this.#tabs?.postMessage({ kind: 'state', state });
     for (const listener of [...this.#listeners]) listener(state);
   }
+}
+
+/**
+ * @param {InboxState} state
+ * @returns {string} the same for states of which the second tells nothing new
+ */
+function key({ questions, ...rest }) {
+  return JSON.stringify([questions.map((question) => question.approvalId), Object.entries(rest).sort()]);
 }
 
 /**

@@ -12,12 +12,15 @@ const MOST_CHARACTERS = 4_000_000;
 
 /**
  * @param {Response} response
- * @param {{silence?: number}} [how] milliseconds without a byte after which the stream is dead
+ * @param {object} [how]
+ * @param {number} [how.silence] milliseconds without a byte after which the stream is dead
+ * @param {AbortSignal} [how.signal] ends it
  * @returns {AsyncGenerator<Event, void, void>} its events; it ends where the stream does
  * @throws {ApiError} UNREACHABLE where it was cut or is silent
  */
-export async function* events(response, { silence = SILENCE_MILLIS } = {}) {
+export async function* events(response, { silence = SILENCE_MILLIS, signal } = {}) {
   const reader = /** @type {ReadableStream<Uint8Array>} */ (response.body).getReader();
+  signal?.addEventListener('abort', () => reader.cancel().catch(() => {}));
   const decoder = new TextDecoder();
   let text = '';
   try {
