@@ -25,6 +25,7 @@ export default async function ask(app, {id}) {
   const trouble = h('p', {class: 'wrong', role: 'alert'});
   const made = screen({text: app.text, class: 'question'});
   let over = false;
+  let answering = false;
 
   /** @param {string} kind */
   const end = (kind) => {
@@ -38,6 +39,7 @@ export default async function ask(app, {id}) {
   /** @param {'approve' | 'deny' | 'report_fraud'} decision @param {string} [matchNumber] */
   const answer = async (decision, matchNumber = '') => {
     fill(trouble);
+    answering = true;
     try {
       const userVerified = decision === 'approve' && asked.userVerification ? await verifyUser(app) : false;
       const {state, attemptsRemaining: n} = await app.api.respondApproval(asked, decision, {matchNumber, userVerified});
@@ -50,7 +52,17 @@ export default async function ask(app, {id}) {
     } catch (/** @type {any} */ error) {
       if (error.reason === 'WRONG_STATE') end(ended(error.metadata?.state, asked, app.clock.now()));
       else fill(trouble, icon('alarm', 'icon small'), h('span', null, error instanceof PasskeyError ? t(`ask.${error.reason}`) : explain(app, error)));
+    } finally {
+      answering = false;
+      look();
     }
+  };
+  // The inbox may say that it is over before the answer says how: that is ours to tell then.
+  const look = () => {
+    if (answering) return;
+    const late = asked.expires * 1000 <= app.clock.now();
+    if (late) end('expired');
+    else if (!app.store.state.questions.some((/** @type {any} */ each) => each.approvalId === id)) end('elsewhere');
   };
 
   const pad = asked.matchDigits > 0
@@ -88,12 +100,9 @@ export default async function ask(app, {id}) {
   requestAnimationFrame(() => requestAnimationFrame(open));
   made.every(() => {
     left.set(asked.expires - app.clock.now() / 1000, asked.expires - asked.created);
-    if (asked.expires * 1000 <= app.clock.now()) end('expired');
+    look();
   }, 1000);
-  made.onEnd(app.store.subscribe((/** @type {any} */ state) => {
-    if (over || state.questions.some((/** @type {any} */ each) => each.approvalId === id)) return;
-    end(asked.expires * 1000 <= app.clock.now() ? 'expired' : 'elsewhere');
-  }));
+  made.onEnd(app.store.subscribe(look));
   return made;
 }
 
