@@ -93,8 +93,7 @@ class Service:
         settings = Settings(
             database_url=self.url,  # type: ignore[arg-type]
             listen="127.0.0.1:0",
-            public_url=ORIGIN,
-            **{"dev": True, **self.options},
+            **{"public_url": ORIGIN, "dev": True, **self.options},
         )
         world = World(
             clock=self.clock,

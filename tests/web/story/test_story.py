@@ -1,0 +1,174 @@
+"""The whole story in Chromium: a shop's page and phones beside each other, the QR code read by a camera."""
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.examples.shop import MovingClock
+from tests.harness import Service
+from tests.web.story.acting import PASSWORD, Person, World, world
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+def clock() -> MovingClock:
+    return MovingClock()
+
+
+@pytest.fixture
+async def stage(sqlite_url: str, clock: MovingClock, random: Any, tmp_path: Path) -> AsyncIterator[World]:
+    async with world(Service.on(sqlite_url, clock, random), tmp_path) as running:
+        yield running
+
+
+async def switched_on(stage: World, phone: Person, site: Person) -> None:
+    """Sign up at the shop, scan its code, type the first code there."""
+    await site.page.goto(f"{stage.books.origin}/signup")
+    await site.type("Name", "ada")
+    await site.type("Password", PASSWORD)
+    await site.press("Sign up")
+    await site.on("Security")
+    await site.press("Switch on")
+    await site.page.locator("authy-enroll[state=pending] img[part=image]").wait_for()
+    await stage.show(site.page)
+    await phone.page.get_by_role("link", name="Scan").first.click()
+    await phone.on("Add this site?")
+    await phone.says("Only go on if you have")
+    assert "/e/" not in phone.page.url
+    await site.says("Seen. Go on on your phone.")
+    await phone.press("Yes, I have it open: add it")
+    await phone.on("Finish on northwind.example")
+    await site.type("Code", await phone.code())
+    await site.press("Confirm")
+    await site.on("The second factor is on")
+    await phone.on("Added")
+    await phone.press("Done")
+    await phone.on("Codes")
+
+
+async def logging_in(stage: World, site: Person) -> str:
+    """Log out, and in again by the password: the number that the shop shows then."""
+    await site.page.goto(f"{stage.books.origin}/")
+    leave = site.page.get_by_role("button", name="Log out")
+    if await leave.count():
+        await leave.click()
+    await site.page.goto(f"{stage.books.origin}/login")
+    await site.type("Name", "ada")
+    await site.type("Password", PASSWORD)
+    await site.press("Log in")
+    return await number(site)
+
+
+async def number(site: Person) -> str:
+    """The number that the shop's page shows."""
+    shown = site.page.locator("authy-approval[state=pending] [part=number]")
+    await shown.wait_for()
+    return re.sub(r"\D", "", await shown.inner_text())
+
+
+async def asked(phone: Person) -> None:
+    """Open the question."""
+    await phone.press("Look at it", "link")
+    await phone.on("Northwind asks")
+
+
+async def wrong_and_right(stage: World, phone: Person, site: Person) -> None:
+    """A wrong number has tries left, the right one lets in."""
+    # A code is taken once: the next one has begun by then. The phone hears of the time with the question.
+    stage.service.clock.turn(seconds=31)
+    shown = await logging_in(stage, site)
+    await asked(phone)
+    await phone.digits(f"{(int(shown) + 1) % 10 ** len(shown):0{len(shown)}}")
+    await phone.press("Approve")
+    await phone.says("That is not the number on the page. 2 tries left.")
+    await phone.page.keyboard.type(shown)
+    await phone.picture("question")
+    await phone.press("Approve")
+    await phone.on("Approved")
+    await phone.press("Done")
+    await site.on("Security")
+    await site.says("By the key")
+
+
+async def denied_and_reported(stage: World, phone: Person, site: Person) -> None:
+    """Deny lets nobody in; "it was not me" is told to the shop."""
+    await logging_in(stage, site)
+    await asked(phone)
+    await phone.press("Deny: I changed my mind")
+    await phone.on("Denied")
+    await site.says("Refused on the phone.")
+    await phone.press("Done")
+    await logging_in(stage, site)
+    await asked(phone)
+    await phone.press("It was not me")
+    await phone.press("Yes, it was not me")
+    await phone.on("Reported")
+    await site.says("Reported. Change your password.")
+    await phone.press("Done")
+
+
+async def by_code(stage: World, phone: Person, site: Person) -> None:
+    """The code of the card is that of pyotp, and lets in."""
+    code = await phone.code()
+    assert code in await codes(stage, phone)
+    await site.page.goto(f"{stage.books.origin}/second")
+    await site.page.locator("input[name=code]").fill(code)
+    await site.press("Use this code")
+    await site.on("Security")
+
+
+async def codes(stage: World, phone: Person) -> set[str]:
+    """The codes of about now, by pyotp and the service's own secret."""
+    device, site = await phone.page.evaluate(
+        """async () => {
+          const {open} = await import('/app/core/vault.js');
+          const vault = open();
+          const [{deviceId}, [{siteId}]] = [await vault.get('device', 'current'), await vault.all('sites')];
+          return [deviceId, siteId];
+        }"""
+    )
+    totp = await stage.seed(device, site)
+    now = int(stage.service.clock.now.timestamp())
+    return {totp.at(now + 30 * step) for step in (-1, 0, 1)}
+
+
+async def offline(stage: World, phone: Person) -> None:
+    """Without a network the page starts, says so, and has codes."""
+    await phone.page.wait_for_function("navigator.serviceWorker.controller !== null")
+    await phone.context.set_offline(True)
+    await phone.says("No connection. Codes work; questions do not arrive.")
+    assert await phone.code() in await codes(stage, phone)
+    await phone.context.set_offline(False)
+
+
+async def removed(stage: World, phone: Person, site: Person) -> None:
+    """The phone drops the shop, which is told."""
+    await site.page.goto(f"{stage.books.origin}/security")
+    await phone.press("Northwind", "link")
+    await phone.press("Remove this site")
+    await phone.press("Remove it")
+    await phone.says("No sites yet")
+    await stage.service.due()
+    await site.says("user.deleted")
+
+
+async def test_the_whole_story(stage: World) -> None:
+    async with stage.person("phone") as phone, stage.person("site", width=1280, height=720) as site:
+        await stage.set_up(phone, "Pocket")
+        await phone.on("Ready")
+        await phone.press("Finish")
+        await phone.on("Codes")
+        await switched_on(stage, phone, site)
+        await wrong_and_right(stage, phone, site)
+        await denied_and_reported(stage, phone, site)
+        await by_code(stage, phone, site)
+        await offline(stage, phone)
+        await removed(stage, phone, site)
+        # The control: what a page blocks or says is heard.
+        await phone.page.evaluate("try { document.body.innerHTML = '<i>x</i>' } catch {}")
+        assert any("require-trusted-types-for" in each for each in phone.said)
+        phone.said.clear()
