@@ -50,6 +50,8 @@ export async function view(app, {name, params}) {
   if (name === 'link') name = await app.token.take(params.token, app) || home;
   if (name === 'home' || (NEEDS[name] && !app.device.can(NEEDS[name]))) name = home;
   if (name === 'handover' && state !== 'none' && !app.token.current) name = home;
+  // Let in meanwhile: there is nothing left to wait for.
+  if (name === 'waiting' && state !== 'held') name = home;
   if (name === 'lost' && !['lost', 'removed'].includes(app.device.state)) name = home;
   if (!VIEW.test(name)) throw new RangeError('no view');
   const {default: make} = await import(`./view/${name}.js`);

@@ -54,7 +54,9 @@ class Person:
 
     def watch(self) -> None:
         """Keep what is said."""
-        self.page.on("console", lambda message: self.said.append(message.text))
+        self.page.on(
+            "console", lambda message: self.said.append(f"{message.text} {message.location.get('url')}")
+        )
         self.page.on("pageerror", lambda error: self.said.append(f"thrown: {error}"))
 
     async def picture(self, name: str) -> None:
@@ -123,7 +125,7 @@ class World:
         made.watch()
         try:
             yield made
-            assert made.said == []
+            assert not made.said, f"{name}: {made.said}"
         finally:
             await made.picture("last")
             await context.close()
@@ -152,14 +154,8 @@ class World:
 
     async def seed(self, name: str, site_id: str) -> pyotp.TOTP:
         """What a device's codes of a site have to be, by what the service has kept."""
-        database, vault = Database(self.service.url), Vault(self.service.secrets.keyset)
-        try:
-            rows = await database.read(
-                lambda session: session.exec(select(DeviceRow).where(DeviceRow.device_id == name)).all()
-            )
-        finally:
-            await database.close()
-        (row,) = rows
+        (row,) = (each for each in await self._devices() if each.device_id == name)
+        vault = Vault(self.service.secrets.keyset)
         secret = totp_secret(
             vault.open(DEVICE_SECRET, row.device_id, row.sealed_secret),
             site_id=site_id,
@@ -168,6 +164,17 @@ class World:
             server_agreement_key=row.server_agreement_key,
         )
         return pyotp.TOTP(base64.b32encode(secret).decode())
+
+    async def seen(self) -> bool:
+        """Whether somebody has acknowledged the alarm of a device."""
+        return any(row.shown_time for row in await self._devices())
+
+    async def _devices(self) -> list[DeviceRow]:
+        database = Database(self.service.url)
+        try:
+            return await database.read(lambda session: list(session.exec(select(DeviceRow)).all()))
+        finally:
+            await database.close()
 
 
 class _Later:
