@@ -498,9 +498,9 @@ def _now() -> datetime:
 
 
 def create(
-    target: str, api_key: str, origin: str, data: Path, *, hook: str = "", now: Now = _now
+    target: str, api_key: str, origin: str, data: Path, *, hook: str = "", timeout: float = 3, now: Now = _now
 ) -> Starlette:
-    """The shop as an ASGI application.
+    """The shop as an ASGI application, for a server that runs its lifespan: the client lives in it.
 
     Args:
         target: where the service listens, such as `127.0.0.1:50051`.
@@ -509,6 +509,7 @@ def create(
         data: a folder for the shop's database.
         hook: where the service posts webhooks: this application's `/hook`, as the service reaches it. Without
             it the shop has the stream alone.
+        timeout: seconds that a page waits for the service.
         now: the time, which tests turn.
     """
     data.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -517,7 +518,7 @@ def create(
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        async with authy.AsyncClient(target, api_key, timeout=3.0) as shop.site:
+        async with authy.AsyncClient(target, api_key, timeout=timeout) as shop.site:
             follows = [asyncio.create_task(shop.follow()), asyncio.create_task(shop.make_hook(hook))]
             yield
             for task in follows:

@@ -71,10 +71,11 @@ class Store:
         return [json_format.Parse(row["key"], SiteKey()) for row in rows]
 
     def learn(self, authy_id: str, keys: Iterable[SiteKey]) -> None:
-        """Keep keys of a user's devices, or when they were revoked."""
+        """Keep keys of a user's devices. One that was revoked stays so, in whatever order events come."""
         for key in keys:
             text = json_format.MessageToJson(key, indent=None)
-            self.do("INSERT OR REPLACE INTO keys VALUES (?, ?, ?)", key.kid, authy_id, text)
+            known = "REPLACE" if key.HasField("revoke_time") else "IGNORE"
+            self.do(f"INSERT OR {known} INTO keys VALUES (?, ?, ?)", key.kid, authy_id, text)
 
     def forget(self, authy_id: str) -> None:
         """Drop a second factor that was switched off, here or by the phone's owner."""

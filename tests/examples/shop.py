@@ -112,8 +112,10 @@ class Browser:
 
 
 @asynccontextmanager
-async def shop(service: Service, data: Path, target: str = "") -> AsyncIterator[Shop]:
-    """The shop, on loopback."""
+async def shop(
+    service: Service, data: Path, target: str = "", patience: float = PATIENCE
+) -> AsyncIterator[Shop]:
+    """The shop, on loopback; `target` is where it believes the service to be."""
     site = await service.site("Northwind", require_code=True)
     store_folder = data / "northwind"
     app = create(
@@ -121,6 +123,7 @@ async def shop(service: Service, data: Path, target: str = "") -> AsyncIterator[
         api_key=site.api_key,
         origin=site.application.origin,
         data=store_folder,
+        timeout=patience,
         now=service.clock,
     )
     async with app.router.lifespan_context(app), serving(_plain(app)) as port:

@@ -1,6 +1,7 @@
 """Northwind Books, the whole story over HTTP: a real service, the simulated phone, and no browser."""
 
 import ast
+import asyncio
 import json
 import re
 import sqlite3
@@ -10,13 +11,17 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import Any
 
+import pyotp
 import pytest
 
 from authy_grpc.phone import Phone
 from authy_grpc.v1.authenticator_pb2 import Site as Linked
 from authy_grpc.v1.event_pb2 import Event, UserEvent
 from authy_grpc.v1.user_pb2 import SiteKey
-from examples.site.__main__ import make_key
+from authy_grpc.v1.webhook_pb2 import ListWebhooksRequest
+from examples.site import app
+from examples.site.__main__ import prepare
+from examples.site.store import Store
 from tests.examples.shop import Browser, MovingClock, Shop, posted, shop
 from tests.harness import Service
 
@@ -198,6 +203,8 @@ async def test_a_receipt_of_a_key_that_the_shop_does_not_know_opens_nothing(
     phone = await service.phone()
     async with books.browser() as browser:
         await enrolled(books, phone, browser)
+        # The stream brings the key, too.
+        await happened(browser, "enrollment.completed")
         with sqlite3.connect(books.data / "northwind.db") as database:
             assert database.execute("DELETE FROM keys").rowcount == 1
         await logged_out(browser)
@@ -272,6 +279,11 @@ async def test_events_come_by_stream_and_by_webhook_and_count_once(books: Shop, 
         for _ in range(2):
             assert (await browser.http.post("/hook", content=body, headers=headers)).status_code == 204
         assert len(store.keys(authy_id)) == 2
+        # A key that was revoked stays so, whatever comes late.
+        key.revoke_time.seconds = 1
+        store.learn(authy_id, [key])
+        store.learn(authy_id, [SiteKey(kid="one-more", jwk="{}")])
+        assert [each.revoke_time.seconds for each in store.keys(authy_id) if each.kid == "one-more"] == [1]
         assert len(store.all("SELECT * FROM events WHERE id = 'evt_1'")) == 1
         store.db.close()
         for forged in (headers | {"webhook-signature": "v1,AAAA"}, {}):
@@ -336,19 +348,19 @@ async def test_what_the_shop_knows_is_no_number_and_no_name_of_a_device(
     assert "Pocket" not in whole and "4915112345678" not in whole and PASSWORD not in whole
 
 
-async def test_while_the_service_is_away_the_shop_waits(books: Shop, service: Service) -> None:
+async def test_while_the_service_is_away_the_shop_waits(service: Service, tmp_path: Path) -> None:
     phone = await service.phone()
-    async with books.browser() as browser:
+    async with shop(service, tmp_path) as books, books.browser() as browser:
         await enrolled(books, phone, browser)
-        await service.core.stop(now=True)
-        await browser.send("/logout")
+    # Nobody listens there.
+    async with shop(service, tmp_path, "127.0.0.1:1", patience=0.5) as books, books.browser() as browser:
         await browser.go("/login")
         answer = await browser.http.post(
             "/login", data={"csrf": browser.token, "name": "ada", "password": PASSWORD}
         )
         assert answer.status_code == 503 and "We cannot check your second factor now" in answer.text
+        assert await browser.ask("/second/approval") == {"error": "unavailable"}
         assert "Books for long evenings" in await browser.go("/")
-        await service.core.stop(now=True)
 
 
 async def test_what_a_stranger_sends_is_refused(books: Shop) -> None:
@@ -396,9 +408,46 @@ async def test_a_pending_login_waits_for_five_minutes(books: Shop, service: Serv
         assert browser.path == "/login"
 
 
-async def test_a_shop_of_a_development_installation_makes_its_own_key(service: Service) -> None:
-    key = await make_key(service.target, service.secrets.operator_key, "http://127.0.0.1:8090")
-    assert key.startswith("ak_")
+async def test_another_app_has_codes_and_no_questions(
+    books: Shop, service: Service, clock: MovingClock
+) -> None:
+    async with books.browser() as browser:
+        await signed_up(browser)
+        await browser.send("/security/start", other="1")
+        told = await browser.ask("/security/enrollment")
+        assert told["state"] == "awaiting_code" and told["link"].startswith("otpauth://")
+        other = pyotp.parse_uri(told["link"])
+        assert isinstance(other, pyotp.TOTP)
+        end = await browser.ask("/security/enrollment/code", code=other.at(clock()))
+        assert end == {"state": "completed", "next": "/security/codes"}
+        assert "it cannot approve" in await browser.go("/security")
+        await logged_out(browser)
+        assert "<authy-approval" not in browser.page and "Text me" not in browser.page
+        clock.turn(seconds=30)
+        await browser.send("/second/code", code=other.at(clock()))
+        assert browser.path == "/security"
+
+
+async def test_the_shop_makes_its_webhook_once(books: Shop, service: Service) -> None:
+    made = app.Shop("https://northwind.example", Store(":memory:"), service.clock)
+    made.site = books.site.client
+    for _ in range(2):
+        await made.make_hook("http://127.0.0.1:8090/hook")
+    assert made.store.setting("hook_secret").startswith("whsec_")
+    hooks = await made.site.webhooks.ListWebhooks(ListWebhooksRequest())
+    assert [hook.url for hook in hooks.webhooks] == ["http://127.0.0.1:8090/hook"]
+    made.store.db.close()
+
+
+async def test_a_development_installation_gives_the_shop_its_key(service: Service, tmp_path: Path) -> None:
+    def run(origin: str) -> str:
+        return prepare(service.target, service.secrets.operator_key, origin, tmp_path / "shop")
+
+    first = await asyncio.to_thread(run, "http://127.0.0.1:8090")
+    assert first.startswith("ak_") and await asyncio.to_thread(run, "http://127.0.0.1:8090") == first
+    # Receipts are bound to the origin: another one is another application.
+    assert await asyncio.to_thread(run, "http://127.0.0.1:8091") != first
+    assert (tmp_path / "shop" / "api.key").stat().st_mode & 0o077 == 0
 
 
 def test_the_shop_is_short() -> None:

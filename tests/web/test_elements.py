@@ -72,6 +72,7 @@ async def says(page: "Page", words: str) -> None:
     await status(page).filter(has_text=words).wait_for()
 
 
+@pytest.mark.web
 async def test_a_policy_of_the_site_holds(browser: "BrowserContext") -> None:
     """The control: what the elements must not do is seen where it is done."""
     attack = "document.body.innerHTML = '<i style=\"color: red\">x</i>'"
@@ -130,6 +131,7 @@ async def test_an_enrollment_from_the_code_to_its_end(browser: "BrowserContext")
     assert {token for *_, token in site.asked} == {CSRF}
 
 
+@pytest.mark.web
 @pytest.mark.parametrize("element", ["authy-enroll", "authy-approval"])
 async def test_each_end_is_said_at_once_and_closes_the_stream(
     browser: "BrowserContext", element: str
@@ -149,6 +151,7 @@ async def test_each_end_is_said_at_once_and_closes_the_stream(
         assert site.opened_streams == len(ends)
 
 
+@pytest.mark.web
 async def test_what_has_run_out_is_asked_for_anew(browser: "BrowserContext") -> None:
     async with embedding() as site, shown(browser, site.page()) as page:
         await says(page, "Scan this code")
@@ -165,6 +168,7 @@ async def test_what_has_run_out_is_asked_for_anew(browser: "BrowserContext") -> 
     ]  # fmt: skip
 
 
+@pytest.mark.web
 async def test_a_number_is_large_spoken_by_digits_and_runs_out(browser: "BrowserContext") -> None:
     asked = {**ASKED, "expires": (datetime.now(UTC) + timedelta(seconds=90)).isoformat()}
     async with embedding(POST=asked) as site, shown(browser, site.page("authy-approval")) as page:
@@ -188,6 +192,7 @@ async def test_a_number_is_large_spoken_by_digits_and_runs_out(browser: "Browser
         await says(page, "Answer on your phone.")
 
 
+@pytest.mark.web
 async def test_a_site_elsewhere_is_never_gone_to(browser: "BrowserContext") -> None:
     bad = {**PENDING, "link": "javascript:alert(1)"}
     async with embedding(POST=bad) as site, shown(browser, site.page()) as page:
@@ -201,6 +206,7 @@ async def test_a_site_elsewhere_is_never_gone_to(browser: "BrowserContext") -> N
         assert page.url.startswith(site.origin)
 
 
+@pytest.mark.web
 async def test_an_app_that_scans_while_its_code_is_awaited(browser: "BrowserContext") -> None:
     other = {**PENDING, "state": "awaiting_code", "link": "otpauth://totp/Books?secret=GEZDGNBV"}
     async with embedding(POST=other) as site, shown(browser, site.page()) as page:
@@ -213,6 +219,7 @@ async def test_an_app_that_scans_while_its_code_is_awaited(browser: "BrowserCont
         assert await page.get_by_text("On iPhone").count() == 0
 
 
+@pytest.mark.web
 async def test_words_by_language_and_by_attribute(browser: "BrowserContext") -> None:
     async with embedding() as site:
         async with shown(browser, site.page(lang="de-AT")) as page:
@@ -233,6 +240,7 @@ async def test_words_by_language_and_by_attribute(browser: "BrowserContext") -> 
     assert words["en"].keys() == words["de"].keys() and len(words["en"]) > 20
 
 
+@pytest.mark.web
 async def test_a_broken_way_keeps_what_the_site_has_written(browser: "BrowserContext") -> None:
     answers = [500, {"error": "unavailable"}, PENDING]
     # The browser itself logs an answer of 500.
@@ -250,6 +258,7 @@ async def test_a_broken_way_keeps_what_the_site_has_written(browser: "BrowserCon
     assert site.opened_streams == 2
 
 
+@pytest.mark.web
 async def test_a_hidden_page_holds_no_stream(browser: "BrowserContext") -> None:
     hide = """hidden => {
       Object.defineProperty(document, 'hidden', {value: hidden, configurable: true});
@@ -267,6 +276,7 @@ async def test_a_hidden_page_holds_no_stream(browser: "BrowserContext") -> None:
     assert site.opened_streams == 2
 
 
+@pytest.mark.web
 async def test_a_page_without_script_has_image_link_and_form(chromium: "Browser") -> None:
     plain = await chromium.new_context(java_script_enabled=False)
     async with embedding() as site, shown(plain, site.page()) as page:
