@@ -43,6 +43,7 @@ async (given) => {
   };
   const api = answers(given.api);
   app.api = new Proxy({}, {get: (_, name) => ({serviceNow: () => NOW, clockOffset: 0, sites: () => Promise.resolve(given.api?.listSites ?? [])})[name] ?? api[name]});
+  for (const draft of app.scanned?.drafts ?? []) draft.secret = Uint8Array.from(draft.secret);
   window.app = app;
   const {place, show} = shell(app);
   const {default: view} = await import(`/app/view/${given.view}.js`);

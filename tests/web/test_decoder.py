@@ -40,6 +40,22 @@ def picture(text: str) -> str:
     return base64.b64encode(kept.getvalue()).decode()
 
 
+# Draws a code, and decodes the drawing.
+DRAW = """
+const [text] = args;
+const {Decoder} = await load('/app/part/decoder.js');
+window.decoder ??= new Decoder();
+const rows = (await window.decoder.draw(text)).split('\\n');
+const side = rows.length * 4;
+const image = new ImageData(side, side);
+for (let at = 0; at < side * side; at++) {
+  const dark = rows[Math.floor(at / side / 4)][Math.floor((at % side) / 4)] === '1';
+  image.data.set(dark ? [0, 0, 0, 255] : [255, 255, 255, 255], at * 4);
+}
+const long = await window.decoder.draw('x'.repeat(4000)).catch(error => error.constructor.name);
+return [await window.decoder.decode(image), long];
+"""
+
 # Runs in a frame with the decoder's headers, and tells what it could do.
 PROBE = """
 const tried = {};
@@ -118,6 +134,12 @@ async def test_a_code_is_read_and_what_is_none_is_not(tab: Tab) -> None:
     assert await tab.run(DECODE, picture("x" * 2000)) == "x" * 2000
     lied = await tab.run(LIES)
     assert lied == {"nothing": "", "frames": 1, "sandbox": "allow-scripts"}
+
+
+@engines()
+async def test_a_code_is_drawn_as_it_is_read_and_what_does_not_fit_is_not(tab: Tab) -> None:
+    text = "otpauth://totp/B%C3%BCro:octo?secret=JBSWY3DPEHPK3PXP&issuer=B%C3%BCro"
+    assert await tab.run(DRAW, text) == [text, "DecoderError"]
 
 
 @engines()

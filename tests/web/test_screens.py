@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import pytest
 import pytest_asyncio
 
+from tests.web import screens_foreign
 from tests.web.screens import SCREENS
 from tests.web.staging import Screen, Stage, stage, violations
 
@@ -26,7 +27,7 @@ async def staged() -> AsyncIterator[Stage]:
         yield running
 
 
-@pytest.mark.parametrize("screen", SCREENS, ids=lambda screen: screen.name)
+@pytest.mark.parametrize("screen", [*SCREENS, *screens_foreign.SCREENS], ids=lambda screen: screen.name)
 async def test_a_screen_is_accessible_and_fits(staged: Stage, screen: Screen) -> None:
     async with staged.page() as page:
         await staged.show(page, screen)

@@ -23,6 +23,10 @@ export const ROUTES = {
   '/account': 'account',
   '/account/:id': 'account',
   '/backup': 'backup',
+  '/restore': 'restore',
+  '/export': 'export',
+  '/password': 'password',
+  '/removed': 'removed',
   '/lost': 'lost',
 };
 
@@ -30,7 +34,7 @@ export const ROUTES = {
 const NEEDS = {
   code: 'register', name: 'register', scan: 'sites', accept: 'sites', ask: 'answer', result: 'codes', codes: 'codes', site: 'codes',
   devices: 'account', device: 'account', activity: 'account', settings: 'account', ready: 'codes', whose: 'listDevices', waiting: 'listDevices',
-  account: 'showForeign', backup: 'showForeign',
+  account: 'showForeign', backup: 'showForeign', restore: 'showForeign', export: 'showForeign', password: 'showForeign', removed: 'showForeign',
 };
 /** Where each state of the device is at home. @type {Record<string, string>} */
 const HOME = {registering: 'code', held: 'waiting', active: 'codes', removed: 'lost', lost: 'lost'};

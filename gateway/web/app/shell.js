@@ -4,13 +4,13 @@ import {fill, h, icon} from './base/dom.js';
 import {noticeBar} from './part/notice-bar.js';
 
 const TABS = [
-  {name: 'codes', path: '#/codes', drawing: 'codes', views: ['codes', 'site', 'account', 'backup', 'scan']},
+  {name: 'codes', path: '#/codes', drawing: 'codes', views: ['codes', 'site', 'account', 'backup', 'restore', 'export', 'password', 'removed', 'scan']},
   {name: 'activity', path: '#/activity', drawing: 'activity', views: ['activity']},
   {name: 'devices', path: '#/devices', drawing: 'devices', views: ['devices', 'device']},
   {name: 'settings', path: '#/settings', drawing: 'settings', views: ['settings']},
 ];
 /** Screens with one thing to do have no tabs. */
-const TABBED = new Set(['codes', 'site', 'activity', 'devices', 'device', 'settings', 'backup', 'account']);
+const TABBED = new Set(['codes', 'site', 'activity', 'devices', 'device', 'settings', 'backup', 'restore', 'export', 'password', 'removed', 'account']);
 
 /**
  * Draws the frame into `#app`.

@@ -1,8 +1,11 @@
 // @ts-check
-// Asks the decoder's frame, which has no view of this page, for the text of a QR code. Only a string comes back.
+// Asks the decoder's frame, which has no view of this page, for the text of a QR code, or the drawing of one. Only
+// a string comes back.
 import {h} from '../base/dom.js';
 
 const MOST = 4096;
+const MOST_ROWS = 40_000;
+const ROWS = /^[01]+(\n[01]+)*$/;
 const BEGIN = 8000;
 const PATIENCE = 10_000;
 
@@ -55,7 +58,7 @@ export class Decoder {
     const done = this.#open.get(data?.id);
     if (!done) return;
     this.#open.delete(data.id);
-    done(typeof data.text === 'string' && data.text.length <= MOST ? data.text : '');
+    done(typeof data.text === 'string' && data.text.length <= MOST_ROWS ? data.text : '');
   }
 
   /**
@@ -65,12 +68,35 @@ export class Decoder {
    * @throws {DecoderError} the frame is not there
    */
   async decode({width, height, data}) {
+    const text = await this.#ask({width, height, data: data.buffer}, [data.buffer]);
+    return text.length <= MOST ? text : '';
+  }
+
+  /**
+   * A text as a QR code.
+   * @param {string} text
+   * @returns {Promise<string>} its rows of `0` and `1`, white border included
+   * @throws {DecoderError} the frame is not there, or the text too long
+   */
+  async draw(text) {
+    const rows = await this.#ask({draw: text}, []);
+    const lines = rows.split('\n');
+    if (!ROWS.test(rows) || lines.some((line) => line.length !== lines.length)) throw new DecoderError();
+    return rows;
+  }
+
+  /**
+   * @param {object} asked
+   * @param {Transferable[]} given
+   * @returns {Promise<string>}
+   */
+  async #ask(asked, given) {
     const port = await this.#port;
     const id = ++this.#id;
     return new Promise((resolve) => {
       const timer = setTimeout(() => this.#answer({id, text: ''}), PATIENCE);
       this.#open.set(id, (text) => { clearTimeout(timer); resolve(text); });
-      port.postMessage({id, width, height, data: data.buffer}, [data.buffer]);
+      port.postMessage({id, ...asked}, given);
     });
   }
 

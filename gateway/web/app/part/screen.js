@@ -102,3 +102,16 @@ export const note = (kind, drawing, ...children) =>
  * @param {string} [kind]
  */
 export const badge = (drawing, kind = '') => h('div', {class: `badge ${kind}`.trim()}, icon(drawing));
+
+/**
+ * Puts another screen in the place of one, as a step of the same address: the focus goes to its title.
+ * @param {HTMLElement} old
+ * @param {HTMLElement} next
+ */
+export function become(old, next) {
+  old.replaceWith(next);
+  const heading = next.querySelector('h1');
+  if (!heading) return;
+  heading.tabIndex = -1;
+  heading.focus();
+}
