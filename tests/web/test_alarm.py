@@ -97,3 +97,18 @@ async def test_a_device_that_waits_is_told_at_once_and_the_tab_has_a_dot(staged:
         assert await page.evaluate(REVISION, ["4", DEVICES]) == [False, 5, False]
         await page.evaluate("app.device.can = () => false")
         assert await page.evaluate(REVISION, ["5", [*DEVICES, WANTS_IN]]) == [False, 5, False]
+
+
+async def test_what_was_decided_here_stays_though_the_news_of_it_comes_first(staged: Stage) -> None:
+    async with staged.page() as page:
+        await staged.show(page, Screen("alarm", "device", {"id": "dev_4"}, {"api": ALARM}))
+        # The inbox tells of the end before the answer is there.
+        await page.evaluate("""devices => {
+          app.api = {listDevices: async () => devices, revokeDevice: async () => {
+            app.store.set({revisions: {devices: '9'}});
+            await new Promise(done => setTimeout(done));
+          }};
+        }""", DEVICES)  # fmt: skip
+        await page.get_by_role("button", name="No, refuse it").click()
+        await page.get_by_role("heading", name="Refused").wait_for()
+        assert await page.evaluate("app.went") == []

@@ -31,10 +31,12 @@ function wantsIn(app, found) {
   const wrong = h('p', {class: 'wrong-digits', role: 'alert'});
   const pad = digitPad({text: app.text, length: 6, label: t('device.type'), go: t('device.let'), run: async (digits) => {
     fill(wrong);
+    made.dataset.over = '';
     try {
       await app.api.approveDevice(deviceId, digits);
       end(app, made, 'tick', 'ok', 'device.letTitle', t('device.letText', {name}));
     } catch (/** @type {any} */ error) {
+      delete made.dataset.over;
       if (error.reason === 'WRONG_STATE') return app.router.update();
       pad.clear();
       fill(wrong, error.reason === 'CODE_REJECTED' ? t('device.notThose') : error.reason === 'QUOTA' ? t('name.quota') : explain(app, error));
@@ -43,10 +45,12 @@ function wantsIn(app, found) {
   pad.locked = Boolean(own);
   const refuse = button([icon('close', 'icon small'), t('device.refuse')], async () => {
     fill(wrong);
+    made.dataset.over = '';
     try {
       await app.api.revokeDevice(deviceId);
       end(app, made, 'shield', 'danger', 'device.refusedTitle', t('device.refusedText'));
     } catch (error) {
+      delete made.dataset.over;
       fill(wrong, explain(app, error));
     }
   }, 'danger wide');
@@ -72,10 +76,14 @@ function end(app, made, drawing, kind, title, said) {
   fill(made, h('div', {class: 'grow'}), h('div', {class: 'stack center'}, badge(drawing, kind), heading, h('p', {class: 'lead'}, said)),
     h('div', {class: 'grow'}), h('div', {class: 'actions'}, button(t('device.done'), () => app.router.go('/devices', {replace: true}), 'main wide')));
   heading.focus();
-  made.dataset.over = '';
 }
 
-/** Shows anew what another device has decided meanwhile. @param {any} app @param {import('../base/dom.js').Living} made @param {any} found */
+/**
+ * Shows anew what another device has decided meanwhile; `data-over`: this one decides, and says itself how it ended.
+ * @param {any} app
+ * @param {import('../base/dom.js').Living} made
+ * @param {any} found
+ */
 function follow(app, made, found) {
   const begun = app.store.state.revisions.devices;
   made.onEnd(app.store.subscribe(async (/** @type {any} */ {revisions}) => {
