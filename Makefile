@@ -28,8 +28,8 @@ setup: .venv/installed  ## Make .venv with all that the other targets need
 demo: .venv/installed  ## Tell the whole story in this terminal
 	$(BIN)/authy-grpc demo
 
-up: .venv/installed  ## Start service and gateway for development, with their data in .dev/
-	AUTHY_DEV=1 AUTHY_HOME=.dev $(BIN)/authy-grpc up
+up: .venv/installed  ## Start service, gateway and example site for development, with their data in .dev/
+	AUTHY_DEV=1 AUTHY_HOME=.dev $(BIN)/authy-grpc up --example
 
 test: .venv/installed  ## Run the tests; T=path and DB=sqlite or DB=postgres run a part of them
 	$(PYTEST) $(T)

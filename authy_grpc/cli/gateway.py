@@ -24,6 +24,7 @@ from authy_grpc.cli.serve import (
 )
 
 if TYPE_CHECKING:
+    from starlette.routing import BaseRoute
     from structlog.typing import FilteringBoundLogger
 
     from authy_grpc.home import Secrets
@@ -78,6 +79,7 @@ def up(
     metrics_listen: MetricsListen = None,
     insecure: Insecure = None,
     dev: Annotated[bool | None, typer.Option("--dev", help="Development: texts go to the console.")] = None,
+    example: Annotated[bool, typer.Option("--example", help="Development: run examples/site, too.")] = False,
 ) -> None:
     """Run the service and its REST gateway in one process. All other settings come from AUTHY_…."""
     from authy_grpc.cli.failure import extra
@@ -85,7 +87,7 @@ def up(
     with extra("server,gateway"):
         import uvloop
 
-        from authy_grpc.cli import installation, known
+        from authy_grpc.cli import development, installation, known
 
     known.check()
     settings = installation.read_settings(
@@ -100,7 +102,8 @@ def up(
     check_listen(settings)
     check_http_listen(settings)
     check_texts(settings)
-    uvloop.run(_up(settings, prepare(settings)))
+    development.check(settings, example=example)
+    uvloop.run(_up(settings, prepare(settings), example=example))
 
 
 def check_http_listen(settings: "Settings") -> None:
@@ -157,11 +160,13 @@ def check_http_address(settings: "Settings") -> "Place":
     return place
 
 
-async def _up(settings: "Settings", secrets: "Secrets") -> None:
-    from authy_grpc.cli import welcome
+async def _up(settings: "Settings", secrets: "Secrets", *, example: bool) -> None:
+    from authy_grpc.cli import development, welcome
 
     async with AsyncExitStack() as closing:
-        core, port = await start(settings, secrets, closing)
+        messages = development.messages() if settings.dev else None
+        world = development.world(settings, messages) if messages else None
+        core, port = await start(settings, secrets, closing, world)
         channel = core.server.local()
         options = _options(settings, secrets.gateway_key)
         try:
@@ -172,15 +177,22 @@ async def _up(settings: "Settings", secrets: "Secrets") -> None:
                 core.registry,
                 dev=settings.dev,
                 places=(f":{port}", *_places(settings)),
+                pages=development.pages(messages) if messages else (),
             )
         except BaseException:
             await core.stop(now=True)
             raise
         core.listeners.add(http_port)
-        stopper = Stopper(http, deliverer, core=core.server, renew=(http.renew, core.server.renew))
+        site = development.Example(settings, welcome.reached_at(settings, port)) if example else None
+        before = (site, http, deliverer) if site else (http, deliverer)
+        stopper = Stopper(*before, core=core.server, renew=(http.renew, core.server.renew))
         closing.push_async_callback(stopper.close, core)
         stopper.listen()
+        if site:
+            await site.start()
         welcome.welcome_up(settings, port, http_port)
+        if messages:
+            development.welcome(settings, http_port, messages.token, site)
         supervisor.ready()
         await stopper.stopped()
 
@@ -243,6 +255,7 @@ async def _serve_http(
     dev: bool,
     places: Sequence[str],
     core: Sequence[str] = (),
+    pages: Sequence["BaseRoute"] = (),
 ) -> "tuple[HttpServer, Stoppable, int]":
     from authy_grpc.bootstrap import real_clock
     from authy_grpc.cli.failure import Failure
@@ -253,7 +266,7 @@ async def _serve_http(
     from gateway.server import HttpServer
     from gateway.webhooks import Deliverer
 
-    app = build(channel, options, log=log, registry=registry)
+    app = build(channel, options, log=log, registry=registry, pages=pages)
     http = HttpServer(
         app,
         options.http_listen,

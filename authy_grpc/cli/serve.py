@@ -17,7 +17,7 @@ from authy_grpc.cli import supervisor
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
 
-    from authy_grpc.bootstrap import Core
+    from authy_grpc.bootstrap import Core, World
     from authy_grpc.home import Secrets
     from authy_grpc.listening import Place
     from authy_grpc.server import Server
@@ -203,13 +203,16 @@ async def _serve(settings: "Settings", secrets: "Secrets") -> None:
         await stopper.stopped()
 
 
-async def start(settings: "Settings", secrets: "Secrets", closing: AsyncExitStack) -> "tuple[Core, int]":
+async def start(
+    settings: "Settings", secrets: "Secrets", closing: AsyncExitStack, world: "World | None" = None
+) -> "tuple[Core, int]":
     """Build the service and start it; answers it and its port.
 
     Args:
         settings: the operator's.
         secrets: the installation's.
         closing: stops what tells the metrics.
+        world: what it needs of the outside, where that is not the usual.
 
     Raises:
         ListenError: an address cannot be bound.
@@ -217,7 +220,7 @@ async def start(settings: "Settings", secrets: "Secrets", closing: AsyncExitStac
     from authy_grpc import audit, logs
     from authy_grpc.bootstrap import World, build
 
-    core = await build(settings, secrets, World())
+    core = await build(settings, secrets, world or World())
     try:
         logs.take_over(core.log)
         core.audit.act("Start", audit.system_user(), settings=audit.public(settings))

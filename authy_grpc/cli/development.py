@@ -1,0 +1,158 @@
+"""Runs what `up` has in development alone: the page of text messages, and the example site beside it."""
+
+import asyncio
+import os
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from starlette.routing import BaseRoute
+
+    from authy_grpc.bootstrap import World
+    from authy_grpc.outbound.sms.sender import Message, Sender
+    from authy_grpc.settings import Settings
+    from gateway.messages import Messages
+
+# A checkout of the repository has it, a wheel has not.
+_ROOT = Path(__file__).resolve().parents[2]
+_LISTEN = "127.0.0.1:8090"
+_START_SECONDS = 20.0
+_STOP_SECONDS = 5.0
+_PAUSE = 0.1
+
+
+def check(settings: "Settings", *, example: bool) -> None:
+    """Ask whether the example site can be run where it is asked for.
+
+    Raises:
+        Failure: it is not here, or this is not development.
+        ListenError: its address cannot be bound.
+    """
+    from authy_grpc import listening
+    from authy_grpc.cli.failure import Failure
+
+    if not example:
+        return
+    if not settings.dev:
+        raise Failure("--example is for development.", "Set AUTHY_DEV=1, or leave it out.")
+    if not (_ROOT / "examples" / "site" / "__main__.py").is_file():
+        raise Failure("examples/site is not here: packages do not have it.", "Run `make up` in a checkout.")
+    listening.probe(listening.parse("NORTHWIND_LISTEN", _listen()))
+
+
+def messages() -> "Messages":
+    """Where messages are kept for the page."""
+    from authy_grpc.bootstrap import real_clock
+    from gateway.messages import Messages
+
+    return Messages(real_clock, os.urandom)
+
+
+def world(settings: "Settings", kept: "Messages") -> "World":
+    """What the service needs of the outside: its messages are kept, too."""
+    from authy_grpc.bootstrap import World, real_clock
+    from authy_grpc.outbound.sms import from_url
+
+    sender = from_url(settings.texts, stream=sys.stdout, clock=real_clock)
+    return World(sender=Keeping(sender, kept))
+
+
+def pages(kept: "Messages") -> Sequence["BaseRoute"]:
+    """The page that shows them."""
+    from gateway.messages import pages as made
+
+    return made(kept)
+
+
+class Keeping:
+    """Keeps each message for the page, and hands it on."""
+
+    def __init__(self, sender: "Sender", kept: "Messages") -> None:
+        self._sender = sender
+        self._kept = kept
+
+    async def send(self, message: "Message") -> None:
+        """Hand one on.
+
+        Raises:
+            Refused: it will never go.
+            Unreachable: it did not go.
+        """
+        await self._sender.send(message)
+        self._kept.keep(message.number, message.channel.value, message.body)
+
+
+class Example:
+    """The example site as a process of its own, which ends with this one.
+
+    Args:
+        settings: the operator's.
+        server: where the service is, as AUTHY_SERVER takes it.
+    """
+
+    def __init__(self, settings: "Settings", server: str) -> None:
+        home = settings.home.resolve()
+        self.address = f"http://{_listen()}/"
+        self.runs = False
+        self._process: asyncio.subprocess.Process | None = None
+        self._command = (
+            *(sys.executable, "-m", "examples.site", "--server", server, "--home", str(home)),
+            *("--listen", _listen(), "--data", str(home / "northwind")),
+        )
+
+    async def start(self) -> None:
+        """Start it, and wait until it answers, ends, or 20 s have gone: the service goes on without it."""
+        self._process = await asyncio.create_subprocess_exec(
+            *self._command, cwd=_ROOT, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL
+        )
+        host, _, port = _listen().rpartition(":")
+        ends = asyncio.get_running_loop().time() + _START_SECONDS
+        while self._process.returncode is None and asyncio.get_running_loop().time() < ends:
+            with suppress(OSError):
+                _, writer = await asyncio.open_connection(host.strip("[]"), int(port))
+                writer.close()
+                self.runs = True
+                return
+            await asyncio.sleep(_PAUSE)
+
+    async def stop(self, *, now: bool = False) -> None:
+        """Stop it: it lets answers finish for a second; or at once."""
+        process = self._process
+        if process is None or process.returncode is not None:
+            return
+        with suppress(ProcessLookupError):
+            process.kill() if now else process.terminate()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), _STOP_SECONDS)
+            return
+        with suppress(ProcessLookupError):
+            process.kill()
+        await process.wait()
+
+
+def welcome(settings: "Settings", http_port: int, token: str, site: Example | None) -> None:
+    """Print what a person opens, and what to do there."""
+    from rich.text import Text
+
+    from authy_grpc import listening
+    from authy_grpc.cli import show
+
+    place = replace(listening.parse("AUTHY_HTTP_LISTEN", settings.http_listen), port=http_port)
+    here = f"{settings.http_scheme}://{place}"
+    lines = [("The authenticator", "a window for the phone: enter +1 500 555 0006", f"{here}/app/")]
+    if site and site.runs:
+        lines.insert(0, ("Northwind Books", "the site: sign up, switch two-factor on, log in", site.address))
+    lines.append(("Text messages", "the codes that it is sent", f"{here}/dev/messages?token={token}"))
+    show.say(Text("\nOpen in a browser, the whole story by hand:", style="bold"))
+    for name, todo, address in lines:
+        show.say(Text.assemble(f"  {name}, ", (todo, "dim"), "\n    ", (address, "cyan")))
+    if site and not site.runs:
+        show.say(Text(f"The example site did not start at {site.address}: why stands above.", "red"))
+
+
+def _listen() -> str:
+    return os.environ.get("NORTHWIND_LISTEN", "") or _LISTEN
