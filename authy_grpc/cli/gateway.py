@@ -12,8 +12,6 @@ import typer
 from authy_grpc.cli import supervisor
 from authy_grpc.cli.options import LOCAL_SERVER, Server
 from authy_grpc.cli.serve import (
-    Stoppable,
-    Stopper,
     check_listen,
     check_metrics,
     check_texts,
@@ -22,6 +20,7 @@ from authy_grpc.cli.serve import (
     start,
     tell_metrics,
 )
+from authy_grpc.cli.stopper import Stoppable, Stopper
 
 if TYPE_CHECKING:
     from starlette.routing import BaseRoute

@@ -1,18 +1,18 @@
-"""Owns the command that runs the service: what may listen where, what is made first, how it stops."""
+"""Runs the service: the command `serve`, what may listen where, and what is made first."""
 
 import asyncio
 import os
 import signal
 import sys
 import threading
-from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from authy_grpc.cli import supervisor
+from authy_grpc.cli.stopper import Stopper
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from authy_grpc.bootstrap import Core, World
     from authy_grpc.home import Secrets
     from authy_grpc.listening import Place
-    from authy_grpc.server import Server
     from authy_grpc.settings import Settings
 
 
@@ -248,67 +247,3 @@ def tell_metrics(settings: "Settings", registry: "CollectorRegistry", closing: A
     if settings.metrics_listen:
         _, stop = serve_metrics(settings.metrics_listen, registry)
         closing.callback(stop)
-
-
-class Stoppable(Protocol):
-    """What serves, and can be told to stop."""
-
-    async def stop(self, *, now: bool = False) -> None:
-        """Let what was accepted finish, and stop; or stop at once."""
-
-
-class Stopper:
-    """Waits for SIGTERM or SIGINT: the first drains, the second stops at once. SIGHUP ends nobody.
-
-    Args:
-        before: what is stopped first, all at one time: they still call the core.
-        core: says at once that it stops, and is stopped last; None where it is elsewhere.
-        renew: what reads certificates anew, at SIGHUP.
-    """
-
-    def __init__(
-        self, *before: Stoppable, core: "Server | None" = None, renew: Sequence[Callable[[], None]] = ()
-    ) -> None:
-        self._renew = renew
-        self._before = before
-        self._core = core
-        self._stopped = asyncio.Event()
-        self._stopping: list[asyncio.Task[None]] = []
-        self._hurried = False
-
-    def listen(self) -> None:
-        """Take signals from now on."""
-        loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, self._signal)
-        loop.add_signal_handler(signal.SIGHUP, self._renewed)
-
-    async def stopped(self) -> None:
-        """Wait until all has stopped, or could not; raises why."""
-        await self._stopped.wait()
-        await self._stopping[-1]
-
-    async def close(self, last: Stoppable) -> None:
-        """Close what they stood on."""
-        await last.stop(now=self._hurried)
-
-    def _renewed(self) -> None:
-        if self._stopping:
-            return
-        supervisor.reloading(*self._renew)
-
-    def _signal(self) -> None:
-        self._hurried = bool(self._stopping)
-        if not self._hurried:
-            supervisor.stopping()
-        self._stopping.append(asyncio.get_running_loop().create_task(self._stop()))
-
-    async def _stop(self) -> None:
-        try:
-            if self._core is not None:
-                self._core.quit()
-            await asyncio.gather(*(each.stop(now=self._hurried) for each in self._before))
-            if self._core is not None:
-                await self._core.stop(now=self._hurried)
-        finally:
-            self._stopped.set()

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from authy_grpc.cli.serve import Stopper
+from authy_grpc.cli.stopper import Stopper
 from tests.rushing import PATIENCE
 
 
