@@ -13,7 +13,6 @@ import structlog
 from grpc_health.v1 import health_pb2
 from prometheus_client import CollectorRegistry
 from starlette.applications import Starlette
-from starlette.datastructures import Headers
 from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import Request
@@ -27,6 +26,7 @@ from gateway import docs, web
 from gateway.body import Gone, check_size, read_body
 from gateway.credentials import Credentials
 from gateway.errors import JSON, Failure, Header, internal, no_method, no_path
+from gateway.exchange import SAFE, Exchange, allowed
 from gateway.observe import Ended, Observe
 from gateway.routes import Route, Table, contract
 from gateway.settings import GatewaySettings
@@ -35,7 +35,6 @@ from gateway.strangers import has_body
 from gateway.transcode import LAST_EVENT_ID, Transcoder
 from gateway.upstream import Caller, Callers, Entry, Streaming, Unary, deadline, raise_if_ended
 
-SAFE: tuple[Header, ...] = ((b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff"))
 _FOUND = "authy.found"
 _READY_SECONDS = 2.0
 _CORS_HEADERS = ("Authorization", "Content-Type", "Grpc-Timeout", "Last-Event-ID")
@@ -163,7 +162,7 @@ class _Rest(BaseRoute):
         by_verb, parts = scope[_FOUND]
         template = next(iter(by_verb.values())).template
         with self._observe(scope["method"], template) as ended:
-            await self._answer(_Exchange(scope, receive, send), by_verb, parts, ended)
+            await self._answer(Exchange(scope, receive, send), by_verb, parts, ended)
 
     async def nowhere(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer for an address that leads nowhere."""
@@ -171,15 +170,15 @@ class _Rest(BaseRoute):
             with self._observe(scope["method"], "") as ended:
                 path = scope["path"].rstrip("/")
                 slash = path != scope["path"] and bool(self._table.find(quote(path))[0])
-                await _Exchange(scope, receive, send).fail(no_path(slash=slash), ended)
+                await Exchange(scope, receive, send).fail(no_path(slash=slash), ended)
 
     async def _answer(
-        self, exchange: "_Exchange", by_verb: Mapping[str, Route], parts: list[str], ended: Ended
+        self, exchange: Exchange, by_verb: Mapping[str, Route], parts: list[str], ended: Ended
     ) -> None:
         try:
             route = exchange.route(by_verb)
             if route is None:
-                await exchange.send(204, ((b"allow", _allowed(by_verb)),), b"", ended)
+                await exchange.send(204, ((b"allow", allowed(by_verb)),), b"", ended)
             else:
                 ended.method, ended.route = route.path, route.template
                 await self._call(exchange, self._endpoints[id(route)], parts, ended)
@@ -194,7 +193,7 @@ class _Rest(BaseRoute):
                 raise
             await exchange.fail(fault, ended)
 
-    async def _call(self, exchange: "_Exchange", endpoint: _Endpoint, parts: list[str], ended: Ended) -> None:
+    async def _call(self, exchange: Exchange, endpoint: _Endpoint, parts: list[str], ended: Ended) -> None:
         scope, headers = exchange.scope, exchange.headers
         transcoder = endpoint.transcoder
         check_size(scope)
@@ -234,60 +233,6 @@ class _Rest(BaseRoute):
             finally:
                 self._streams.discard(stream)
             ended.status = 200
-
-
-class _Exchange:
-    """One request and its answer."""
-
-    def __init__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        self.scope = scope
-        self.headers = Headers(scope=scope)
-        self.receive = receive
-        self.begun = False
-        self._send = send
-
-    def route(self, by_verb: Mapping[str, Route]) -> Route | None:
-        """The route that is asked for; None for OPTIONS.
-
-        Raises:
-            Failure: the address has no such method.
-        """
-        verb = self.scope["method"]
-        found = by_verb.get("GET" if verb == "HEAD" else verb)
-        if found is None and verb != "OPTIONS":
-            raise no_method(_verbs(by_verb))
-        return found
-
-    async def emit(self, message: Any) -> None:
-        """Send a part of the answer."""
-        self.begun = True
-        await self._send(message)
-
-    async def send(self, status: int, headers: Iterable[Header], body: bytes, ended: Ended) -> None:
-        """Send the whole answer."""
-        ended.status = status
-        told = [*SAFE, *headers]
-        if status != 204:
-            told.append((b"content-length", str(len(body)).encode()))
-        if self.scope["method"] == "HEAD":
-            body = b""
-        await self.emit({"type": "http.response.start", "status": status, "headers": told})
-        await self.emit({"type": "http.response.body", "body": body})
-
-    async def fail(self, failure: Failure, ended: Ended) -> None:
-        """Send an error."""
-        ended.failed(failure)
-        headers = ((b"content-type", JSON), *failure.all_headers())
-        await self.send(failure.http, headers, failure.body, ended)
-
-
-def _verbs(by_verb: Mapping[str, Route]) -> list[str]:
-    found = {*by_verb, "OPTIONS"}
-    return sorted(found | {"HEAD"} if "GET" in found else found)
-
-
-def _allowed(by_verb: Mapping[str, Route]) -> bytes:
-    return ", ".join(_verbs(by_verb)).encode()
 
 
 def _plain(body: bytes, status: int = 200, media_type: str = "application/json") -> Response:
