@@ -120,13 +120,9 @@ class Sites:
         def work(session: Session) -> Site | Refusal:
             accounts.find(session, caller.account_id, lock=True)
             now = whole_millis(self._clock())
-            held = self._proofs.act(session, caller.device_id, _UPDATE, proof, site_id, label, now=now)
-            if held is not None:
-                return held
-            try:
-                link = store.find(session, caller.account_id, site_id, now, lock=True)
-            except NotFound as refusal:
-                return refusal
+            link = self._proved(session, now, caller, _UPDATE, proof, site_id, label)
+            if isinstance(link, Refusal):
+                return link
             if store.label(self._vault, link) != label:
                 if refused := budget.change(session, "labels", caller.account_id, now):
                     return refused
@@ -149,17 +145,32 @@ class Sites:
         def work(session: Session) -> Refusal | None:
             accounts.find(session, caller.account_id, lock=True)
             now = whole_millis(self._clock())
-            held = self._proofs.act(session, caller.device_id, _REMOVE, proof, site_id, now=now)
-            if held is not None:
-                return held
-            try:
-                link = store.find(session, caller.account_id, site_id, now, lock=True)
-            except NotFound as refusal:
-                return refusal
+            link = self._proved(session, now, caller, _REMOVE, proof, site_id)
+            if isinstance(link, Refusal):
+                return link
             self._links.end(session, now, link)
             return None
 
         await self._database.write(work, accounts=True, by=caller.account_id)
+
+    def _proved(
+        self,
+        session: Session,
+        now: datetime,
+        caller: Device,
+        act: str,
+        proof: Proof,
+        site_id: str,
+        *more: str,
+    ) -> LinkRow | Refusal:
+        """The link that a device's proof names, locked; or why it may not be acted on."""
+        held = self._proofs.act(session, caller.device_id, act, proof, site_id, *more, now=now)
+        if held is not None:
+            return held
+        try:
+            return store.find(session, caller.account_id, site_id, now, lock=True)
+        except NotFound as refusal:
+            return refusal
 
     def _add_key(
         self,
