@@ -24,7 +24,7 @@ def test_a_new_home_is_made_for_its_owner_alone_and_served_once(
     told = "\n".join(running.welcome)
     assert str(home / "data" / "authy.db") in told
     assert str(home / "secrets") in told
-    assert "no page" in told
+    assert "QR links open the web authenticator at" in told
     assert "authy-grpc application create" in told
     assert "authy-grpc phone register" in told
     assert "AUTHY_SMS_URL" not in told
