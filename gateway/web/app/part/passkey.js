@@ -5,6 +5,8 @@ import {equal, fromBase64Url, join, toBase64Url, utf8} from '../core/bytes.js';
 
 const KEPT = 'view.passkey';
 const ES256 = -7;
+// Of Windows Hello on some machines.
+const RS256 = -257;
 const PRESENT = 0x01;
 const VERIFIED = 0x04;
 const TIME = 60_000;
@@ -44,19 +46,20 @@ async function make(app) {
     challenge,
     rp: {name: app.text.say('common.app'), id: location.hostname},
     user: {id: crypto.getRandomValues(new Uint8Array(16)), name: app.text.say('common.app'), displayName: app.text.say('common.app')},
-    pubKeyCredParams: [{type: 'public-key', alg: ES256}],
+    pubKeyCredParams: [ES256, RS256].map((alg) => ({type: 'public-key', alg})),
     authenticatorSelection: {authenticatorAttachment: 'platform', userVerification: 'required', residentKey: 'preferred'},
     timeout: TIME,
   }}));
-  const key = /** @type {AuthenticatorAttestationResponse} */ (made?.response)?.getPublicKey?.();
+  const said = /** @type {AuthenticatorAttestationResponse | undefined} */ (made?.response);
+  const key = said?.getPublicKey?.();
   if (!made || !key) throw new PasskeyError('noPasskey');
-  const kept = {id: toBase64Url(new Uint8Array(made.rawId)), key: toBase64Url(new Uint8Array(key))};
+  const kept = {id: toBase64Url(new Uint8Array(made.rawId)), key: toBase64Url(new Uint8Array(key)), rsa: said?.getPublicKeyAlgorithm() === RS256};
   await app.vault.put('settings', kept, KEPT);
   return kept;
 }
 
-/** @param {{id: string, key: string}} kept */
-async function check({id, key}) {
+/** @param {{id: string, key: string, rsa?: boolean}} kept */
+async function check({id, key, rsa = false}) {
   const challenge = crypto.getRandomValues(new Uint8Array(32));
   const answer = /** @type {PublicKeyCredential | null} */ (await navigator.credentials.get({publicKey: {
     challenge, rpId: location.hostname, userVerification: 'required', timeout: TIME,
@@ -71,8 +74,10 @@ async function check({id, key}) {
   const seen = equal(data.slice(0, 32), party) && (data[32] & PRESENT) !== 0 && (data[32] & VERIFIED) !== 0;
   if (!asked || !seen) throw new PasskeyError('notVerified');
   const signed = join(data, new Uint8Array(await crypto.subtle.digest('SHA-256', said.clientDataJSON)));
-  const point = await crypto.subtle.importKey('spki', fromBase64Url(key), {name: 'ECDSA', namedCurve: 'P-256'}, false, ['verify']);
-  const good = await crypto.subtle.verify({name: 'ECDSA', hash: 'SHA-256'}, point, flat(new Uint8Array(said.signature)), signed);
+  const algorithm = {name: rsa ? 'RSASSA-PKCS1-v1_5' : 'ECDSA', namedCurve: 'P-256', hash: 'SHA-256'};
+  const known = await crypto.subtle.importKey('spki', fromBase64Url(key), algorithm, false, ['verify']);
+  const signature = new Uint8Array(said.signature);
+  const good = await crypto.subtle.verify(algorithm, known, rsa ? signature : flat(signature), signed);
   if (!good) throw new PasskeyError('notVerified');
 }
 
