@@ -24,7 +24,7 @@ from tests.web import serving
 from tests.web.conftest import engines
 from tests.web.engines import Browser, Tab
 from tests.web.story.acting import before
-from tests.web.test_setting_up import WATCH, on, set_up
+from tests.web.test_setting_up import on, set_up
 
 pytestmark = pytest.mark.slow
 PATIENCE = 30
@@ -75,7 +75,7 @@ async def once(tab: Tab, source: str) -> Any:
     return told
 
 
-@engines("webkit", "firefox")
+@engines("firefox")
 async def test_the_story_by_an_image(window: Browser, installed: tuple[Service, str]) -> None:
     service, origin = installed
     site = await service.site("Books", require_code=True)
@@ -112,7 +112,7 @@ async def test_the_story_by_an_image(window: Browser, installed: tuple[Service, 
         await on(phone, "Approved")
         assert await phone.run("return window.faults") == []
         # The control.
-        await phone.run(WATCH + "try { document.body.innerHTML = '<i>x</i>' } catch {}")
+        await phone.run("try { document.body.innerHTML = '<i>x</i>' } catch {}")
         assert await once(phone, "return window.faults.length") > 0
     found = await site.client.approvals.GetApproval(GetApprovalRequest(approval_id=approval.approval_id))
     assert found.approval.state == ApprovalState.APPROVAL_STATE_APPROVED
