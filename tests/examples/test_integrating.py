@@ -4,9 +4,12 @@ import os
 import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, urlsplit
 
+import pyotp
 import pytest
 from google.protobuf import descriptor_pool
 
@@ -43,7 +46,7 @@ async def service(sqlite_url: str, clock: MovingClock, random: Any) -> AsyncIter
 
 @asynccontextmanager
 async def guided(
-    service: Service, monkeypatch: pytest.MonkeyPatch
+    service: Service, monkeypatch: pytest.MonkeyPatch, guide: str = GUIDE
 ) -> AsyncIterator[tuple[Browser, dict[str, Any]]]:
     """A browser before the guide's site, and the site's names."""
     site = await service.site("Books")
@@ -56,7 +59,7 @@ async def guided(
     for name, value in given.items():
         monkeypatch.setitem(os.environ, name, value)
     names: dict[str, Any] = {}
-    exec("\n".join(re.findall(r"```python\n(.*?)```", GUIDE, re.DOTALL)), names)
+    exec("\n".join(re.findall(r"```python\n(.*?)```", guide, re.DOTALL)), names)
     app = names["app"]
     async with (
         app.router.lifespan_context(app),
@@ -66,14 +69,20 @@ async def guided(
         yield browser, names
 
 
+def take_token(browser: Browser) -> None:
+    """Keep the token of a page whose only sender is an element."""
+    [token] = re.findall(r'csrf="([^"]+)"', browser.page)
+    browser.page = f'name="csrf" value="{token}"'
+
+
 async def test_the_guides_site_tells_the_whole_story(
     service: Service, clock: MovingClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     phone = await service.phone()
     async with guided(service, monkeypatch) as (browser, names):
-        await browser.go("/enroll")
-        csrf = re.findall(r'csrf="([^"]+)"', browser.page)[0]
-        browser.page = f'name="csrf" value="{csrf}"'
+        assert "Switch on" in await browser.go("/second")
+        assert browser.path == "/enroll"
+        take_token(browser)
         told = await browser.ask("/enrollment")
         assert told == await browser.ask("/enrollment")
         assert b"<svg" in (await browser.http.get(told["image"])).content
@@ -87,7 +96,8 @@ async def test_the_guides_site_tells_the_whole_story(
         [codes] = re.findall(r"<pre>(.*?)</pre>", browser.page, re.DOTALL)
         assert len(codes.split()) == 10
 
-        await browser.go("/second")
+        page = await browser.go("/second")
+        assert "<authy-approval" in page and "Text me" in page
         asked = await browser.ask("/approval")
         assert await browser.ask("/approval") == asked
         await phone.approve(await phone.question(), asked["number"])
@@ -122,13 +132,61 @@ async def test_the_guides_site_tells_the_whole_story(
         assert (await browser.http.post("/hook", content=body)).status_code == 400
 
 
+async def test_a_password_alone_neither_shows_backup_codes_nor_switches_off(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    phone = await service.phone()
+    async with guided(service, monkeypatch) as (browser, names):
+        await browser.go("/enroll")
+        take_token(browser)
+        linked = await phone.accept(await phone.open((await browser.ask("/enrollment"))["link"]))
+        await browser.ask("/enrollment/code", code=await phone.code(linked))
+        assert "Show my backup codes" in await browser.go("/backup-codes")
+        with monkeypatch.context() as later:
+            later.setitem(names, "shown", lambda request: False)  # Five minutes later.
+            for path in ("/backup-codes", "/off"):
+                await browser.go("/second")
+                await browser.send(path)
+                assert (browser.path, "<authy-approval" in browser.page) == ("/second", True)
+        [user] = names["USERS"].values()
+        assert user["authy_id"]
+        await browser.go("/off")
+        await browser.send("/off")
+        assert (user["authy_id"], user["keys"]) == ("", {})
+        await browser.go("/enroll")
+        take_token(browser)
+        assert (await browser.ask("/enrollment"))["state"] == "pending"
+
+
+async def test_the_guides_site_serves_generic_totp_by_the_one_line_that_it_names(
+    service: Service, clock: MovingClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    [line] = re.findall(r"`(method=\S+)`", GUIDE)
+    guide = GUIDE.replace("require_code=True,", f"{line},")
+    assert guide != GUIDE
+    async with guided(service, monkeypatch, guide) as (browser, _):
+        await browser.go("/enroll")
+        take_token(browser)
+        told = await browser.ask("/enrollment")
+        assert told["state"] == "awaiting_code"
+        [secret] = parse_qs(urlsplit(told["link"]).query)["secret"]
+        app = pyotp.TOTP(secret)
+        end = await browser.ask("/enrollment/code", code=app.at(clock()))
+        assert end == {"state": "completed", "next": "/backup-codes"}
+        page = await browser.go("/second")
+        assert "Code <input" in page and "<authy-approval" not in page and "Text me" not in page
+        clock.now += timedelta(seconds=30)
+        await browser.send("/code", code=app.at(clock()))
+        assert "You are in." in browser.page
+
+
 async def test_a_receipt_that_does_not_verify_lets_nobody_in(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     phone = await service.phone()
     async with guided(service, monkeypatch) as (browser, names):
         await browser.go("/enroll")
-        browser.page = f'name="csrf" value="{re.findall(r"csrf=.([^ >]+).>", browser.page)[0]}"'
+        take_token(browser)
         linked = await phone.accept(await phone.open((await browser.ask("/enrollment"))["link"]))
         await browser.ask("/enrollment/code", code=await phone.code(linked))
         [user] = names["USERS"].values()
