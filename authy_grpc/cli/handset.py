@@ -40,7 +40,8 @@ def run(
         async with Phone(server, origin=origin, state=state) as phone:
             if phone.registered and new:
                 raise Failure(
-                    f"The phone of {state} is registered already.", "Name another file with --state."
+                    f"The phone of {state} is registered already.",
+                    "Go on: `authy-grpc phone scan`. At another service name another file with --state.",
                 )
             if not phone.registered and not new:
                 raise Failure(
