@@ -188,6 +188,7 @@ export default {
     image: 'Bild auswählen',
     paste: 'Link einfügen',
     link: 'Link',
+    typed: 'Ein Konto eines anderen Dienstes eintippen',
     light: 'Licht ein oder aus',
     reading: 'Ein Code wird gesucht',
     part: '{n} von {of} gelesen. Zeigen Sie den nächsten Code.',

@@ -188,6 +188,7 @@ export default {
     image: 'Choose an image',
     paste: 'Paste a link',
     link: 'Link',
+    typed: 'Type in an account of another service',
     light: 'Turn the light on or off',
     reading: 'Looking for a code',
     part: '{n} of {of} read. Show the next code.',

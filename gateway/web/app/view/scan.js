@@ -29,6 +29,7 @@ export default function scan(app) {
     h('div', {class: 'actions'},
       button([icon('image', 'icon small'), t('scan.image')], () => file.click(), 'wide'),
       button([icon('paste', 'icon small'), t('scan.paste')], () => paste(), 'wide'),
+      h('a', {class: 'button link', href: '#/account'}, t('scan.typed')),
       light, file),
     form);
   const parts = new Parts();
