@@ -193,8 +193,11 @@ class Shop:
         """Keep what a completed enrollment brings; where to go then. Stream, code and webhook all say it."""
         if not made.authy_id:
             return ""
-        self.store.do("UPDATE users SET authy_id = ? WHERE id = ?", made.authy_id, made.custom_user_id)
-        self.store.learn(made.authy_id, made.keys)
+        # Once: it is told for ever, also when the second factor has been switched off or a key revoked since.
+        if not self.store.one("SELECT 1 FROM kept WHERE id = ?", made.enrollment_id):
+            self.store.do("UPDATE users SET authy_id = ? WHERE id = ?", made.authy_id, made.custom_user_id)
+            self.store.learn(made.authy_id, made.keys)
+            self.store.do("INSERT OR IGNORE INTO kept VALUES (?)", made.enrollment_id)
         return "/security/codes"
 
     async def backup_codes(self, request: Request) -> Response:
@@ -350,12 +353,9 @@ class Shop:
 
     async def hook(self, request: Request) -> Response:
         """The webhook: verified as it came, before anything parses it."""
+        secret = self.store.setting("hook_secret")
         try:
-            self.take(
-                authy.verify_webhook(
-                    self.store.setting("hook_secret"), request.headers, await request.body()
-                ).event
-            )
+            self.take(authy.verify_webhook(secret, request.headers, await request.body()).event)
         except (authy.WebhookError, ValueError):
             return Response(status_code=400)
         return Response(status_code=204)
@@ -474,7 +474,9 @@ class Shop:
             raise HTTPException(400) from None
         body = {name: str(was)[:256] for name, was in fields.items() if was is True or isinstance(was, str)}
         token = request.headers.get("x-csrf-token") or body.get("csrf", "")
-        if not hmac.compare_digest(token.encode(), str(request.session.get("csrf", "-")).encode()):
+        # A form of another site comes without a cookie: a session without a token takes none.
+        known = str(request.session.get("csrf", ""))
+        if not (known and hmac.compare_digest(token.encode(), known.encode())):
             raise HTTPException(403, "This page is too old: load it again.")
         return body
 
@@ -556,7 +558,6 @@ def create(
     ]
     secret = store.setting("secret") or store.setting("secret", secrets.token_urlsafe(32))
     cookies = Middleware(SessionMiddleware, secret_key=secret, https_only=origin.startswith("https:"))
-    errors: Any = {Redirect: shop.elsewhere} | dict.fromkeys(
-        (authy.AuthyError, authy.ReceiptError), shop.away
-    )
+    away = (authy.AuthyError, authy.ReceiptError)
+    errors: Any = {Redirect: shop.elsewhere, **dict.fromkeys(away, shop.away)}
     return Starlette(routes=routes, middleware=[cookies], lifespan=lifespan, exception_handlers=errors)

@@ -5,6 +5,7 @@ CREATE TABLE IF NOT EXISTS users (id TEXT PRIMARY KEY, name TEXT UNIQUE COLLATE 
 CREATE TABLE IF NOT EXISTS keys (kid TEXT, authy_id TEXT, key TEXT, PRIMARY KEY (kid, authy_id));
 CREATE TABLE IF NOT EXISTS enrollments (user_id TEXT PRIMARY KEY, id TEXT, method INTEGER, link TEXT,
     image BLOB);
+CREATE TABLE IF NOT EXISTS kept (id TEXT PRIMARY KEY);
 CREATE TABLE IF NOT EXISTS proofs (id TEXT PRIMARY KEY, user_id TEXT, purpose TEXT, message TEXT, detail TEXT,
     begun REAL, approval_id TEXT, asked BLOB, facts TEXT, used INTEGER DEFAULT 0);
 CREATE TABLE IF NOT EXISTS events (number INTEGER PRIMARY KEY, id TEXT UNIQUE, authy_id TEXT, type TEXT,

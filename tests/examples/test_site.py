@@ -13,6 +13,7 @@ from typing import Any
 
 import pyotp
 import pytest
+from google.protobuf import json_format
 
 from authy_grpc.phone import Phone
 from authy_grpc.v1.authenticator_pb2 import Site as Linked
@@ -391,6 +392,48 @@ async def test_what_a_stranger_sends_is_refused(books: Shop) -> None:
         assert "Too many tries." in other.page
         await other.send("/signup", name="Ada", password=PASSWORD)
         assert "That name is taken." in other.page
+
+
+async def test_a_post_from_elsewhere_logs_nobody_in(books: Shop) -> None:
+    """A form of another site comes without a cookie (SameSite), and so without the token of any session."""
+    async with books.browser() as browser:
+        await signed_up(browser)
+    account = {"name": "ada", "password": PASSWORD}
+    for token in ({}, {"csrf": ""}, {"csrf": "-"}, {"csrf": "None"}):
+        for path in ("/login", "/signup"):
+            async with books.browser() as stranger:
+                answer = await stranger.http.post(path, data=account | token)
+                assert (answer.status_code, dict(answer.cookies)) == (403, {}), (path, token)
+
+
+async def test_what_was_kept_is_not_kept_anew(books: Shop, service: Service) -> None:
+    """The enrollment that has ended is told for ever: a page loaded again brings nothing back."""
+    phone = await service.phone()
+    async with books.browser() as browser:
+        await enrolled(books, phone, browser)
+        store = books.store()
+        [row] = store.all("SELECT authy_id, key FROM keys")
+        key = json_format.Parse(row["key"], SiteKey())
+        key.revoke_time.GetCurrentTime()
+        store.learn(row["authy_id"], [key])
+        await browser.go("/security/enroll")
+        [told async for told in browser.told("/security/enrollment/events")]
+        assert [each.HasField("revoke_time") for each in store.keys(row["authy_id"])] == [True]
+        # An event that comes late, after that of the removal.
+        late = Event(event_id="ev_late", type="user.device_added")
+        late.user.authy_id = row["authy_id"]
+        late.user.key.CopyFrom(key)
+        late.user.key.ClearField("revoke_time")
+        body, headers = posted(late, service.clock())
+        assert (await browser.http.post("/hook", content=body, headers=headers)).status_code == 204
+        assert [each.HasField("revoke_time") for each in store.keys(row["authy_id"])] == [True]
+        # Switched off: it stays off.
+        store.forget(row["authy_id"])
+        await browser.go("/security/enroll")
+        [told async for told in browser.told("/security/enrollment/events")]
+        assert store.one("SELECT authy_id FROM users")["authy_id"] is None
+        assert store.keys(row["authy_id"]) == []
+        store.db.close()
 
 
 async def test_a_pending_login_waits_for_five_minutes(books: Shop, service: Service) -> None:
