@@ -83,7 +83,6 @@ def pages(public_url: str) -> list[BaseRoute]:
             where the pages are opened by a loopback address.
     """
     site = _Site(public_url)
-    site = _Site(public_url)
     files = (Route(f"/app/{each.path}", partial(site.answer, each), methods=["GET"]) for each in served())
     return [Route("/app", _with_slash, methods=["GET"]), *files]
 
