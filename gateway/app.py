@@ -1,4 +1,4 @@
-"""Owns the gateway's web application: how a request finds its call, what is told of it, and health."""
+"""The gateway's web application (ASGI): how a request finds its call, what is told of it, and health."""
 
 import asyncio
 import os
@@ -72,13 +72,6 @@ def build(
     entry = Entry(Credentials(channel, key))
     found = contract() if routes is None else tuple(routes)
     rest = _Rest(channel, found, callers, entry, observe, pace or Pace())
-    cors = Middleware(
-        _Cors,
-        allow_origins=settings.origins,
-        allow_methods=("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"),
-        allow_headers=_CORS_HEADERS,
-        expose_headers=_CORS_EXPOSED,
-    )
     app = Starlette(
         routes=[
             *web.pages(settings.public_url),
@@ -88,7 +81,7 @@ def build(
             *docs.pages(),
             *pages,
         ],
-        middleware=[cors] if settings.origins else [],
+        middleware=_cors(settings.origins),
         exception_handlers={404: _refused, 405: _refused},
     )
     # What is elsewhere is not here: a redirect would have the credential sent twice.
@@ -96,6 +89,17 @@ def build(
     app.router.default = rest.nowhere
     app.state.drain = rest.drain
     return app
+
+
+def _cors(origins: Sequence[str]) -> list[Middleware]:
+    made = Middleware(
+        _Cors,
+        allow_origins=origins,
+        allow_methods=("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"),
+        allow_headers=_CORS_HEADERS,
+        expose_headers=_CORS_EXPOSED,
+    )
+    return [made] if origins else []
 
 
 class _Cors(CORSMiddleware):
