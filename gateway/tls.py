@@ -88,6 +88,7 @@ class TlsListener:
         except OSError:
             # No TLS, none that both speak, a peer that does not take the certificate, or silence.
             protocol.leave()
-        except asyncio.CancelledError:
+        except BaseException:
+            # A place that is not given back is lost until the server ends.
             protocol.leave()
             raise
