@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from authy_grpc.settings import Settings
+from gateway.settings import GatewaySettings
 from tests.cli.conftest import ROOT, Running, Shell, serve, shell
 from tests.cli.test_commands import made_site, registered
 
@@ -30,9 +31,18 @@ def test_what_a_document_names_is_there(document: Path) -> None:
 
 def test_every_setting_stands_in_the_table() -> None:
     text = (ROOT / "docs" / "operations.md").read_text()
-    settings = {f"AUTHY_{name.upper()}" for name in Settings.model_fields}
+    settings = {f"AUTHY_{name.upper()}" for kind in (Settings, GatewaySettings) for name in kind.model_fields}
+    assert settings >= {"AUTHY_LISTEN", "AUTHY_HTTP_TLS_CERT", "AUTHY_CORS_ORIGINS"}
     rows = "".join(line for line in text.splitlines() if line.startswith("| `AUTHY_"))
     assert {name for name in settings if f"`{name}`" not in rows} == set()
+
+
+def test_every_decision_stands_in_the_list() -> None:
+    folder = ROOT / "docs" / "decisions"
+    listed = re.findall(r"^(\d+)\. \[.+\]\((.+)\)$", (folder / "README.md").read_text(), re.MULTILINE)
+    made = sorted(path.name for path in folder.glob("0*.md"))
+    assert [name for _, name in listed] == made
+    assert [int(number) for number, _ in listed] == [int(name[:4]) for name in made]
 
 
 def test_every_metric_stands_in_the_table() -> None:
