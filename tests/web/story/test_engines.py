@@ -2,10 +2,13 @@
 
 import asyncio
 import base64
+import io
 from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+import zxingcpp
+from PIL import Image
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
@@ -64,7 +67,16 @@ async def photographed(window: Browser, image: bytes) -> bytes:
     app = Starlette(routes=[Route("/", answer), Route("/qr.png", answer)])
     async with serving.served(app) as site, window.tab(site) as tab:
         await tab.run("await document.querySelector('img').decode(); return true")
-        return await tab.picture()
+        # WebKit tells of a page before it has painted it.
+        async with asyncio.timeout(PATIENCE):
+            while not _shows_a_code(shot := await tab.picture()):  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+        return shot
+
+
+def _shows_a_code(shot: bytes) -> bool:
+    with Image.open(io.BytesIO(shot)) as image:
+        return bool(zxingcpp.read_barcodes(image.convert("L")))
 
 
 async def once(tab: Tab, source: str) -> Any:
@@ -75,7 +87,7 @@ async def once(tab: Tab, source: str) -> Any:
     return told
 
 
-@engines("firefox")
+@engines("webkit", "firefox")
 async def test_the_story_by_an_image(window: Browser, installed: tuple[Service, str]) -> None:
     service, origin = installed
     site = await service.site("Books", require_code=True)
