@@ -3,26 +3,24 @@
 
 import { fromBase64, toBase64 } from './bytes.js';
 import { ApiError } from './errors.js';
-import { makeSiteKey, proveSiteKey, signRegistration } from './keys.js';
+import { proveSiteKey, signRegistration } from './keys.js';
 import { writeReceipt } from './question.js';
 import { Session } from './session.js';
+import { KeptSites } from './sites.js';
 
 export { ApiError };
 
 /** @typedef {import('./types').Account} Account */
 /** @typedef {import('./types').Device} DeviceJson */
 /** @typedef {import('./types').Site} Site */
-/** @typedef {import('./types').SiteKey} SiteKey */
-/** @typedef {import('./types').SiteRecord} SiteRecord */
 
-// A site that ListSites leaves out keeps its key that long: the list may be older than the link.
-const GONE_MILLIS = 3_600_000;
 const ACCOUNT = 'account';
 const ENROLLMENTS = 'authenticator/enrollments';
 
 /** The service, as this device may call it. Every method may throw an ApiError, or a VaultError. */
 export class Api {
   #session;
+  #kept;
   /** @type {Map<string, string>} receipts that no answer came to, by what they answer */
   #receipts = new Map();
 
@@ -31,6 +29,7 @@ export class Api {
     this.vault = parts.vault;
     this.device = parts.device;
     this.#session = new Session(parts);
+    this.#kept = new KeptSites(parts.vault);
   }
 
   /** Resolves when the offset of the service's clock was read, as far as one is kept. */
@@ -216,10 +215,11 @@ export class Api {
    * @returns {Promise<Site>}
    */
   async acceptEnrollment(token) {
-    const { keys, key } = await this.#newKey(token);
+    const keys = this.#keys();
+    const key = await this.#kept.newKey(token);
     const body = { token, ...(await proveSiteKey(keys, key, token)) };
     const { site } = await this.#post(`${ENROLLMENTS}:accept`, body, true);
-    await this.#keepKey(token, key, site);
+    await this.#kept.put(token, key, site);
     return site;
   }
 
@@ -233,31 +233,13 @@ export class Api {
   async listSites() {
     /** @type {Site[]} */
     const sites = (await this.#get('authenticator/sites')).sites;
-    const now = Date.now();
-    await this.vault.change(async (access) => {
-      /** @type {SiteRecord[]} */
-      const kept = await access.all('sites');
-      const told = new Map(sites.map((site) => [site.siteId, site]));
-      for (const record of kept) {
-        const site = told.get(record.siteId);
-        told.delete(record.siteId);
-        const goneTime = record.goneTime || now;
-        if (site) await access.put('sites', { ...record, site, goneTime: 0 });
-        else if (goneTime < now - GONE_MILLIS) await access.delete('sites', record.siteId);
-        else await access.put('sites', { ...record, goneTime });
-      }
-      for (const [siteId, site] of told) await access.put('sites', fresh(siteId, site));
-    });
+    await this.#kept.learn(sites);
     return sites;
   }
 
   /** @returns {Promise<import('./types').KeptSite[]>} what ListSites last said, without network */
-  async sites() {
-    /** @type {SiteRecord[]} */
-    const kept = await this.vault.all('sites');
-    return kept
-      .filter((record) => !record.goneTime)
-      .map(({ site, pinned, usedTime }) => ({ ...site, pinned, usedTime }));
+  sites() {
+    return this.#kept.all();
   }
 
   /**
@@ -266,11 +248,8 @@ export class Api {
    * @param {string} siteId
    * @param {{pinned?: boolean, usedTime?: number}} values
    */
-  async keepSite(siteId, values) {
-    await this.vault.change(async (access) => {
-      const record = await access.get('sites', siteId);
-      if (record) await access.put('sites', { ...record, ...values });
-    });
+  keepSite(siteId, values) {
+    return this.#kept.keep(siteId, values);
   }
 
   /**
@@ -281,10 +260,11 @@ export class Api {
    * @returns {Promise<Site>}
    */
   async addSiteKey(siteId) {
-    const { keys, key } = await this.#newKey(siteId);
+    const keys = this.#keys();
+    const key = await this.#kept.newKey(siteId);
     const body = await proveSiteKey(keys, key, siteId);
     const { site } = await this.#post(sitePath(siteId, '/keys'), body, true);
-    await this.#keepKey(siteId, key, site);
+    await this.#kept.put(siteId, key, site);
     return site;
   }
 
@@ -296,7 +276,7 @@ export class Api {
   async updateSite(siteId, label) {
     const path = sitePath(siteId, ':update');
     const { site } = await this.#prove(path, 'AuthenticatorService/UpdateSite', [siteId, label], { label });
-    await this.#keepKey('', null, site);
+    await this.#kept.put('', null, site);
     return site;
   }
 
@@ -307,9 +287,7 @@ export class Api {
    */
   async removeSite(siteId) {
     await this.#prove(sitePath(siteId, ':remove'), 'AuthenticatorService/RemoveSite', [siteId]);
-    await this.vault.change(async (access) => {
-      await Promise.all([access.delete('sites', siteId), access.delete('newKeys', siteId)]);
-    });
+    await this.#kept.forget(siteId);
   }
 
   /**
@@ -415,52 +393,18 @@ export class Api {
   }
 
   /**
-   * The key to bring under a token or site_id: the same one until an answer comes.
-   *
-   * @param {string} name
-   */
-  async #newKey(name) {
-    const keys = this.#keys();
-    const made = await makeSiteKey();
-    /** @type {SiteKey} */
-    const key = await this.vault.change(async (access) => {
-      const kept = (await access.get('newKeys', name)) ?? (await access.get('sites', name));
-      if (kept?.key) return kept;
-      await access.put('newKeys', { name, ...made });
-      return made;
-    });
-    return { keys, key };
-  }
-
-  /**
-   * @param {string} name under which the key went out
-   * @param {SiteKey | null} made
-   * @param {Site} site
-   */
-  async #keepKey(name, made, site) {
-    await this.vault.change(async (access) => {
-      const record = (await access.get('sites', site.siteId)) ?? fresh(site.siteId, site);
-      const { key, point, kid } = made ?? record;
-      await access.put('sites', { ...record, site, goneTime: 0, ...(key && { key, point, kid }) });
-      if (made) await access.delete('newKeys', name);
-    });
-  }
-
-  /**
    * @param {import('./types').Question} question
    * @param {{decision: import('./types').Decision, matchNumber: string, userVerified: boolean}} answer
    */
   async #receipt(question, answer) {
-    /** @type {SiteRecord | undefined} */
-    let record = await this.vault.get('sites', question.siteId);
-    if (!record?.key) {
+    let found = await this.#kept.key(question.siteId);
+    if (!found) {
       await this.addSiteKey(question.siteId);
-      record = await this.vault.get('sites', question.siteId);
+      found = await this.#kept.key(question.siteId);
     }
-    const { key, kid } = record ?? {};
-    if (!key || !kid) throw new ApiError('NO_DEVICE');
+    if (!found) throw new ApiError('NO_DEVICE');
     // After the key: a session was opened by then, and the service's clock is known.
-    return writeReceipt(question, { key, kid }, { ...answer, seconds: Math.floor(this.serviceNow() / 1000) });
+    return writeReceipt(question, found, { ...answer, seconds: Math.floor(this.serviceNow() / 1000) });
   }
 }
 
@@ -471,15 +415,6 @@ const POLICIES = [
   'NEW_DEVICE_POLICY_HOLD',
   'NEW_DEVICE_POLICY_DENY',
 ];
-
-/**
- * @param {string} siteId
- * @param {Site} site
- * @returns {SiteRecord}
- */
-function fresh(siteId, site) {
-  return { siteId, site, pinned: false, usedTime: 0, goneTime: 0 };
-}
 
 /**
  * @param {string} deviceId
