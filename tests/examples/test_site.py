@@ -7,7 +7,7 @@ import re
 import sqlite3
 import time
 from collections.abc import AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, closing
 from pathlib import Path
 from typing import Any
 
@@ -206,7 +206,7 @@ async def test_a_receipt_of_a_key_that_the_shop_does_not_know_opens_nothing(
         await enrolled(books, phone, browser)
         # The stream brings the key, too.
         await happened(browser, "enrollment.completed")
-        with sqlite3.connect(books.data / "northwind.db") as database:
+        with closing(sqlite3.connect(books.data / "northwind.db")) as database, database:
             assert database.execute("DELETE FROM keys").rowcount == 1
         await logged_out(browser)
         assert await approved(browser, phone) == {"state": "failed"}
@@ -312,7 +312,7 @@ async def test_switching_off_takes_a_second_factor_of_just_now(
         clock.turn(seconds=30)
         await browser.send("/second/code", code=await phone.code(linked))
         assert "Yes, switch it off" in browser.page
-        with sqlite3.connect(books.data / "northwind.db") as database:
+        with closing(sqlite3.connect(books.data / "northwind.db")) as database, database:
             database.execute("UPDATE proofs SET begun = ?", (time.time() - 301,))
         await browser.send("/security/off")
         assert browser.path == "/second"
@@ -344,7 +344,8 @@ async def test_what_the_shop_knows_is_no_number_and_no_name_of_a_device(
         [known] = re.findall(r"<pre[^>]*>(.*?)</pre>", browser.page, re.DOTALL)
         rows = json.loads(known)
         assert rows["users"][0]["name"] == "ada" and rows["users"][0]["authy_id"]
-    whole = "\n".join(sqlite3.connect(books.data / "northwind.db").iterdump())
+    with closing(sqlite3.connect(books.data / "northwind.db")) as database:
+        whole = "\n".join(database.iterdump())
     assert "ada" in whole and rows["users"][0]["authy_id"] in whole
     assert "Pocket" not in whole and "4915112345678" not in whole and PASSWORD not in whole
 
@@ -441,10 +442,10 @@ async def test_a_pending_login_waits_for_five_minutes(books: Shop, service: Serv
     async with books.browser() as browser:
         linked = await enrolled(books, phone, browser)
         await logged_out(browser)
-        with sqlite3.connect(books.data / "northwind.db") as database:
+        with closing(sqlite3.connect(books.data / "northwind.db")) as database, database:
             database.execute("UPDATE proofs SET begun = ?", (time.time() - 299,))
         assert "<authy-approval" in await browser.go("/second")
-        with sqlite3.connect(books.data / "northwind.db") as database:
+        with closing(sqlite3.connect(books.data / "northwind.db")) as database, database:
             database.execute("UPDATE proofs SET begun = ?", (time.time() - 301,))
         assert (await browser.ask("/second/approval")) == {"next": "/login"}
         await browser.send("/second/code", code=await phone.code(linked))
