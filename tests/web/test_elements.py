@@ -286,3 +286,21 @@ async def test_a_page_without_script_has_image_link_and_form(chromium: "Browser"
         await page.get_by_role("button", name="Confirm").click()
         await page.get_by_text("Taken").wait_for()
     assert site.posted == ["123456"] and site.asked == []
+
+
+async def test_an_answer_leads_nowhere_but_to_the_site(browser: "BrowserContext") -> None:
+    for next in ("javascript:alert(1)", "//evil.example/", "blob:{}/x", "data:text/html,x"):
+        async with embedding(POST=ASKED) as site, shown(browser, site.page("authy-approval")) as page:
+            await says(page, "Type this number")
+            site.tell("approved", next=next.format(site.origin))
+            await says(page, "Approved.")
+            await page.evaluate("new Promise(done => setTimeout(done, 100))")
+            assert page.url == site.page("authy-approval")
+
+
+async def test_a_state_of_a_prototypes_name_says_nothing(browser: "BrowserContext") -> None:
+    async with embedding(POST=ASKED) as site, shown(browser, site.page("authy-approval")) as page:
+        await says(page, "Type this number")
+        site.tell("constructor")
+        await page.locator("authy-approval[state=constructor]").wait_for()
+        assert await status(page).inner_text() == ""

@@ -3,6 +3,7 @@
 
 const WORDS = {
   en: {
+    __proto__: null,
     scan: 'Scan this code with your authenticator.',
     scanned: 'Seen. Go on on your phone.',
     awaiting_code: 'Type the code that your authenticator shows.',
@@ -34,6 +35,7 @@ const WORDS = {
     lost: 'Connecting again…',
   },
   de: {
+    __proto__: null,
     scan: 'Scannen Sie diesen Code mit Ihrem Authenticator.',
     scanned: 'Erkannt. Weiter geht es auf dem Telefon.',
     awaiting_code: 'Geben Sie den Code ein, den Ihr Authenticator zeigt.',
@@ -177,7 +179,7 @@ class Element extends HTMLElement {
 
   #go(next) {
     const to = new URL(next, location.href);
-    if (to.origin === location.origin) location.assign(to);
+    if (to.origin === location.origin && to.protocol === location.protocol) location.assign(to);
   }
 
   #listen() {

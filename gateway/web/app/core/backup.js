@@ -123,7 +123,7 @@ export class Backup {
     /** @type {Result[]} */
     const results = [];
     for (const entry of entries) {
-      const named = { issuer: String(entry.issuer ?? ''), account: String(entry.account ?? '') };
+      const named = { issuer: textOf(entry?.issuer), account: textOf(entry?.account) };
       try {
         const { draft, label, pinned } = await open(privateKey, entry);
         const { added } = await this.accounts.add(draft, { label, pinned });
@@ -218,8 +218,11 @@ async function open(privateKey, entry) {
   const secret = await unseal(privateKey, /** @type {any} */ (binary(entry.sealed)), id);
   const draft = checked({ type, issuer, account, secret, hash, digits, period, counter });
   if ((await identity(draft)) !== id) throw new BackupError('DAMAGED');
-  return { draft, label: String(entry.label ?? '').slice(0, 40), pinned: entry.pinned === true };
+  return { draft, label: textOf(entry.label).slice(0, 40), pinned: entry.pinned === true };
 }
+
+/** @param {unknown} value */
+const textOf = (value) => (typeof value === 'string' ? value : '');
 
 /** @param {object} values bytes as base64 */
 function textual(values) {

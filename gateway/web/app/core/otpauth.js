@@ -96,6 +96,8 @@ export function checked(draft) {
   if (!(Number.isInteger(digits) && digits >= 6 && digits <= 8)) throw new OtpauthError('BAD_DIGITS');
   if (!(Number.isInteger(period) && period >= 15 && period <= 120)) throw new OtpauthError('BAD_PERIOD');
   if (!(Number.isSafeInteger(counter) && counter >= 0)) throw new OtpauthError('BAD_COUNTER');
+  // A file may say anything: what is no text would break the list that it stands in.
+  if (typeof issuer !== 'string' || typeof account !== 'string') throw new OtpauthError('NOT_OTPAUTH');
   if (issuer.length > MOST_NAME || account.length > MOST_NAME) throw new OtpauthError('TOO_LONG');
   return draft;
 }

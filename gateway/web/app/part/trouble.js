@@ -26,7 +26,7 @@ export function explain(app, error) {
   if (error?.reason === 'UNREACHABLE') return t('error.unreachable');
   if (error?.reason === 'RATE_LIMITED') return t('error.limited', {span: app.text.minutes(error.retryDelay ?? 60)});
   if (error?.reason === 'DEVICE_HELD') return t('error.held', {date: app.text.date(app.device.limitedUntil || app.clock.now())});
-  if (STORAGE[error?.reason]) return t(`storage.${STORAGE[error.reason]}`);
+  if (Object.hasOwn(STORAGE, error?.reason ?? '')) return t(`storage.${STORAGE[error.reason]}`);
   return t('error.unexpected', {id: error?.id ?? error?.name ?? '?'});
 }
 

@@ -26,11 +26,15 @@ export default async function ask(app, {id}) {
   const made = screen({text: app.text, class: 'question'});
   let over = false;
   let answering = false;
+  let away = false;
+  made.onEnd(() => { away = true; });
 
   /** @param {string} kind */
   const end = (kind) => {
     if (over) return;
     over = true;
+    // Who has gone on to another screen stays there.
+    if (away) return;
     const results = {...app.store.state.results, [id]: {kind, site, name: asked.site, time: app.clock.now(), expires: asked.expires * 1000}};
     app.store.set({results});
     app.router.go(`/result/${encodeURIComponent(id)}`, {replace: true});
@@ -69,13 +73,15 @@ export default async function ask(app, {id}) {
     ? digitPad({text: app.text, length: asked.matchDigits, label: t('ask.type', {host: site}), go: t('ask.approve'), run: (digits) => answer('approve', digits)})
     : null;
   const yes = pad ? null : button(t('ask.approve'), () => answer('approve'), 'main wide');
+  // The focus goes here: a key that is held down must not report.
+  const back = button(t('common.back'), () => { fraud.hidden = true; rest.hidden = false; notMe.focus(); }, 'quiet wide');
   const fraud = h('div', {class: 'card danger stack', hidden: true},
     h('h2', null, t('ask.fraudTitle', {host: site})),
     h('p', null, t('ask.fraudText')),
     h('div', {class: 'actions'},
       button(t('ask.fraudYes'), () => answer('report_fraud'), 'danger wide'),
-      button(t('common.back'), () => { fraud.hidden = true; rest.hidden = false; notMe.focus(); }, 'quiet wide')));
-  const notMe = button([icon('flag', 'icon small'), t('ask.notMe')], () => { rest.hidden = true; fraud.hidden = false; fraud.querySelector('button')?.focus(); }, 'danger wide');
+      back));
+  const notMe = button([icon('flag', 'icon small'), t('ask.notMe')], () => { rest.hidden = true; fraud.hidden = false; back.focus(); }, 'danger wide');
   const rest = h('div', {class: 'stack'},
     pad ? h('p', {class: 'center'}, t('ask.type', {host: site})) : h('p', {class: 'lead'}, t('ask.sure')),
     trouble, pad ?? yes,

@@ -17,7 +17,8 @@ const LOOKS = {
 /** @param {any} app @param {{id: string}} params */
 export default function result(app, {id}) {
   const {t, when} = app.text;
-  const found = app.store.state.results?.[id];
+  const results = app.store.state.results ?? {};
+  const found = Object.hasOwn(results, id) ? results[id] : undefined;
   const {kind, site, time, expires} = found ?? {kind: 'elsewhere', site: '', time: 0, expires: 0};
   const [drawing, look] = LOOKS[kind];
   const words = found ? t(`result.${kind}`, {host: site, time: when.call(app.text, expires, app.clock.now())}) : t('result.unknown');

@@ -1,0 +1,109 @@
+"""What strangers put into the web authenticator: names of prototypes, files, screens that come too late."""
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+import pytest
+
+from tests.web.conftest import engines
+from tests.web.engines import Tab
+from tests.web.staging import Screen, Stage, stage
+
+QUESTION: dict[str, Any] = {
+    "approvalId": "ap_1",
+    "siteId": "site_1",
+    "site": "Books",
+    "origin": "https://books.example",
+    "message": "Log in?",
+    "details": [["__proto__", "constructor"]],
+    "matchDigits": 0,
+    "userVerification": False,
+    "created": 1796045500,
+    "expires": 4102444800,
+}
+SITE = {"siteId": "site_1", "name": "Books", "origin": "https://books.example", "label": ""}
+ASKED = {"store": {"questions": [QUESTION]}, "api": {"listSites": [SITE]}}
+
+
+@pytest.fixture
+async def staged() -> AsyncIterator[Stage]:
+    async with stage() as running:
+        yield running
+
+
+async def test_a_question_that_was_left_leads_nowhere(staged: Stage) -> None:
+    async with staged.page() as page:
+        await staged.show(page, Screen("ask", "ask", {"id": "ap_1"}, ASKED))
+        went = await page.evaluate(
+            """async (leave) => {
+              const all = [];
+              for (const leaves of [false, true]) {
+                const {default: ask} = await import('/app/view/ask.js');
+                const answers = [];
+                const app = {...window.app, api: {sites: window.app.api.sites,
+                  respondApproval: () => new Promise((done) => answers.push(done))}};
+                const made = await ask(app, {id: 'ap_1'});
+                document.querySelector('main').replaceChildren(made);
+                const buttons = [...made.querySelectorAll('button')];
+                buttons.find(each => each.textContent.startsWith('Deny')).click();
+                if (leaves) made.remove();
+                window.app.went.length = 0;
+                answers[0]({state: 'APPROVAL_STATE_DENIED', attemptsRemaining: 0});
+                await new Promise(done => setTimeout(done));
+                all.push([...window.app.went]);
+              }
+              return all;
+            }"""
+        )
+        assert went == [["/result/ap_1"], []]
+
+
+async def test_a_key_that_is_held_down_reports_nothing(staged: Stage) -> None:
+    async with staged.page() as page:
+        await staged.show(page, Screen("ask", "ask", {"id": "ap_1"}, ASKED))
+        await page.get_by_role("button", name="It was not me").focus()
+        await page.keyboard.press("Enter")
+        assert await page.evaluate("document.activeElement.textContent") == "Back"
+
+
+@pytest.mark.parametrize("name", ["__proto__", "constructor", "toString"])
+async def test_names_of_prototypes_are_names(staged: Stage, name: str) -> None:
+    async with staged.page() as page:
+        given: dict[str, Any] = {"store": {"results": {}}}
+        for view in ("result", "ask", "site"):
+            await staged.show(page, Screen(view, view, {"id": name}, {**given, "api": {"listSites": []}}))
+            assert await page.locator("h1").inner_text()
+        said = await page.evaluate(
+            """async (reason) => (await import('/app/part/trouble.js'))
+              .explain(window.app, {reason, id: 'x1'}).map(each => each.textContent).join('')""",
+            name,
+        )
+        assert "x1" in said
+
+
+@engines()
+async def test_what_is_no_text_in_a_backup_is_refused(tab: Tab) -> None:
+    told = await tab.run(
+        """
+        const [{open}, {Accounts, identity}, {Backup}, {makeBackupKey, seal}, {toBase64}] = await Promise.all(
+          ['vault', 'accounts', 'backup', 'seal', 'bytes'].map(name => load(`/app/core/${name}.js`)));
+        const vault = open('hostile'), accounts = new Accounts(vault), backup = new Backup(vault, accounts);
+        const key = await makeBackupKey('p');
+        const secret = new Uint8Array(20);
+        const text = values => Object.fromEntries(Object.entries(values).map(([name, value]) =>
+          [name, value instanceof Uint8Array ? toBase64(value) : value]));
+        const listed = [null, 7, {issuer: {toString: 1}}];
+        for (const issuer of ['Good', 7, ['a'], {length: 1}, null]) {
+          const form = {hash: 'SHA-1', digits: 6, period: 30, counter: 0};
+          const said = {type: 'totp', issuer, account: 'a', ...form};
+          const id = await identity({...said, secret});
+          listed.push({...said, id, sealed: text(await seal(key.point, secret, id)), label: {toString: 1}});
+        }
+        const head = {format: 'authenticator-backup', version: 1, key: text(key)};
+        const file = JSON.stringify({...head, accounts: listed});
+        const {results} = await backup.read(file, 'p');
+        const kept = (await accounts.list()).map(each => [each.issuer, each.label]);
+        return [results.map(each => each.outcome), kept];
+        """
+    )
+    assert told == [[*["refused"] * 3, "added", *["refused"] * 4], [["Good", ""]]]
