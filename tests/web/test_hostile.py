@@ -82,6 +82,54 @@ async def test_names_of_prototypes_are_names(staged: Stage, name: str) -> None:
 
 
 @engines()
+async def test_a_screen_that_comes_too_late_has_no_life(tab: Tab) -> None:
+    told = await tab.run(
+        """
+        const {Router} = await load('/app/base/router.js');
+        const {living, h} = await load('/app/base/dom.js');
+        const ended = [];
+        const shows = [];
+        const show = () => new Promise(done => shows.push(done));
+        const router = new Router(document.body.appendChild(h('main')), {'/': 'home'}, show, 'x');
+        const screens = ['one', 'inner', 'two'].map(name => {
+          const made = living();
+          made.onEnd(() => ended.push(name));
+          return made;
+        });
+        screens[0].append(screens[1]);
+        const turns = [router.update(), router.update()];
+        shows[1](screens[2]);
+        await turns[1];
+        shows[0](screens[0]);
+        await turns[0];
+        return [ended, screens[2].isConnected];
+        """
+    )
+    assert told == [["one", "inner"], True]
+
+
+@engines()
+async def test_a_link_that_was_used_is_none_again(tab: Tab) -> None:
+    """The icon on a Home Screen keeps its address, whatever was scanned since."""
+    told = await tab.run(
+        """
+        const {Token} = await load('/app/token.js');
+        const kept = new Map([['view.usedToken', 'O'.repeat(22)]]);
+        const put = async (_, value, key) => { kept.set(key, value); };
+        const vault = {get: async (_, key) => kept.get(key), put};
+        const app = {standalone: true, device: {state: 'active', can: () => true}};
+        const found = [];
+        for (const letter of 'OABABC') {
+          found.push(await new Token(vault).take(letter.repeat(22), app));
+          await new Promise(done => setTimeout(done));
+        }
+        return found;
+        """
+    )
+    assert told == ["", "accept", "accept", "", "", "accept"]
+
+
+@engines()
 async def test_what_is_no_text_in_a_backup_is_refused(tab: Tab) -> None:
     told = await tab.run(
         """
@@ -91,7 +139,7 @@ async def test_what_is_no_text_in_a_backup_is_refused(tab: Tab) -> None:
         const key = await makeBackupKey('p');
         const secret = new Uint8Array(20);
         const text = values => Object.fromEntries(Object.entries(values).map(([name, value]) =>
-          [name, value instanceof Uint8Array ? toBase64(value) : value]));
+          [name, ArrayBuffer.isView(value) ? toBase64(value) : value]));
         const listed = [null, 7, {issuer: {toString: 1}}];
         for (const issuer of ['Good', 7, ['a'], {length: 1}, null]) {
           const form = {hash: 'SHA-1', digits: 6, period: 30, counter: 0};
@@ -107,3 +155,21 @@ async def test_what_is_no_text_in_a_backup_is_refused(tab: Tab) -> None:
         """
     )
     assert told == [[*["refused"] * 3, "added", *["refused"] * 4], [["Good", ""]]]
+
+
+@engines()
+async def test_a_device_that_has_gone_leaves_no_names_of_sites(tab: Tab) -> None:
+    told = await tab.run(
+        """
+        const {open} = await load('/app/core/vault.js');
+        const {Device} = await load('/app/core/device.js');
+        const vault = open('gone');
+        const device = await Device.load(vault);
+        await vault.put('logos', new Uint8Array(8), 'logo_of_books');
+        await vault.put('settings', ['dev_2'], 'view.acknowledged');
+        await vault.put('settings', 'de', 'language');
+        await device.forget();
+        return [await vault.all('logos'), await vault.all('settings')];
+        """
+    )
+    assert told == [[], ["de"]]

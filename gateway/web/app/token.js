@@ -3,6 +3,7 @@
 
 const WAITING = 'view.token';
 const USED = 'view.usedToken';
+const MOST_USED = 100;
 const TOKEN = /^[A-Za-z0-9_-]{16,128}$/;
 
 export class Token {
@@ -22,7 +23,7 @@ export class Token {
   async take(token, app) {
     if (!TOKEN.test(token)) return '';
     // The icon on a Home Screen keeps the address that it was made from: later starts are no new link.
-    if (await this.#get(USED) === token) return this.#clean('');
+    if ((await this.#used()).includes(token)) return this.#clean('');
     if (app.device.can('sites')) return this.open(token);
     this.current = token;
     // Whoever is at setting up here goes on with that first.
@@ -39,9 +40,18 @@ export class Token {
    */
   open(token) {
     this.current = token;
-    this.#put(USED, token);
+    this.#spend(token);
     this.#put(WAITING, '');
     return this.#clean('accept');
+  }
+
+  /** @returns {Promise<string[]>} also where one alone was kept */
+  async #used() { return [await this.#get(USED) || []].flat(); }
+
+  /** @param {string} token */
+  async #spend(token) {
+    const others = (await this.#used()).filter((each) => each !== token);
+    await this.#put(USED, [...others, token].slice(-MOST_USED));
   }
 
   /** Keeps the token until there are keys. */
@@ -51,7 +61,7 @@ export class Token {
   }
 
   /** The token that has waited, or ''. */
-  async waiting() { return await this.#get(WAITING) ?? ''; }
+  async waiting() { return String(await this.#get(WAITING) ?? ''); }
 
   /** @param {string} view */
   #clean(view) {
@@ -68,7 +78,7 @@ export class Token {
     }
   }
 
-  /** @param {string} key @param {string} value */
+  /** @param {string} key @param {string | string[]} value */
   async #put(key, value) {
     try {
       await this.#vault.put('settings', value, key);

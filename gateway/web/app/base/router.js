@@ -57,7 +57,7 @@ export class Router {
     const turn = ++this.#turn;
     const found = this.find(location.hash.slice(1) || '/');
     const screen = await this.#show(found);
-    if (turn !== this.#turn) return;
+    if (turn !== this.#turn) return end(screen);
     const first = this.#first;
     this.#first = false;
     this.current = found;
@@ -92,4 +92,12 @@ export class Router {
     }
     return {name: 'home', params: {}};
   }
+}
+
+/**
+ * Ends a screen that was never shown: what lives in it would go on, and lead elsewhere from under another one.
+ * @param {HTMLElement} screen
+ */
+function end(screen) {
+  for (const each of [screen, ...screen.querySelectorAll('*')]) /** @type {any} */ (each).disconnectedCallback?.();
 }

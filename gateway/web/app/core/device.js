@@ -186,7 +186,8 @@ export class Device {
       await access.put('device', { ...kept, ...standing(answer.device) }, 'current');
       await access.put('settings', { deviceId, name, seenTime: Date.now() }, 'registered');
       // Keys for sites, and proofs, are of the device that was here before.
-      await Promise.all([access.clear('sites'), access.clear('newKeys'), access.delete('settings', 'lastProof')]);
+      await Promise.all([access.clear('sites'), access.clear('newKeys'), access.clear('logos')]);
+      await Promise.all([access.delete('settings', 'lastProof'), access.delete('settings', 'view.acknowledged')]);
       await access.delete('device', 'registering');
     });
     await this.#changed();
@@ -213,8 +214,9 @@ export class Device {
   /** Drops the keys of device and sites; accounts of other services stay. */
   async forget() {
     await this.vault.change(async (access) => {
-      await Promise.all([access.clear('device'), access.clear('sites'), access.clear('newKeys')]);
-      await Promise.all(['registered', 'lastProof'].map((key) => access.delete('settings', key)));
+      // Logos tell which sites these were.
+      await Promise.all([access.clear('device'), access.clear('sites'), access.clear('newKeys'), access.clear('logos')]);
+      await Promise.all(['registered', 'lastProof', 'view.acknowledged'].map((key) => access.delete('settings', key)));
     });
     await this.#changed();
   }

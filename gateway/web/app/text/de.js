@@ -113,6 +113,7 @@ export default {
     wrong: 'Dieser Name geht nicht: 1 bis 60 sichtbare Zeichen.',
     devicesOff: 'Dieses Konto lässt kein neues Gerät zu. Nehmen Sie ein Gerät, das Sie haben, oder Ihren Wiederherstellungscode.',
     quota: 'Höchstens 10 Geräte. Entfernen Sie zuerst eines.',
+    noFresh: 'Dieser Dienst kann für Ihre Nummer noch kein leeres Konto eröffnen. Nichts ist geschehen. Bitten Sie den Betreiber, das frühere zu löschen.',
     on: '{browser} auf {system}',
     app: 'App auf {system}',
     appAlone: 'Installierte App',

@@ -113,6 +113,7 @@ export default {
     wrong: 'This name cannot be used: 1 to 60 characters that can be seen.',
     devicesOff: 'This account lets no new device in. Use a device you have, or your recovery code.',
     quota: '10 devices at most. Remove one first.',
+    noFresh: 'This service cannot open an empty account for your number yet. Nothing was done. Ask its operator to erase the earlier one.',
     on: '{browser} on {system}',
     app: 'Home Screen app on {system}',
     appAlone: 'Home Screen app',

@@ -60,6 +60,8 @@ function refused(app, error) {
   const {t} = app.text;
   if (error.reason === 'NEW_DEVICES_OFF') return t('name.devicesOff');
   if (error.reason === 'QUOTA') return t('name.quota');
+  // Until the service can, it names the field.
+  if (error.reason === 'BAD_FIELD' && error.fields.some((/** @type {any} */ each) => /^fresh_?account$/i.test(each.field))) return t('name.noFresh');
   if (error.reason === 'BAD_FIELD') return t('name.wrong');
   return explain(app, error);
 }
