@@ -8,8 +8,9 @@ CODE := hatch_build.py $(sort $(patsubst %/,%,$(dir $(wildcard authy_grpc/*.py b
 COMPILE := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-annotate \
 	--no-emit-index-url --custom-compile-command "make requirements"
 
-# uv trusts what the system trusts, as git and pip do.
+# uv and node trust what the system trusts, as git and pip do.
 export UV_SYSTEM_CERTS ?= 1
+export NODE_USE_SYSTEM_CA ?= 1
 # Containers often forbid bytecode, and then each of the hundreds of programs that tests start compiles all it imports.
 unexport PYTHONDONTWRITEBYTECODE
 

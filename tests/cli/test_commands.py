@@ -6,7 +6,7 @@ import sqlite3
 import stat
 from collections.abc import Callable
 from contextlib import closing
-from threading import Event, Thread
+from threading import Thread
 from time import monotonic
 
 import pytest
@@ -18,6 +18,7 @@ from authy_grpc.v1.approval_pb2 import CreateApprovalRequest
 from authy_grpc.v1.enrollment_pb2 import QR_CODE_FORMAT_PNG, CreateEnrollmentRequest, QrCodeOptions
 from authy_grpc.v1.verification_pb2 import CODE_RESULT_ACCEPTED, VerifyCodeRequest
 from tests.cli.conftest import TIMEOUT, Running, Shell
+from tests.threads import Event
 
 pytestmark = pytest.mark.slow
 

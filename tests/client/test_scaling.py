@@ -26,7 +26,7 @@ class Held(grpc.GenericRpcHandler):
 
 
 @asynccontextmanager
-async def server() -> AsyncIterator[str]:
+async def crowded() -> AsyncIterator[str]:
     made = grpc.aio.server(handlers=[Held()], options=[("grpc.max_concurrent_streams", A_CONNECTION)])
     port = made.add_insecure_port("127.0.0.1:0")
     await made.start()
@@ -38,7 +38,7 @@ async def server() -> AsyncIterator[str]:
 
 async def test_more_streams_than_a_connection_carries(figure: Callable[[int, int], int]) -> None:
     count = figure(6, 20) * A_CONNECTION
-    async with server() as target, connect.road(target).aio_channel() as channel:
+    async with crowded() as target, connect.road(target).aio_channel() as channel:
         method: Any = channel.unary_stream("/held/Hold")
         held = [method(b"", timeout=PATIENCE) for _ in range(count)]
         assert set(await asyncio.gather(*(each.read() for each in held))) == {b"begun"}
@@ -53,13 +53,13 @@ async def test_the_sync_client_does_as_well() -> None:
             for each in held:
                 each.cancel()
 
-    async with server() as target:
+    async with crowded() as target:
         await asyncio.to_thread(hold, target)
 
 
 async def test_without_our_options_they_wait() -> None:
     """The control."""
-    async with server() as target, grpc.aio.insecure_channel(target) as channel:
+    async with crowded() as target, grpc.aio.insecure_channel(target) as channel:
         method: Any = channel.unary_stream("/held/Hold")
         read = [asyncio.ensure_future(method(b"").read()) for _ in range(2 * A_CONNECTION)]
         await came(lambda: sum(each.done() for each in read) >= A_CONNECTION)
