@@ -127,7 +127,9 @@ def _check_place(request: Request) -> None:
     Raises:
         HTTPException: 404: another name, an address elsewhere, or something between.
     """
-    here = request.client is not None and ip_address(canonical(request.client.host)).is_loopback
+    # What is no address, such as a socket's file, may be anybody's.
+    address = canonical(request.client.host) if request.client is not None else ""
+    here = address != "" and ip_address(address).is_loopback
     named = _LOOPBACK.fullmatch(request.headers.get("host", ""))
     between = any(_FORWARDED.fullmatch(name.lower()) for name in request.headers)
     if not here or not named or between:

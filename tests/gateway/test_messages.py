@@ -44,6 +44,8 @@ async def ask(
         ({"x-forwarded-proto": "https"}, "127.0.0.1"),
         ({"Via": "1.1 tunnel"}, "127.0.0.1"),
         ({}, "203.0.113.7"),
+        ({}, "unix"),
+        ({}, ""),
     ],
 )
 async def test_whoever_is_elsewhere_finds_nothing(path: str, headers: dict[str, str], peer: str) -> None:
