@@ -9,8 +9,9 @@ from pathlib import Path
 
 import psycopg
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.pool import Pool
 from sqlmodel import Session, select
 
 from authy_grpc.domain.errors import BackendUnavailable
@@ -350,3 +351,38 @@ async def test_one_callers_writes_do_not_hold_up_anothers(database: Database, ap
     await asyncio.gather(holder, other, *many)
     # The control: of one caller it is the last.
     assert order.index("b") == (1 if apart else 200)
+
+
+async def test_a_connection_in_use_while_reads_connect_anew_is_closed_in_the_end(database_url: str) -> None:
+    """A pool that was replaced closes nothing of what comes back to it."""
+    opened, closed = set[int](), set[int]()
+    started, release = Event(), Event()
+
+    def connected(connection: object, _: object) -> None:
+        opened.add(id(connection))
+
+    def ended(connection: object, _: object) -> None:
+        closed.add(id(connection))
+
+    def holds(session: Session) -> None:
+        session.connection()
+        started.set()
+        release.wait()
+
+    event.listen(Pool, "connect", connected)
+    event.listen(Pool, "close", ended)
+    try:
+        database = Database(database_url)
+        reading = asyncio.ensure_future(database.read(holds))
+        await asyncio.to_thread(started.wait)
+        # As after a fault: what can be written again is read anew, too.
+        database.writable = False
+        await database.probe()
+        assert database.writable
+        release.set()
+        await reading
+        await database.close()
+    finally:
+        event.remove(Pool, "connect", connected)
+        event.remove(Pool, "close", ended)
+    assert len(opened) >= 2 and opened == closed
