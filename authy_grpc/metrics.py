@@ -27,7 +27,7 @@ _GROUPS = (1, 2, 4, 8, 16, 32, 64)
 
 
 class Metrics:
-    """What is counted after commits, and what is asked of the database every few seconds.
+    """Counts what commits decide, and asks the database every few seconds what waits.
 
     Args:
         registry: where the metrics are registered.

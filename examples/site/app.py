@@ -110,7 +110,7 @@ class Shop:
     # Switch the second factor on.
 
     async def security(self, request: Request) -> Response:
-        """What is on, what has happened to it, and how this login is known."""
+        """The security page: whether the second factor is on, its events, and how this login was proven."""
         user = self.user(request)
         proof = self.store.one("SELECT facts FROM proofs WHERE id = ?", request.session.get("how", ""))
         facts = json.loads(proof["facts"]) if proof else {}

@@ -15,6 +15,7 @@ from google.protobuf import descriptor_pool
 
 from authy_grpc import client
 from authy_grpc.client import AsyncClient, AuthyError
+from authy_grpc.phone import Phone
 from authy_grpc.v1.enrollment_pb2 import Enrollment
 from authy_grpc.v1.event_pb2 import Event, UserEvent
 from authy_grpc.v1.user_pb2 import SiteKey
@@ -132,15 +133,20 @@ async def test_the_guides_site_tells_the_whole_story(
         assert (await browser.http.post("/hook", content=body)).status_code == 400
 
 
+async def enroll(browser: Browser, phone: Phone) -> None:
+    """Switch on, by the code that the page asks for first."""
+    await browser.go("/enroll")
+    take_token(browser)
+    linked = await phone.accept(await phone.open((await browser.ask("/enrollment"))["link"]))
+    await browser.ask("/enrollment/code", code=await phone.code(linked))
+
+
 async def test_a_password_alone_neither_shows_backup_codes_nor_switches_off(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     phone = await service.phone()
     async with guided(service, monkeypatch) as (browser, names):
-        await browser.go("/enroll")
-        take_token(browser)
-        linked = await phone.accept(await phone.open((await browser.ask("/enrollment"))["link"]))
-        await browser.ask("/enrollment/code", code=await phone.code(linked))
+        await enroll(browser, phone)
         assert "Show my backup codes" in await browser.go("/backup-codes")
         with monkeypatch.context() as later:
             later.setitem(names, "shown", lambda request: False)  # Five minutes later.
@@ -185,10 +191,7 @@ async def test_a_receipt_that_does_not_verify_lets_nobody_in(
 ) -> None:
     phone = await service.phone()
     async with guided(service, monkeypatch) as (browser, names):
-        await browser.go("/enroll")
-        take_token(browser)
-        linked = await phone.accept(await phone.open((await browser.ask("/enrollment"))["link"]))
-        await browser.ask("/enrollment/code", code=await phone.code(linked))
+        await enroll(browser, phone)
         [user] = names["USERS"].values()
         user["keys"].clear()
         asked = await browser.ask("/approval")

@@ -1,4 +1,4 @@
-"""Owns the browsers of the tests: each engine is started once, and its tests open tabs in it."""
+"""Fixtures that start each browser engine once; tests open tabs in it."""
 
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack

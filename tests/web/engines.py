@@ -52,7 +52,7 @@ class Driver(Protocol):
         """The value of an async expression, which is a text."""
 
     def picture(self, tab: Any) -> bytes:
-        """What is seen, as PNG."""
+        """A screenshot, as PNG."""
 
     def press(self, tab: Any, selector: str) -> None:
         """Click an element, as a person does."""
@@ -101,7 +101,7 @@ class Tab:
         return json.loads(told).get("value")
 
     async def picture(self) -> bytes:
-        """What is seen, as PNG."""
+        """A screenshot, as PNG."""
         return await self.browser.do(self.browser.driver.picture, self.handle)
 
     async def press(self, selector: str) -> None:

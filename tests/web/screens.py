@@ -173,7 +173,7 @@ YES = (
 
 
 def refusal(reason: str, **more: Any) -> dict[str, Any]:
-    """What is thrown in the page."""
+    """An error as the service's client throws it in the page."""
     return {"error": {"reason": reason, **more}}
 
 

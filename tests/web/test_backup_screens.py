@@ -55,7 +55,7 @@ async def begin(staged: Stage, page: "Page") -> None:
 
 
 async def accounts(page: "Page") -> list[dict[str, Any]]:
-    """What is kept."""
+    """The accounts in the vault."""
     found: list[dict[str, Any]] = await page.evaluate("app.accounts.list()")
     return found
 

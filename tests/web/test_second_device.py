@@ -53,14 +53,19 @@ async def alarmed(tab: Tab, service: Service, name: str) -> "Phone":
     return phone
 
 
+async def ready(tab: Tab, service: Service, gateway: serving.Origin) -> None:
+    """Set up a first device."""
+    await set_up(tab, service, gateway)
+    await tab.press(".button.main")
+    await on(tab, "Ready")
+
+
 @engines("chromium")
 async def test_an_alarm_arrives_and_is_answered(
     window: Browser, service: Service, gateway: serving.Origin
 ) -> None:
     async with window.tab() as tab:
-        await set_up(tab, service, gateway)
-        await tab.press(".button.main")
-        await on(tab, "Ready")
+        await ready(tab, service, gateway)
         await tab.press(".actions .button.main")
         await on(tab, "Codes")
 
@@ -97,9 +102,7 @@ async def test_settings_are_the_accounts_and_the_account_ends_here(
     window: Browser, service: Service, gateway: serving.Origin
 ) -> None:
     async with window.tab() as tab:
-        await set_up(tab, service, gateway)
-        await tab.press(".button.main")
-        await on(tab, "Ready")
+        await ready(tab, service, gateway)
         await tab.run("location.hash = '#/devices'; return true")
         await shows(tab, "x-screen", "this one")
         await tab.run("document.querySelector('input[value$=DENY]').click(); return true")
