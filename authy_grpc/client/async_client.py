@@ -36,9 +36,9 @@ class AsyncClient:
     itself, up to 20 times.
 
     Every call carries the API key, has a deadline and raises an `AuthyError`. A call that the service or the
-    way to it could not take is made again until its deadline, where that does no more: where it reads, has a
-    `request_id`, which is filled in, or was not begun. Watchers connect again by themselves; each time that
-    something on the way ends a stream they warn in the log `authy_grpc.client`.
+    way to it could not take is made again until its deadline, where that does no more: where it reads,
+    cancels, has a `request_id`, which is filled in, or was not begun. Watchers connect again by
+    themselves; each time that something on the way ends a stream they warn in the log `authy_grpc.client`.
 
     Attributes:
         enrollments: EnrollmentService.

@@ -33,6 +33,8 @@ _NOT_SENT = ("failed to connect to all addresses", "DNS resolution failed")
 # REFUSED_STREAM: more than a server takes on a connection, and none of the call was looked at (RFC 9113 8.7).
 # gRPC counts those that it has answered and not yet put away, so it happens to clients that heed the limit.
 _REFUSED = "RST_STREAM with error code 7"
+# What is CANCELED is answered as it is. Not marked IDEMPOTENT: a level that changes breaks `buf breaking`.
+_ANSWERED_AGAIN = frozenset({"CancelApproval", "CancelEnrollment"})
 
 Request = TypeVar("Request", bound=Message)
 Random = Callable[[int], bytes]
@@ -50,11 +52,11 @@ class Method:
     """What the contract says of a method.
 
     Attributes:
-        reads: it is marked NO_SIDE_EFFECTS.
+        repeats: it is marked NO_SIDE_EFFECTS, or says that a second call answers as the first.
         takes_request_id: its request has a `request_id`, under which the same answer comes again.
     """
 
-    reads: bool
+    repeats: bool
     takes_request_id: bool
 
     @classmethod
@@ -63,14 +65,15 @@ class Method:
         name = path.removeprefix("/").replace("/", ".")
         method = descriptor_pool.Default().FindMethodByName(name)
         return cls(
-            reads=method.GetOptions().idempotency_level == MethodOptions.NO_SIDE_EFFECTS,
+            repeats=method.GetOptions().idempotency_level == MethodOptions.NO_SIDE_EFFECTS
+            or method.name in _ANSWERED_AGAIN,
             takes_request_id="request_id" in method.input_type.fields_by_name,
         )
 
     @property
     def safe(self) -> bool:
         """Whether the call does no more when it is made twice."""
-        return self.reads or self.takes_request_id
+        return self.repeats or self.takes_request_id
 
     def fill(self, request: Request, random: Random) -> Request:
         """Returns the request, with a fresh `request_id` where it takes one and has none."""
