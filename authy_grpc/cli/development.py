@@ -1,6 +1,7 @@
 """Runs what `up` has in development alone: the page of text messages, and the example site beside it."""
 
 import asyncio
+import json
 import os
 import sys
 from collections.abc import Sequence
@@ -39,7 +40,7 @@ def check(settings: "Settings", *, example: bool) -> None:
         return
     if not settings.dev:
         raise Failure("--example is for development.", "Set AUTHY_DEV=1, or leave it out.")
-    if not (_ROOT / "examples" / "site" / "__main__.py").is_file():
+    if not (_ROOT / "examples" / "site" / "app.py").is_file():
         raise Failure("examples/site is not here: packages do not have it.", "Run `make up` in a checkout.")
     listening.probe(listening.parse("NORTHWIND_LISTEN", _listen()))
 
@@ -92,24 +93,37 @@ class Example:
     Args:
         settings: the operator's.
         server: where the service is, as AUTHY_SERVER takes it.
+        operator_key: makes the site's application and API key, in the first run.
     """
 
-    def __init__(self, settings: "Settings", server: str) -> None:
-        home = settings.home.resolve()
+    def __init__(self, settings: "Settings", server: str, operator_key: str) -> None:
         self.address = f"http://{_listen()}/"
         self.runs = False
+        self._server = server
+        self._operator_key = operator_key
+        self._data = settings.home.resolve() / "northwind"
         self._process: asyncio.subprocess.Process | None = None
-        self._command = (
-            *(sys.executable, "-m", "examples.site", "--server", server, "--home", str(home)),
-            *("--listen", _listen(), "--data", str(home / "northwind")),
-        )
 
     async def start(self) -> None:
         """Start it, and wait until it answers, ends, or 20 s have gone: the service goes on without it."""
-        self._process = await asyncio.create_subprocess_exec(
-            *self._command, cwd=_ROOT, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.DEVNULL
-        )
+        from authy_grpc.cli import show
+        from authy_grpc.client import AuthyError
+
+        try:
+            given = await self._given()
+        except AuthyError as error:
+            show.say(f"The example site gets no API key: {error}", style="red")
+            return
         host, _, port = _listen().rpartition(":")
+        self._process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "uvicorn", "--factory", "examples.site.app:create"),
+            *("--host", host.strip("[]"), "--port", port, "--log-level", "warning"),
+            *("--timeout-graceful-shutdown", "1"),
+            cwd=_ROOT,
+            env={**os.environ, **given, "AUTHY_SERVER": self._server, "NORTHWIND_DATA": str(self._data)},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.DEVNULL,
+        )
         ends = asyncio.get_running_loop().time() + _START_SECONDS
         while self._process.returncode is None and asyncio.get_running_loop().time() < ends:
             with suppress(OSError):
@@ -118,6 +132,43 @@ class Example:
                 self.runs = True
                 return
             await asyncio.sleep(_PAUSE)
+
+    async def _given(self) -> dict[str, str]:
+        """What an operator gives a site, kept for the next run at that origin."""
+        origin = os.environ.get("NORTHWIND_ORIGIN", "") or self.address.rstrip("/")
+        kept = self._data / "site.json"
+        given: dict[str, str] = json.loads(kept.read_text()) if kept.exists() else {}
+        if given.get("NORTHWIND_ORIGIN") != origin:
+            given = await self._make(origin)
+            self._data.mkdir(parents=True, exist_ok=True, mode=0o700)
+            with os.fdopen(os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+                json.dump(given, file)
+        return given
+
+    async def _make(self, origin: str) -> dict[str, str]:
+        """Its application, an API key and a webhook.
+
+        Raises:
+            AuthyError: the service refuses, or is not reached.
+        """
+        from authy_grpc.client import AsyncClient
+        from authy_grpc.v1 import application_pb2, webhook_pb2
+
+        async with AsyncClient(self._server, self._operator_key) as operator:
+            shop = application_pb2.Application(name="Northwind Books", origin=origin, require_code=True)
+            made = await operator.applications.CreateApplication(
+                application_pb2.CreateApplicationRequest(application=shop)
+            )
+            asked = application_pb2.CreateApiKeyRequest(
+                application_id=made.application.application_id,
+                name="the shop",
+                scopes=[scope for scope in application_pb2.ApiKeyScope.values() if scope],
+            )
+            key = (await operator.applications.CreateApiKey(asked)).secret
+        async with AsyncClient(self._server, key) as site:
+            hook = webhook_pb2.CreateWebhookRequest(url=f"{self.address}hook")
+            secret = (await site.webhooks.CreateWebhook(hook)).secret
+        return {"AUTHY_API_KEY": key, "HOOK_SECRET": secret, "NORTHWIND_ORIGIN": origin}
 
     async def stop(self, *, now: bool = False) -> None:
         """Stop it: it lets answers finish for a second; or at once."""

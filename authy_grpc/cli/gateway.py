@@ -182,7 +182,8 @@ async def _up(settings: "Settings", secrets: "Secrets", *, example: bool) -> Non
             await core.stop(now=True)
             raise
         core.listeners.add(http_port)
-        site = development.Example(settings, welcome.reached_at(settings, port)) if example else None
+        reached, operator = welcome.reached_at(settings, port), secrets.operator_key
+        site = development.Example(settings, reached, operator) if example else None
         before = (site, http, deliverer) if site else (http, deliverer)
         stopper = Stopper(*before, core=core.server, renew=(http.renew, core.server.renew))
         closing.push_async_callback(stopper.close, core)

@@ -81,7 +81,10 @@ def test_the_example_site_starts_and_stops_with_it(shell: Shell, start: Start) -
     assert f"http://{place}/" in said
     status, page = get(place, "/")
     assert status == 200 and "Northwind Books" in page
-    assert (shell.home / "authy-home" / "northwind" / "api.key").stat().st_mode & 0o77 == 0
+    kept = shell.home / "authy-home" / "northwind" / "site.json"
+    given = json.loads(kept.read_text())
+    assert given["AUTHY_API_KEY"].startswith("ak_") and given["HOOK_SECRET"].startswith("whsec_")
+    assert kept.stat().st_mode & 0o77 == 0
     process.send_signal(signal.SIGTERM)
     assert process.wait(TIMEOUT) == 0
     with pytest.raises(ConnectionRefusedError):

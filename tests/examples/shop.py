@@ -56,7 +56,7 @@ class Shop:
 
     def store(self) -> Store:
         """Its database, by another connection."""
-        return Store(self.data / "northwind.db")
+        return Store(self.data / "shop.db")
 
     def browser(self) -> "Browser":
         """A new browser, with no cookies."""
@@ -118,20 +118,17 @@ async def shop(
     """The shop, on loopback; `target` is where it believes the service to be."""
     site = await service.site("Northwind", require_code=True)
     store_folder = data / "northwind"
-    app = create(
-        target=target or service.target,
-        api_key=site.api_key,
-        origin=site.application.origin,
-        data=store_folder,
-        timeout=patience,
-        now=service.clock,
-    )
+    given = {
+        "AUTHY_SERVER": target or service.target,
+        "AUTHY_API_KEY": site.api_key,
+        "HOOK_SECRET": SECRET,
+        "NORTHWIND_ORIGIN": site.application.origin,
+        "NORTHWIND_DATA": str(store_folder),
+        "NORTHWIND_TIMEOUT": str(patience),
+    }
+    app = create(given, service.clock)
     async with app.router.lifespan_context(app), serving(_plain(app)) as port:
-        running = Shop(f"http://127.0.0.1:{port}", store_folder, site)
-        store = running.store()
-        store.setting("hook_secret", SECRET)
-        store.db.close()
-        yield running
+        yield Shop(f"http://127.0.0.1:{port}", store_folder, site)
 
 
 def _plain(app: Any) -> Any:
