@@ -18,9 +18,15 @@ echo "header = \"authorization: Bearer $AUTHY_API_KEY\"" >"$credential"
 
 get() { jq --raw-output "$1 // empty" site.json; }
 keep() { jq "$@" site.json >site.json.new && mv site.json.new site.json; }
-# A call. A `requestId` in the body makes it safe to send again.
+# A call. A `requestId` in the body makes it safe to send again. What is refused is told in words.
 post() {
-  curl --silent --show-error --fail-with-body --max-time 10 --config "$credential" --json "$2" "$rest$1"
+  local answer
+  if answer=$(curl --silent --show-error --fail-with-body --max-time 10 --config "$credential" --json "$2" "$rest$1"); then
+    echo "$answer"
+  else
+    jq --raw-output '"refused: \(.message) \([.details[].retryDelay | values] | add // "")"' <<<"$answer" >&2
+    return 1
+  fi
 }
 # What a stream brings, a line each: its id, a tab, the data. One that is cut is opened again after the last id.
 watch() {
@@ -58,16 +64,17 @@ if [ -z "$(get .user)" ]; then
   done < <(watch "/v1/enrollments/$(get .enrollment.enrollmentId):watch" "$(get .seen)")
   [ -n "$(get .user)" ] || exit 1
 fi
-if [ -z "$(get .verified)" ]; then
+while [ -z "$(get .verified)" ]; do
   echo "code?"
   read -r code
   answer=$(post "/v1/users/$(get .user):verifyCode" "$(jq --null-input --arg code "$code" '{code: $code}')")
   echo "code: $(jq --raw-output .result <<<"$answer")"
-  keep '.verified = true'
-fi
+  keep --argjson answer "$answer" '.verified = ($answer.result == "CODE_RESULT_ACCEPTED")'
+done
 if [ -z "$(get .asked)" ]; then
   question=$(jq '{message: "Log in?", requestId: "login-\(.enrollment.enrollmentId)"}' site.json)
-  keep --argjson made "$(post "/v1/users/$(get .user)/approvals" "$question")" '.asked = $made.approval'
+  made=$(post "/v1/users/$(get .user)/approvals" "$question")
+  keep --argjson made "$made" '.asked = $made.approval'
 fi
 if [ -z "$(get .decision)" ]; then
   echo "number: $(get .asked.matchNumber)"

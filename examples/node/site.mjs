@@ -23,6 +23,9 @@ metadata.set('authorization', `Bearer ${AUTHY_API_KEY}`)
 const stub = name => new v1[name](AUTHY_SERVER, grpc.credentials.createInsecure())
 const [enrollments, codes, approvals, feed] = ['Enrollment', 'Verification', 'Approval', 'Event'].map(name => stub(`${name}Service`))
 
+// What the service refuses it says in words: `error.details`.
+process.on('uncaughtException', error => { console.error(`refused: ${error.details ?? error.message}`); process.exit(1) })
+
 /** A call, as a promise. A `requestId` in the request makes it safe to send again. */
 function call (client, method, request) {
   return new Promise((resolve, reject) => {
@@ -65,12 +68,12 @@ if (!state.user) {
   }
   if (!state.user) process.exit(1)
 }
-if (!state.verified) {
+while (!state.verified) {
   console.log('code?')
   const { value: code } = await lines.next()
   const { result } = await call(codes, 'VerifyCode', { authyId: state.user, code })
   console.log(`code: ${result}`)
-  keep({ verified: true })
+  keep({ verified: result === 'CODE_RESULT_ACCEPTED' })
 }
 if (!state.asked) {
   const request = { authyId: state.user, message: 'Log in?', requestId: `login-${state.enrollment.enrollmentId}` }

@@ -25,12 +25,12 @@ def headers(more = {})
   { 'authorization' => "Bearer #{ENV.fetch('AUTHY_API_KEY')}", 'content-type' => 'application/json' }.merge(more)
 end
 
-# A call. A `requestId` in the body makes it safe to send again.
+# A call. A `requestId` in the body makes it safe to send again. What is refused is told in words.
 def post(path, body)
   answer = open(10) { |http| http.post(path, JSON.generate(body), headers) }
-  raise "#{path}: #{answer.body}" unless answer.code == '200'
-
-  JSON.parse(answer.body)
+  said = JSON.parse(answer.body)
+  abort "refused: #{said['message']} #{answer['retry-after']}" unless answer.code == '200'
+  said
 end
 
 # What a stream brings, each with its id. One that is cut is opened again after the last id, until the block says :over.
@@ -75,11 +75,11 @@ unless STATE['user']
   end
   exit 1 unless STATE['user']
 end
-unless STATE['verified']
+until STATE['verified']
   puts 'code?'
   answer = post("/v1/users/#{STATE['user']}:verifyCode", { code: $stdin.gets.strip })
   puts "code: #{answer['result']}"
-  keep('verified' => true)
+  keep('verified' => answer['result'] == 'CODE_RESULT_ACCEPTED')
 end
 unless STATE['asked']
   question = { message: 'Log in?', requestId: "login-#{STATE['enrollment']['enrollmentId']}" }

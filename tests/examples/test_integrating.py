@@ -200,6 +200,48 @@ async def test_a_receipt_that_does_not_verify_lets_nobody_in(
         assert "You are out." in await browser.go("/approved")
 
 
+async def test_what_the_service_refuses_is_told_in_words_and_never_a_fault(
+    service: Service, clock: MovingClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    phone = await service.phone()
+    async with guided(service, monkeypatch) as (browser, _):
+        await enroll(browser, phone)
+        element = {"accept": "application/json", "x-csrf-token": browser.token}
+
+        async def asked(path: str, **body: Any) -> tuple[int, Any, bool]:
+            answer = await browser.http.post(path, json=body, headers=element)
+            return answer.status_code, answer.json(), "retry-after" in answer.headers
+
+        await browser.ask("/approval")
+        await phone.report_fraud(await phone.question())
+        assert await asked("/approval", again=True) == (429, {"error": "push_frozen"}, False)
+        page = await browser.go("/second")
+        assert 'text-push-frozen="Too many questions had no answer' in page
+        await browser.send("/code", code="")
+        assert "That cannot be a code." in browser.page
+        await browser.go("/second")
+        for _ in range(20):
+            sent = await browser.http.post("/text", data={"csrf": browser.token})
+            if sent.status_code != 200:
+                break
+        assert sent.status_code == 429 and int(sent.headers["retry-after"]) > 0
+        assert "Too many tries: wait a while." in sent.text
+        for _ in range(30):
+            wrong = await browser.http.post("/code", data={"csrf": browser.token, "code": "000000"})
+            if wrong.status_code != 200:
+                break
+        assert wrong.status_code == 429 and int(wrong.headers["retry-after"]) > 0
+        assert "Too many wrong codes: wait a while, or use a backup code." in wrong.text
+    nobody = AsyncClient("127.0.0.1:1", "ak_" + "a" * 52, timeout=0.2)
+    async with guided(service, monkeypatch) as (browser, names), nobody as away:
+        names["app"].state.site = away
+        await browser.go("/enroll")
+        take_token(browser)
+        element["x-csrf-token"] = browser.token
+        answer = await browser.http.post("/enrollment", json={}, headers=element)
+        assert (answer.status_code, answer.json()) == (503, {"error": "unavailable"})
+
+
 def test_every_call_and_every_name_of_the_client_stands_in_the_guide() -> None:
     table = GUIDE[GUIDE.index("## The client, in one table") :]
     rows = [line for line in table.splitlines() if line.startswith("| `")]

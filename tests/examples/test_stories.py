@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,8 @@ class Running:
         try:
             yield running
         finally:
-            os.killpg(process.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
             await process.wait()
             await running._errors
             running.left = (await running._stream(process.stdout).read()).decode().splitlines()
@@ -81,6 +82,12 @@ class Running:
             errors = (await self._errors).decode() if not line else ""
             raise AssertionError(f"{line!r} is not {name!r}: {errors}")
         return line.removeprefix(name).strip()
+
+    async def fails(self) -> str:
+        """What it says as it fails, having printed nothing."""
+        assert await asyncio.wait_for(self._process.wait(), PATIENCE) == 1
+        assert await self._stream(self._process.stdout).read() == b""
+        return (await self._errors).decode()
 
     def type(self, line: str) -> None:
         """Type a line."""
@@ -149,6 +156,9 @@ async def test_the_whole_story_and_it_goes_on_after_each_kill(
             while (state := await second.says("enrollment: ")) != "COMPLETED":
                 assert state == "SCANNED"
             await second.says("code?")
+            second.type("000000")
+            assert await second.says("code: ") == "CODE_RESULT_WRONG"
+            await second.says("code?")
             second.type(await phone.code(linked))
             assert await second.says("code: ") == "CODE_RESULT_ACCEPTED"
             await second.says("number: ")
@@ -164,6 +174,20 @@ async def test_the_whole_story_and_it_goes_on_after_each_kill(
     kinds = [each.split()[1] for each in told]
     assert len(set(told)) == len(told) and all(each.startswith("evt_") for each in told)
     assert kinds.index("enrollment.completed") < kinds.index("approval.approved")
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_what_the_service_refuses_is_told_in_words(
+    service: Service, language: str, command: list[str], tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    site, phone = await service.site(), await service.phone()
+    await service.enroll(site, phone, "ada")
+    modules = request.getfixturevalue("modules") if language == "node" else None
+    async with (
+        exported(service, site, language, modules) as environment,
+        Running.of(command, tmp_path, environment) as running,
+    ):
+        assert "refused: This `custom_user_id` has a user" in await running.fails()
 
 
 def _signed(body: bytes, *, secret: str = SECRET, age: float = 0) -> dict[str, str]:
