@@ -22,7 +22,10 @@ class Events(StreamingResponse):
         watch: `site.watch_enrollment` or `site.watch_approval`.
         id: what to watch, from the site's own record of this session and never from the address.
         done: see `sse`.
+        status_code: of the answer. FastAPI describes a `response_class` by this and `media_type`.
     """
+
+    media_type = "text/event-stream"
 
     def __init__(
         self,
@@ -30,10 +33,11 @@ class Events(StreamingResponse):
         watch: Callable[[str, int], AsyncGenerator[Any, None]],
         id: str,
         done: Callable[[Any], Any] | None = None,
+        status_code: int = 200,
     ) -> None:
         after = last_revision(request.headers.get("last-event-id"))
         self._lines = sse(watch(id, after), done)
-        super().__init__(self._lines, headers=HEADERS, media_type="text/event-stream")
+        super().__init__(self._lines, status_code, HEADERS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Sends the stream, and closes the watcher once the browser has gone."""

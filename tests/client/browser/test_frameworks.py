@@ -1,4 +1,4 @@
-"""The helpers for Starlette, Django and Flask, each with the framework itself before a real server."""
+"""The helpers for Starlette, FastAPI, Django and Flask, each with the framework before a real server."""
 
 import asyncio
 import threading
@@ -129,6 +129,28 @@ async def starlette_site(target: str) -> AsyncIterator[str]:
 
 
 @asynccontextmanager
+async def fastapi_site(target: str) -> AsyncIterator[str]:
+    from fastapi import FastAPI
+    from fastapi import Request as Asked
+
+    from authy_grpc.client.browser.starlette import Events, files
+
+    app = FastAPI()
+    app.mount("/authy", files())
+    async with AsyncClient(target, API_KEY) as site:
+
+        @app.get("/events", response_class=Events)
+        async def stream(request: Asked) -> Events:
+            return Events(request, site.watch_enrollment, "enr_1", keep)
+
+        # FastAPI describes what a route answers with.
+        described = app.openapi()["paths"]["/events"]["get"]["responses"]["200"]
+        assert list(described["content"]) == ["text/event-stream"]
+        async with serving(app) as port:
+            yield f"http://127.0.0.1:{port}"
+
+
+@asynccontextmanager
 async def flask_site(target: str) -> AsyncIterator[str]:
     from flask import Flask
 
@@ -193,6 +215,7 @@ async def django_async_site(target: str) -> AsyncIterator[str]:
 
 SITES = {
     "starlette": (starlette_site, "/authy"),
+    "fastapi": (fastapi_site, "/authy"),
     "flask": (flask_site, "/authy"),
     "django": (django_site, ""),
     "django-async": (django_async_site, ""),
