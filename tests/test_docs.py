@@ -14,19 +14,53 @@ from tests.cli.conftest import ROOT, Running, Shell, serve, shell
 from tests.cli.test_commands import made_site, registered
 
 __all__ = ["serve", "shell"]
-DOCUMENTS = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCUMENTS = sorted(
+    [
+        *ROOT.glob("*.md"),
+        *(ROOT / "docs").rglob("*.md"),
+        *ROOT.glob("examples/*.md"),
+        *ROOT.glob("examples/*/*.md"),
+    ]
+)
 # As prometheus_client is called, or its arguments are listed.
 _METRIC = re.compile(r'(?:(?:Counter|Gauge|Histogram)|tally\.\w+: )\(\s*"([a-z_]+)"')
-_LINK = re.compile(r"\]\((?!https?:)([^)#]+)")
-_PATH = re.compile(r"`((?:authy_grpc|protos|tests|docs|scripts)/[\w/.]+)`")
+_CODE = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)
+_LINK = re.compile(r"\]\((?!https?:)([^)#]*)#?([^)]*)\)")
+_HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+_PATH = re.compile(
+    r"`((?:authy_grpc|benchmarks|deploy|docs|examples|gateway|protos|scripts|tests)/[\w/.-]+)`"
+)
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def links(document: Path) -> list[tuple[Path, str]]:
+    """Where a document leads to on this side of the net: files, and headings in them."""
+    found = _LINK.findall(_CODE.sub("", document.read_text()))
+    return [(document.parent / link if link else document, heading) for link, heading in found]
+
+
+def headings(document: Path) -> set[str]:
+    """As GitHub names them in addresses."""
+    found = _HEADING.findall(_CODE.sub("", document.read_text()))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in found}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_what_a_document_names_is_there(document: Path) -> None:
-    text = document.read_text()
-    missing = [link for link in _LINK.findall(text) if not (document.parent / link).exists()]
-    missing += [path for path in _PATH.findall(text) if not (ROOT / path).exists()]
+    missing = [str(file) for file, _ in links(document) if not file.exists()]
+    missing += [f"{file}#{name}" for file, name in links(document) if name and name not in headings(file)]
+    missing += [path for path in _PATH.findall(document.read_text()) if not (ROOT / path).exists()]
     assert not missing
+
+
+def test_every_document_is_found_from_the_readme() -> None:
+    found, todo = set[Path](), [ROOT / "README.md"]
+    while todo:
+        file = todo.pop().resolve()
+        file = file / "README.md" if file.is_dir() else file
+        if file not in found and file in DOCUMENTS:
+            found.add(file)
+            todo += [path for path, _ in links(file)]
+    assert set(DOCUMENTS) - found == set()
 
 
 def test_every_setting_stands_in_the_table() -> None:
