@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -69,10 +69,10 @@ def main() -> None:
     # Not before PostgreSQL's own farewell, which writes into it.
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     for name in (told.only,) if told.only else ("sqlite", "postgres"):
-        with _sqlite(folder) if name == "sqlite" else _postgres(folder) as url:
+        with databases(name, folder) as url:
             asyncio.run(_database(name, url, folder, extent, report))
     if not told.only:
-        with _sqlite(folder) as url:
+        with databases("sqlite", folder) as url:
             report.weights(asyncio.run(weights(url, folder, extent.streams)))
         report.starts(startup.starts(extent.starts))
     if told.json:
@@ -139,6 +139,11 @@ def _cases(calls: Calls) -> _Cases:
 
 def _sends(calls: Calls) -> _Cases:
     return [("SendCode", calls.sent, 1, 1), ("SendCode", calls.sent, 64, 2)]
+
+
+def databases(name: str, folder: Path) -> AbstractContextManager[Callable[[], str]]:
+    """What makes empty databases of a kind, each told by its URL."""
+    return _sqlite(folder) if name == "sqlite" else _postgres(folder)
 
 
 @contextmanager

@@ -95,7 +95,13 @@ class Target:
 
 @asynccontextmanager
 async def served(
-    url: str, folder: Path, persons: int, *, http: bool = False, webhooks: Sequence[str] = ()
+    url: str,
+    folder: Path,
+    persons: int,
+    *,
+    http: bool = False,
+    webhooks: Sequence[str] = (),
+    tree: Path | None = None,
 ) -> AsyncIterator[Target]:
     """Migrate and seed an empty database, and serve it in a process of its own.
 
@@ -105,6 +111,7 @@ async def served(
         persons: how many users the site has.
         http: whether gateways are in the process, which then has their event loop.
         webhooks: where the site has its events posted.
+        tree: whose server it is; None for this one's.
     """
     made = [new_keyset(), new_secret("op", os.urandom), new_secret("gw", os.urandom)]
     secrets = Secrets(*made)
@@ -116,6 +123,7 @@ async def served(
         "benchmarks.server",
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
+        cwd=tree,
     )
     assert process.stdin is not None and process.stdout is not None
     told = {

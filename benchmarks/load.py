@@ -11,6 +11,8 @@ from benchmarks.control import Target
 Call = Callable[[], Awaitable[object]]
 # Makes so many calls ready, each of which can be made once.
 Case = Callable[[int], Awaitable[Sequence[Call]]]
+# Makes calls in some order and measure, and answers the seconds that each took.
+Make = Callable[[Sequence[Call]], Awaitable[list[float]]]
 
 
 @dataclass
@@ -28,6 +30,13 @@ class Total:
     server: float = 0
     generator: float = 0
     latencies: list[float] = field(default_factory=list)
+
+    def add(self, other: "Total") -> None:
+        """Add a slice."""
+        self.seconds += other.seconds
+        self.server += other.server
+        self.generator += other.generator
+        self.latencies += other.latencies
 
     @property
     def rate(self) -> float:
@@ -130,17 +139,17 @@ async def turns(
         await run(await case(at_once), at_once)
     while totals[0].seconds < seconds:
         for total, (case, batch) in zip(totals, cases, strict=True):
-            await _slice(target, total, await case(batch), at_once)
+            total.add(await timed(target, await case(batch), lambda calls: run(calls, at_once)))
     return totals
 
 
-async def _slice(target: Target, total: Total, calls: Sequence[Call], at_once: int) -> None:
+async def timed(target: Target, calls: Sequence[Call], make: Make) -> Total:
+    """Make calls in some way, and say what it took."""
     before = await target.stand()
     own, begin = time.process_time(), time.perf_counter()
-    total.latencies += await run(calls, at_once)
-    total.seconds += time.perf_counter() - begin
-    total.generator += time.process_time() - own
-    total.server += (await target.stand()).cpu - before.cpu
+    latencies = await make(calls)
+    seconds, generator = time.perf_counter() - begin, time.process_time() - own
+    return Total(seconds, (await target.stand()).cpu - before.cpu, generator, latencies)
 
 
 async def run(calls: Sequence[Call], at_once: int) -> list[float]:

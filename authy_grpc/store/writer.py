@@ -24,6 +24,7 @@ from authy_grpc.store import tally
 from authy_grpc.store.commit import OutcomeUnknown, announce, was_committed
 from authy_grpc.store.fair import Turns, has_its_share
 from authy_grpc.store.faults import contended, notify_queue_is_full, out_of_reach
+from authy_grpc.store.groups import Groups
 
 Work = Callable[[Session], Any]
 # Takes the items of all calls that wait, answers each in order: a value, a refusal or an exception.
@@ -35,8 +36,6 @@ Woke = Set[str] | None
 MOST_WAITING, MOST_WAITING_OF_ONE = 10_000, 5_000
 _TRY_AGAIN = timedelta(seconds=1)
 _GROUP = 64
-# Jobs that come so close together come from many callers, and so long a wait makes one group of them.
-_CROWD_SECONDS, _FILL_SECONDS = 0.002, 0.005
 _RUNS_ALONE = 3
 _DEADLOCK = "40P01"
 _GIVE_WAY_SECONDS = 0.05
@@ -126,8 +125,7 @@ class Writer:
         self._jobs: Turns[Job] = Turns()
         self._ready = threading.Condition()
         self._stopping = False
-        # When the last job came, and whether it came close behind another.
-        self._last, self._crowded = 0.0, False
+        self._groups = Groups(_GROUP)
         self._changes = 0
         self._guard = guard
         if guard:
@@ -152,10 +150,9 @@ class Writer:
                 raise BackendUnavailable
             if job.by and has_its_share(self._jobs, job.by, MOST_WAITING_OF_ONE):
                 raise RateLimited(_TRY_AGAIN)
-            now = time.monotonic()
-            self._crowded, self._last = now - self._last < _CROWD_SECONDS, now
             self._jobs.add(job.by, job)
-            if len(self._jobs) == 1:
+            self._groups.came(time.monotonic())
+            if len(self._jobs) in (1, self._groups.expected):
                 self._ready.notify()
 
     def forget(self, job: Job) -> None:
@@ -187,18 +184,20 @@ class Writer:
     def _run(self) -> None:
         while group := self._take():
             self._settle(group, *self._decide(group))
+            with self._ready:
+                self._groups.ends(len(self._jobs), time.monotonic())
 
     def _take(self) -> list[Job]:
         with self._ready:
             while True:
                 self._ready.wait_for(lambda: self._jobs or self._stopping)
-                if self._crowded and len(self._jobs) < _GROUP and not self._stopping:
-                    # More are about to come: one commit for all of them.
-                    self._ready.wait(_FILL_SECONDS)
-                # They may all have been taken back meanwhile.
-                if self._jobs or self._stopping:
+                if self._stopping or not (pause := self._groups.pause(len(self._jobs), time.monotonic())):
                     break
-            return [self._jobs.pop() for _ in range(min(_GROUP, len(self._jobs)))]
+                # They may all be taken back meanwhile.
+                self._ready.wait(pause)
+            group = [self._jobs.pop() for _ in range(min(_GROUP, len(self._jobs)))]
+            self._groups.begins(len(group), time.monotonic())
+            return group
 
     def _decide(self, group: list[Job]) -> tuple[list[Any], Woke]:
         if len(group) > 1:
