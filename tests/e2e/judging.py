@@ -142,15 +142,16 @@ class Judge:
     flaws: list[tuple[str, Attempt]] = field(default_factory=list)
 
     async def try_all(self, attempts: Iterable[Attempt], at_once: int = _AT_ONCE) -> None:
-        """Make all of these calls, so many at once."""
+        """Make all of these calls, so many at once; one after the other each stream is waited for."""
         waiting = iter(attempts)
+        seconds = _STREAM_SECONDS if at_once > 1 else _SECONDS
         async with asyncio.TaskGroup() as group:
             for _ in range(at_once):
-                group.create_task(self._some(waiting))
+                group.create_task(self._some(waiting, seconds))
 
-    async def _some(self, waiting: Iterator[Attempt]) -> None:
+    async def _some(self, waiting: Iterator[Attempt], stream_seconds: float) -> None:
         for attempt in waiting:
-            answer = await ask(self.channel, attempt, _STREAM_SECONDS)
+            answer = await ask(self.channel, attempt, stream_seconds)
             self.answers[attempt.path, answer.code, answer.reason] += 1
             if wrong := flaw(attempt, answer):
                 self.flaws.append((wrong, attempt))

@@ -268,14 +268,14 @@ async def test_the_feeds_lag_is_how_long_an_event_waits(service: Service) -> Non
             await service.due()
 
 
-@pytest.mark.parametrize(("most", "found_full"), [(1, 1), (1000, 0)])
+@pytest.mark.parametrize(("most", "found_full"), [(1, True), (1000, False)])
 async def test_that_all_connections_are_taken_is_counted(
     sqlite_url: str,
     clock: TurnedClock,
     random: Callable[[int], bytes],
     monkeypatch: pytest.MonkeyPatch,
     most: int,
-    found_full: int,
+    found_full: bool,
 ) -> None:
     monkeypatch.setattr("authy_grpc.listeners.most_connections", lambda: most)
     async with Service.on(sqlite_url, clock, random) as running:
@@ -283,7 +283,8 @@ async def test_that_all_connections_are_taken_is_counted(
         await running.operator.applications.ListApplications(application_pb2.ListApplicationsRequest())
         await running.due()
         full = "grpc_server_connections_full_total"
-        assert read(running)[(full,)] - before[(full,)] == found_full
+        # A count that comes by itself may have found it, too.
+        assert (read(running)[(full,)] > before[(full,)]) is found_full
         assert read(running)[("grpc_server_connections",)] == 1
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from contextlib import AsyncExitStack
 from datetime import timedelta
 
 from authy_grpc.client import AsyncClient
@@ -153,8 +154,11 @@ async def test_of_two_servers_on_one_database_one_takes_a_code(
     postgres: Postgres, clock: TurnedClock, random: Callable[[int], bytes], figure: Figure
 ) -> None:
     with postgres.database() as url:
-        async with Service.on(url, clock, random) as one, Service(url, clock, random, one.secrets) as two:
+        async with AsyncExitStack() as stack:
+            one = await stack.enter_async_context(Service.on(url, clock, random))
+            # Before there is another that may send the text.
             site, phone = await one.site(), await one.phone()
+            two = await stack.enter_async_context(Service(url, clock, random, one.secrets))
             clients = [site.client, await connect(two, site.api_key)]
             enrollment, linked = await one.enroll(site, phone)
             for _ in range(figure(2, 50)):
@@ -167,8 +171,11 @@ async def test_of_two_servers_on_one_database_one_does_what_a_request_id_asks(
     postgres: Postgres, clock: TurnedClock, random: Callable[[int], bytes], figure: Figure
 ) -> None:
     with postgres.database() as url:
-        async with Service.on(url, clock, random) as one, Service(url, clock, random, one.secrets) as two:
+        async with AsyncExitStack() as stack:
+            one = await stack.enter_async_context(Service.on(url, clock, random))
+            # Before there is another that may send the text.
             site, phone = await one.site(), await one.phone()
+            two = await stack.enter_async_context(Service(url, clock, random, one.secrets))
             clients = [site.client, await connect(two, site.api_key)]
             enrollment, _ = await one.enroll(site, phone)
             for each in range(figure(10, 200)):

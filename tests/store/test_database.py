@@ -201,7 +201,8 @@ async def test_connections_that_are_ended_are_made_anew(postgres_url: str) -> No
             "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity"
             " WHERE datname = current_database() AND pid <> pg_backend_pid()"
         ).fetchall()
-    assert len(ended) >= 4
+    # That of writes, and at least one of reads.
+    assert len(ended) >= 2
     assert await traces(database) == names
     answers = await asyncio.gather(*(database.write(raise_times(name)) for name in names))
     assert answers == [2] * 8
