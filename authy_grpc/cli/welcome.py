@@ -17,12 +17,13 @@ from authy_grpc.client.connect import TlsFiles, road
 from authy_grpc.settings import Settings
 
 
-def welcome(settings: Settings, port: int) -> None:
+def welcome(settings: Settings, port: int, http_port: int = 0) -> None:
     """Print where the service is, and commands that work when pasted into another terminal.
 
     Args:
         settings: what it was started with.
         port: what it listens on.
+        http_port: what the gateway of this process listens on; 0 where there is none.
     """
     server = reached_at(settings, port)
     say = show.say
@@ -33,7 +34,7 @@ def welcome(settings: Settings, port: int) -> None:
             "." if settings.tls_cert else ", without TLS.",
         )
     )
-    say(Text(f"QR links open the web authenticator at {settings.origin}/app/\n"))
+    say(Text(f"{_links(settings, http_port)}\n"))
     if not settings.texts:
         say(
             Text(
@@ -44,6 +45,22 @@ def welcome(settings: Settings, port: int) -> None:
     for line in _next(settings, server):
         say(line)
     say(Text("\nCtrl-C lets calls finish and stops; twice stops at once. The log follows on stderr."))
+
+
+def _links(settings: Settings, http_port: int) -> str:
+    """Where QR links lead; where nobody can follow them, what to set."""
+    app = f"{settings.origin}/app/"
+    if not http_port:
+        if settings.public_url:
+            return f"QR links open {app}: a gateway has to be reached there."
+        return (
+            f"QR links begin with {settings.origin}, where this command serves nothing: run `authy-grpc up` "
+            "instead, or set AUTHY_PUBLIC_URL to where people reach your gateway."
+        )
+    place = listening.parse("AUTHY_HTTP_LISTEN", settings.http_listen)
+    if settings.public_url or (place.port == http_port and listening.reachable(place) == place):
+        return f"QR links open the web authenticator at {app}"
+    return f"QR links begin with {settings.origin}: set AUTHY_PUBLIC_URL to where browsers reach the gateway."
 
 
 def _next(settings: Settings, server: str) -> Iterator[Text]:
@@ -128,4 +145,4 @@ def welcome_up(settings: Settings, port: int, http_port: int) -> None:
     """
     place = replace(listening.parse("AUTHY_HTTP_LISTEN", settings.http_listen), port=http_port)
     show.say(Text.assemble(("authy-grpc", "bold"), f" serves REST at {settings.http_scheme}://{place}"))
-    welcome(settings, port)
+    welcome(settings, port, http_port)

@@ -9,6 +9,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from authy_grpc.cli import welcome
+from authy_grpc.settings import Settings
 from tests.cli.conftest import TIMEOUT, Running, Shell, Start, lines_until
 from tests.databases import Postgres
 
@@ -24,7 +26,8 @@ def test_a_new_home_is_made_for_its_owner_alone_and_served_once(
     told = "\n".join(running.welcome)
     assert str(home / "data" / "authy.db") in told
     assert str(home / "secrets") in told
-    assert "QR links open the web authenticator at" in told
+    # Nothing of this command serves what the links open.
+    assert "a gateway has to be reached there" in told
     assert "authy-grpc application create" in told
     assert "authy-grpc phone register" in told
     assert "AUTHY_SMS_URL" not in told
@@ -46,6 +49,43 @@ def test_that_no_text_can_go_out_is_said(shell: Shell, start: Start) -> None:
     told = lines_until(shell, process, "Ctrl-C")
     assert "set AUTHY_SMS_URL" in told
     assert "phone register" not in told
+
+
+@pytest.mark.parametrize(
+    ("command", "http", "url", "said"),
+    [
+        (
+            "serve",
+            "127.0.0.1:8080",
+            "",
+            "QR links begin with http://127.0.0.1:8080, where this command serves nothing",
+        ),
+        (
+            "serve",
+            "127.0.0.1:8080",
+            "https://a.example",
+            "QR links open https://a.example/app/: a gateway has to",
+        ),
+        ("up", "127.0.0.1:8080", "", "QR links open the web authenticator at http://127.0.0.1:8080/app/"),
+        (
+            "up",
+            "0.0.0.0:8080",
+            "https://a.example",
+            "QR links open the web authenticator at https://a.example/app/",
+        ),
+        ("up", "0.0.0.0:8080", "", "QR links begin with http://0.0.0.0:8080: set AUTHY_PUBLIC_URL"),
+        ("up", "127.0.0.1:0", "", "QR links begin with http://127.0.0.1:0: set AUTHY_PUBLIC_URL"),
+    ],
+)
+def test_where_qr_links_lead_is_said_where_they_lead_somewhere(
+    command: str, http: str, url: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = Settings(http_listen=http, public_url=url)
+    if command == "up":
+        welcome.welcome_up(settings, 50051, 8080)
+    else:
+        welcome.welcome(settings, 50051)
+    assert said in " ".join(capsys.readouterr().out.split())
 
 
 def test_it_stops_at_the_first_signal_and_starts_again(shell: Shell, serve: Callable[[], Running]) -> None:
