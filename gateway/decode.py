@@ -104,7 +104,7 @@ class Field:
         if not isinstance(value, dict):
             raise Wrong("must be an object")
         if isinstance(value, Twice):
-            raise Wrong("must not have a key twice")
+            raise Wrong("must not have the same key twice")
         held = getattr(owner, self.name)
         self._check_size(len(value))
         for text, each in value.items():

@@ -36,8 +36,8 @@ HTTP: dict[int, int] = {
     code_pb2.UNAVAILABLE: 503,
     code_pb2.DATA_LOSS: 500,
 }
-_BAD_FIELD = "Some fields break the limits of the contract: mend those named here."
-_INTERNAL = "A fault of this gateway: tell its operator the `request_id`."
+_BAD_FIELD = "Some fields are not valid: fix the fields listed."
+_INTERNAL = "Internal error of this gateway: tell its operator the `request_id`."
 
 
 class Failure(Exception):

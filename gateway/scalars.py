@@ -46,12 +46,12 @@ def texts(field: FieldDescriptor) -> Read:
 def as_text(value: Any) -> str:
     """A text, of Unicode's characters alone."""
     if not isinstance(value, str):
-        raise Wrong("must be a text")
+        raise Wrong("must be a string")
     if not value.isascii():
         try:
             value.encode()
         except UnicodeEncodeError:
-            raise Wrong("must be a text of whole characters") from None
+            raise Wrong("must be a string of whole characters") from None
     return value
 
 

@@ -55,6 +55,6 @@ def has_body(headers: Headers) -> bool:
 
 def _limited() -> Failure:
     wait = error_details_pb2.RetryInfo(retry_delay=Duration(seconds=_TRY_AGAIN_SECONDS))
-    text = "Asked too often: try again after the time given."
+    text = "Too many requests: try again after the time given."
     status = make(code_pb2.RESOURCE_EXHAUSTED, text, "RATE_LIMITED", wait)
     return Failure(status, headers=((b"connection", b"close"),))

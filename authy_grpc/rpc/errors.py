@@ -49,16 +49,14 @@ _MUCH, _GONE, _NOT_NOW = StatusCode.RESOURCE_EXHAUSTED, StatusCode.NOT_FOUND, St
 _EXISTS, _DENIED, _RANGE = StatusCode.ALREADY_EXISTS, StatusCode.PERMISSION_DENIED, StatusCode.OUT_OF_RANGE
 
 ANSWERS: dict[type[errors.Refusal], Answer] = {
-    errors.BadField: Answer(
-        _BAD, "BAD_FIELD", "Some fields break the limits of the contract: mend those named here."
-    ),
+    errors.BadField: Answer(_BAD, "BAD_FIELD", "Some fields are not valid: fix the fields listed."),
     errors.BadSignature: Answer(
         _BAD,
         "BAD_SIGNATURE",
-        "A signature, key or receipt does not verify: make it anew as the contract says.",
+        "A signature, key or receipt does not verify: make a new one as the contract describes.",
     ),
     errors.ForbiddenAddress: Answer(
-        _BAD, "FORBIDDEN_ADDRESS", "This address must not be called: give a public https address."
+        _BAD, "FORBIDDEN_ADDRESS", "This address may not be called: use a public https address."
     ),
     errors.BadCredential: Answer(
         _WHO,
@@ -68,27 +66,33 @@ ANSWERS: dict[type[errors.Refusal], Answer] = {
     errors.ClockSkew: Answer(
         _WHO,
         "CLOCK_SKEW",
-        "The proof's time is off: make another by `server_time`.",
+        "The time in the proof is off: make a new proof with `server_time`.",
         lambda refusal: {"server_time": str(refusal.server_time)},
     ),
-    errors.CodeRejected: Answer(_BAD, "CODE_REJECTED", "The code is wrong or used up: ask for another."),
+    errors.CodeRejected: Answer(
+        _BAD, "CODE_REJECTED", "The code is wrong or was used before: ask for a new one."
+    ),
     errors.MissingScope: Answer(
         _DENIED,
         "MISSING_SCOPE",
         "The credential is not for this call: use one that has the `scope` named in the metadata.",
         lambda refusal: {"scope": refusal.scope},
     ),
-    errors.NotFound: Answer(_GONE, "NOT_FOUND", "There is no such thing for this caller: check the id."),
+    errors.NotFound: Answer(_GONE, "NOT_FOUND", "Not found, or not yours: check the id."),
     errors.UserExists: Answer(
-        _EXISTS, "USER_EXISTS", "This `custom_user_id` has a user: delete it or set `replace_existing`."
+        _EXISTS,
+        "USER_EXISTS",
+        "This `custom_user_id` already has a user: delete it or set `replace_existing`.",
     ),
     errors.RequestIdReused: Answer(
-        _EXISTS, "REQUEST_ID_REUSED", "This `request_id` was used for another request: choose a new one."
+        _EXISTS,
+        "REQUEST_ID_REUSED",
+        "This `request_id` was already used for another request: choose a new one.",
     ),
     errors.WrongState: Answer(
         _STATE,
         "WRONG_STATE",
-        "Its present `state` does not allow this: read it again.",
+        "The current `state` does not allow this: read it again.",
         lambda refusal: {"state": refusal.state},
     ),
     errors.FactorUnavailable: Answer(
@@ -102,7 +106,7 @@ ANSWERS: dict[type[errors.Refusal], Answer] = {
         "Too many approvals were refused: use another factor, or wait where a time is given.",
     ),
     errors.NewDevicesOff: Answer(
-        _STATE, "NEW_DEVICES_OFF", "The account lets no new device in: change that on a device that it has."
+        _STATE, "NEW_DEVICES_OFF", "The account accepts no new devices: change that on one of its devices."
     ),
     errors.DeviceHeld: Answer(
         _STATE, "DEVICE_HELD", "This device may not do this yet: approve it on another device, or wait."
@@ -110,32 +114,34 @@ ANSWERS: dict[type[errors.Refusal], Answer] = {
     errors.UserLocked: Answer(
         _MUCH, "USER_LOCKED", "Wrong codes have locked the user: use another factor, UnlockUser, or wait."
     ),
-    errors.RateLimited: Answer(_MUCH, "RATE_LIMITED", "Asked too often: try again after the time given."),
+    errors.RateLimited: Answer(_MUCH, "RATE_LIMITED", "Too many requests: try again after the time given."),
     errors.Quota: Answer(
         _MUCH,
         "QUOTA",
-        "There are as many of these as there may be: remove one first.",
+        "The limit of these is reached: remove one first.",
         lambda refusal: {"limit": str(refusal.limit)},
     ),
     errors.CursorExpired: Answer(
-        _RANGE, "CURSOR_EXPIRED", "The cursor is not good here any more: start from `earliest`."
+        _RANGE, "CURSOR_EXPIRED", "The cursor is no longer valid: start from `earliest`."
     ),
     errors.RequestTimeout: Answer(
         StatusCode.DEADLINE_EXCEEDED,
         "REQUEST_TIMEOUT",
-        "The message of the call did not come in time, nothing was done: try again.",
+        "The request did not arrive in time and nothing was done: try again.",
     ),
     errors.BackendUnavailable: Answer(
         _NOT_NOW,
         "BACKEND",
-        "Something that this service needs is out of reach, nothing was decided: try again.",
+        "Something that this service needs is unavailable and nothing was decided: try again.",
     ),
     errors.Draining: Answer(
-        _NOT_NOW, "DRAINING", "This server ends the call: try again, from the last cursor or revision."
+        _NOT_NOW,
+        "DRAINING",
+        "This server is stopping or has ended the stream: try again from the last cursor or revision.",
     ),
 }
 INTERNAL = Answer(
-    StatusCode.INTERNAL, "INTERNAL", "A fault of this service: tell its operator the `request_id`."
+    StatusCode.INTERNAL, "INTERNAL", "Internal error of this service: tell its operator the `request_id`."
 )
 # They say nothing but what they are, and how long to wait.
 _CONSTANT = (errors.BadCredential, errors.RateLimited, errors.RequestTimeout, errors.Draining)

@@ -133,7 +133,7 @@ class Span:
     def check(self, value: Duration, /) -> str | None:
         seconds, nanos = value.seconds, value.nanos
         if abs(seconds) > _DURATION_SECONDS or abs(nanos) >= _BILLION or seconds * nanos < 0:
-            return "is no duration"
+            return "must be a duration"
         if not _nanos(self.low) <= seconds * _BILLION + nanos <= _nanos(self.high):
             if self.high == timedelta.max:
                 return f"must be {self.low.total_seconds():g} s or more"
@@ -152,7 +152,7 @@ class Instant:
     def check(self, value: Timestamp, /) -> str | None:
         if _TIMESTAMP_SECONDS[0] <= value.seconds <= _TIMESTAMP_SECONDS[1] and 0 <= value.nanos < _BILLION:
             return None
-        return "is no time between the years 1 and 9999"
+        return "must be a time between the years 1 and 9999"
 
 
 @dataclass(frozen=True)
@@ -238,9 +238,9 @@ class Entries:
             return f"must have at most {self.high} entries"
         for name, text in value.items():
             if (wrong := self.names.check(name)) is not None:
-                return f"has a name that is wrong: {wrong}"
+                return f"has a name that is not valid: {wrong}"
             if (wrong := self.values.check(text)) is not None:
-                return f"has a value that is wrong: {wrong}"
+                return f"has a value that is not valid: {wrong}"
         return None
 
 

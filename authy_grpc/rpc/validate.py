@@ -181,9 +181,7 @@ class Validate:
             if not paths:
                 found.append(Violation(f"{prefix}update_mask", f"must name one of {', '.join(update.paths)}"))
             elif len(paths) > Items().high or not steps.keys() >= set(paths):
-                found.append(
-                    Violation(f"{prefix}update_mask", f"must name no more than {', '.join(update.paths)}")
-                )
+                found.append(Violation(f"{prefix}update_mask", f"may name only {', '.join(update.paths)}"))
             for path, check in steps.items():
                 if path in paths:
                     check(resource, inside, found)

@@ -28,7 +28,7 @@ from tests.e2e.methods import NO, REQUESTS, path, served, streams
 from tests.e2e.wire import Exchange, Party
 from tests.harness import Service
 
-SENTENCE = "A fault of this service: tell its operator the `request_id`."
+SENTENCE = "Internal error of this service: tell its operator the `request_id`."
 SECONDS = 10.0
 _QUESTION = receipts.Question(
     approval_id=f"apr_{NO}",

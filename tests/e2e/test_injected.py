@@ -31,7 +31,7 @@ from tests.works import slow_commit
 SERVING = health_pb2.HealthCheckResponse.SERVING
 OUT_OF_REACH = (
     "UNAVAILABLE",
-    "Something that this service needs is out of reach, nothing was decided: try again.",
+    "Something that this service needs is unavailable and nothing was decided: try again.",
 )
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 

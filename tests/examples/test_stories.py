@@ -187,7 +187,7 @@ async def test_what_the_service_refuses_is_told_in_words(
         exported(service, site, language, modules) as environment,
         Running.of(command, tmp_path, environment) as running,
     ):
-        assert "refused: This `custom_user_id` has a user" in await running.fails()
+        assert "refused: This `custom_user_id` already has a user" in await running.fails()
 
 
 def _signed(body: bytes, *, secret: str = SECRET, age: float = 0) -> dict[str, str]:
