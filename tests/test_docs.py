@@ -14,14 +14,8 @@ from tests.cli.conftest import ROOT, Running, Shell, serve, shell
 from tests.cli.test_commands import made_site, registered
 
 __all__ = ["serve", "shell"]
-DOCUMENTS = sorted(
-    [
-        *ROOT.glob("*.md"),
-        *(ROOT / "docs").rglob("*.md"),
-        *ROOT.glob("examples/*.md"),
-        *ROOT.glob("examples/*/*.md"),
-    ]
-)
+_GLOBS = ("*.md", "docs/**/*.md", "protos/*.md", "examples/*.md", "examples/*/*.md")
+DOCUMENTS = sorted(path for pattern in _GLOBS for path in ROOT.glob(pattern))
 # As prometheus_client is called, or its arguments are listed.
 _METRIC = re.compile(r'(?:(?:Counter|Gauge|Histogram)|tally\.\w+: )\(\s*"([a-z_]+)"')
 _CODE = re.compile(r"^```.*?^```", re.DOTALL | re.MULTILINE)

@@ -29,6 +29,10 @@ def test_what_is_written_compiles_alone(shell: Any, tmp_path: Path) -> None:
         assert done.returncode == 0, done.stderr
     # A control: the contract by itself lacks what it imports.
     assert "google/api/annotations.proto" in _compile(ROOT / "protos", output).stderr
+    # Whoever reads the file that it names reads what to do.
+    for path in (ROOT / "protos").rglob("*.proto"):
+        above = path.read_text().partition('import "google/api')
+        assert not above[1] or "`authy-grpc protos DIR`" in above[0]
     compiled = _compile(folder, output)
     assert compiled.returncode == 0, compiled.stderr
     files = descriptor_pb2.FileDescriptorSet.FromString((output / "all.binpb").read_bytes())
