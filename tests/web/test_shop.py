@@ -92,9 +92,13 @@ async def test_the_story_of_the_shop(books: Shop, service: Service) -> None:
         await page.get_by_text("enrollment.completed").wait_for()
         await page.get_by_role("button", name="Log out").click()
         await page.get_by_role("link", name="Log in").click()
-        await page.get_by_label("Name").fill("ada")
-        await page.get_by_label("Password").fill("correct horse")
-        await page.get_by_role("button", name="Log in").click()
+        for password in ("wrong horse", "correct horse"):
+            await page.get_by_label("Name").fill("ada")
+            await page.get_by_label("Password").fill(password)
+            await page.get_by_role("button", name="Log in").click()
+            if password == "wrong horse":
+                await page.get_by_role("status").get_by_text("do not match").wait_for()
+                await looked_at(page, "wrong-password")
         number = page.locator("authy-approval").get_by_role("img")
         await number.wait_for()
         await looked_at(page, "second")
@@ -117,6 +121,14 @@ async def test_the_story_of_the_shop(books: Shop, service: Service) -> None:
         await looked_at(page, "about")
         await page.goto(f"{books.origin}/security/off")
         await looked_at(page, "off")
+
+
+async def test_what_the_shop_refuses_is_a_page(books: Shop) -> None:
+    async with window() as context:
+        page = await context.new_page()
+        await page.goto(f"{books.origin}/no/such/page")
+        await page.get_by_role("heading", name="That did not work").wait_for()
+        await looked_at(page, "refused")
 
 
 async def test_every_state_of_the_elements_is_accessible() -> None:
