@@ -46,6 +46,15 @@ def test_what_a_document_names_is_there(document: Path) -> None:
     assert not missing
 
 
+def test_every_target_of_make_that_is_named_is_there() -> None:
+    named = re.compile(r"(?:`|^|\s{2})make ([a-z][a-z-]*)", re.MULTILINE)
+    files = [*DOCUMENTS, ROOT / ".pre-commit-config.yaml"]
+    found = {target for path in files for target in named.findall(path.read_text().replace("entry: ", "  "))}
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    assert {"demo", "up", "fix", "check"} <= found
+    assert found - targets == set()
+
+
 def test_every_document_is_found_from_the_readme() -> None:
     found, todo = set[Path](), [ROOT / "README.md"]
     while todo:
