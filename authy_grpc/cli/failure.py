@@ -26,6 +26,8 @@ _MENDS = {
     "CODE_REJECTED": "Ask for another code by running the command again.",
 }
 
+# The extras of what is imported where it is first needed.
+_IMPORTED_LATE = {"alembic": "server", "psycopg": "postgres"}
 # Errors whose own text says what is wrong, and what to do where they do not.
 _SAY_IT = {
     "HomeError": "",
@@ -59,8 +61,8 @@ def explain(error: Exception) -> Failure | None:
     """What to tell of an error; None for one that nobody expects, which deserves its traceback."""
     if isinstance(error, Failure):
         return error
-    if isinstance(error, ModuleNotFoundError) and error.name == "psycopg":
-        return _missing(error, "postgres")
+    if isinstance(error, ModuleNotFoundError) and error.name in _IMPORTED_LATE:
+        return _missing(error, _IMPORTED_LATE[error.name])
     # By name: to import each class would cost each command a second.
     name = type(error).__name__
     if name in _SAY_IT:

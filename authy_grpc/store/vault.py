@@ -8,6 +8,7 @@ each, oldest first; how they come and go is in `rotation.py`.
 
 import json
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import tink
@@ -26,6 +27,7 @@ class KeysetError(Exception):
     """The keyset cannot be read, or is not the one that sealed the data."""
 
 
+@cache
 def _register() -> None:
     aead.register()
     prf.register()

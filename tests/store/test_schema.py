@@ -1,7 +1,10 @@
 """A database is brought up to date, or said not to be."""
 
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from alembic import command
@@ -93,7 +96,7 @@ def test_servers_that_start_at_once_wait_for_each_other(blank_url: str) -> None:
 def test_questions_that_came_to_nothing_before_they_were_weighed_count_as_denials(blank_url: str) -> None:
     engine = connect(blank_url, writes=True, connections=1)
     with engine.begin() as connection:
-        command.upgrade(schema._config(connection), "0003")
+        command.upgrade(schema.config(connection), "0003")
         connection.execute(
             text("""
             INSERT INTO application (application_id, name, origin, logo, logo_id, code_digits,
@@ -118,7 +121,7 @@ def test_questions_that_came_to_nothing_before_they_were_weighed_count_as_denial
 def test_posts_that_came_to_nothing_before_forget_what_they_told_of_names_inside(blank_url: str) -> None:
     engine = connect(blank_url, writes=True, connections=1)
     with engine.begin() as connection:
-        command.upgrade(schema._config(connection), "0003")
+        command.upgrade(schema.config(connection), "0003")
         for number, error in enumerate(("dns", "forbidden_address", "timeout", "")):
             connection.execute(
                 text("""
@@ -134,3 +137,16 @@ def test_posts_that_came_to_nothing_before_forget_what_they_told_of_names_inside
         found = [tuple(row) for row in connection.execute(read)]
     engine.dispose()
     assert found == [("forbidden_address", 0), ("forbidden_address", 0), ("timeout", 7), ("", 7)]
+
+
+@pytest.mark.parametrize(("there", "imported"), [(True, set()), (False, {"alembic", "mako"})])
+def test_a_start_imports_what_changes_tables_only_where_they_change(
+    sqlite_url: str, tmp_path: Path, there: bool, imported: set[str]
+) -> None:
+    url = sqlite_url if there else f"sqlite:///{tmp_path / 'new.db'}"
+    code = (
+        "import sys; import authy_grpc.bootstrap; from authy_grpc.store import schema;"
+        f" schema.upgrade({url!r}); print(*{{'alembic', 'dns', 'mako'}} & set(sys.modules))"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(told.stdout.split()) == imported

@@ -29,7 +29,7 @@ def add(connection: Connection, *posts: str, webhook: str = "whk_1") -> None:
 def test_a_migration_marks_what_waits(blank_url: str) -> None:
     engine = connect(blank_url, writes=True, connections=1)
     with engine.begin() as connection:
-        command.upgrade(schema._config(connection), "0002")
+        command.upgrade(schema.config(connection), "0002")
         add(connection, "a d", "a p", "b f", "b p", "a p", "b p", "a f", "a p", "c d")
         add(connection, "a p", "a p", webhook="whk_2")
     schema.upgrade(blank_url)
