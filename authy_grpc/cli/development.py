@@ -134,16 +134,28 @@ class Example:
             await asyncio.sleep(_PAUSE)
 
     async def _given(self) -> dict[str, str]:
-        """What an operator gives a site, kept for the next run at that origin."""
+        """What an operator gives a site, kept for the next run at that origin and that service."""
         origin = os.environ.get("NORTHWIND_ORIGIN", "") or self.address.rstrip("/")
         kept = self._data / "site.json"
         given: dict[str, str] = json.loads(kept.read_text()) if kept.exists() else {}
-        if given.get("NORTHWIND_ORIGIN") != origin:
+        if given.get("NORTHWIND_ORIGIN") != origin or not await self._known(given["AUTHY_API_KEY"]):
             given = await self._make(origin)
             self._data.mkdir(parents=True, exist_ok=True, mode=0o700)
             with os.fdopen(os.open(kept, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
                 json.dump(given, file)
         return given
+
+    async def _known(self, key: str) -> bool:
+        """Whether the service knows a key: its database may be another than in the last run."""
+        from authy_grpc.client import AsyncClient, BadCredential
+        from authy_grpc.v1.application_pb2 import GetCurrentApplicationRequest
+
+        async with AsyncClient(self._server, key) as site:
+            try:
+                await site.application.GetCurrentApplication(GetCurrentApplicationRequest())
+            except BadCredential:
+                return False
+        return True
 
     async def _make(self, origin: str) -> dict[str, str]:
         """Its application, an API key and a webhook.

@@ -98,7 +98,7 @@ class Shop:
         form = await self.form(request)
         name, password = form.get("name", "").strip(), form.get("password", "")
         self.limit(request, "log in", 100)
-        self.limit(request, "log in", 10, name.lower())
+        self.limit(request, "name", 10, name.lower())
         user = self.store.one("SELECT * FROM users WHERE name = ?", name)
         # A name that nobody has takes as long.
         hashed = user["password"] if user else self.nobody

@@ -89,6 +89,17 @@ def test_the_example_site_starts_and_stops_with_it(shell: Shell, start: Start) -
     assert process.wait(TIMEOUT) == 0
     with pytest.raises(ConnectionRefusedError):
         get(place, "/")
+    # Kept for the next run, and made anew where the service does not know it: its database was removed.
+    for path in (shell.home / "authy-home" / "data").iterdir():
+        path.unlink()
+    keys = [given["AUTHY_API_KEY"]]
+    for _ in range(2):
+        process = start(*UP, "--example")
+        lines_until(shell, process, "dev/messages")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(TIMEOUT) == 0
+        keys.append(json.loads(kept.read_text())["AUTHY_API_KEY"])
+    assert keys[0] != keys[1] == keys[2]
 
 
 def test_the_example_site_is_for_development_and_in_a_checkout(
