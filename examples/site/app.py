@@ -187,8 +187,8 @@ class Shop:
         try:
             found = (await self.site.enrollments.ConfirmEnrollment(asked)).enrollment
             told = {"state": "completed", "next": self.keep(found)}
-        except (authy.CodeRejected, authy.UserLocked, authy.WrongState) as error:
-            told = {"error": "locked" if isinstance(error, authy.UserLocked) else "wrong"}
+        except (authy.CodeRejected, authy.WrongState):
+            told = {"error": "wrong"}
         if is_element(request):
             return JSONResponse(told)
         words = "" if "next" in told else "That is not the code."

@@ -108,6 +108,24 @@ async def test_switching_on_is_watched_and_confirmed(books: Shop, service: Servi
         assert not re.search(r"(?:[0-9A-Z]{4}-){3}", await browser.go("/security/codes"))
 
 
+async def test_too_many_wrong_first_codes_are_told_so(books: Shop, service: Service) -> None:
+    phone = await service.phone()
+    async with books.browser() as browser:
+        await signed_up(browser)
+        await browser.send("/security/start")
+        told = await browser.ask("/security/enrollment")
+        await phone.accept(await phone.open(told["link"]))
+        guess: dict[str, Any] = {"csrf": browser.token, "code": "000000"}
+        for _ in range(30):
+            answer = await browser.http.post("/security/enrollment/code", data=guess)
+            if answer.status_code != 200:
+                break
+            assert "That is not the code." in answer.text
+        assert answer.status_code == 429 and int(answer.headers["retry-after"]) > 0
+        assert "Too many tries. Wait a while." in answer.text
+        assert await browser.ask("/security/enrollment/code", code="000000") == {"error": "locked"}
+
+
 async def test_an_enrollment_is_called_off_and_asked_for_anew(books: Shop) -> None:
     async with books.browser() as browser:
         await signed_up(browser)
