@@ -45,6 +45,7 @@ from authy_grpc.store import keyset, postgres, probe
 from authy_grpc.store.database import Database
 from authy_grpc.store.events import Events
 from authy_grpc.store.listener import Listener
+from authy_grpc.store.tx import Tools
 from authy_grpc.store.vault import Vault
 from authy_grpc.v1 import credential_pb2_grpc
 from authy_grpc.worker.loop import Step, Workers
@@ -162,7 +163,7 @@ async def _make(settings: Settings, secrets: Secrets, world: World, opened: Asyn
         postgres.parameters(settings.signals_url.get_secret_value(), "AUTHY_SIGNALS_URL")
     trail = audit.build(settings.audit_log, world.log_stream, clock, registry)
     vault = Vault(secrets.keyset)
-    database = Database(settings.database, guard=world.guard)
+    database = Database(settings.database, Tools(vault, clock, random), guard=world.guard)
     opened.push_async_callback(database.close)
     metrics.watch(database)
     events = Events(vault, random, postgres=database.postgres)

@@ -14,9 +14,9 @@ from authy_grpc.domain.ids import hash_secret, new_authy_id, new_id, new_secret
 from authy_grpc.domain.webhook import Webhook, WebhookState, new_webhook_secret
 from authy_grpc.phone.state import State
 from authy_grpc.store import account, device, keyset, link, webhook
-from authy_grpc.store.database import Session
 from authy_grpc.store.engine import connect
 from authy_grpc.store.tables import AccountRow, ApiKeyRow, ApplicationRow, DeviceRow, LinkRow, SiteKeyRow
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 
 PERIOD = 30
@@ -71,7 +71,7 @@ def seed(url: str, vault: Vault, count: int, webhooks: Sequence[str] = (), *, fi
     """
     now = datetime.now(UTC) - timedelta(hours=1)
     engine = connect(url, writes=True, connections=1)
-    with engine.begin() as connection, Session(connection, autoflush=False) as session:
+    with engine.begin() as connection, Tx(connection) as session:
         keyset.check(session, vault)
         application_id, api_key = new_id("app", now, os.urandom), new_secret("ak", os.urandom)
         for row in _site(application_id, api_key, now):
@@ -111,7 +111,7 @@ def _site(application_id: str, api_key: str, now: datetime) -> Iterator[Any]:
 
 
 def _add_webhook(
-    session: Session, vault: Vault, application_id: str, number: int, url: str, now: datetime
+    session: Tx, vault: Vault, application_id: str, number: int, url: str, now: datetime
 ) -> None:
     # Their tails tell the webhooks of a site apart.
     made = Webhook(

@@ -23,10 +23,10 @@ from authy_grpc.store import approval as store
 from authy_grpc.store import device as devices
 from authy_grpc.store import link as links
 from authy_grpc.store.account import AccountNews
-from authy_grpc.store.database import Session
 from authy_grpc.store.events import EARLIEST, Events, Recorded
 from authy_grpc.store.once import Request
 from authy_grpc.store.tables import AccountRow, ApplicationRow, ApprovalRow, DeviceRow, LinkRow, SiteKeyRow
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault, new_keyset
 from tests.clock import TurnedClock
 from tests.databases import watched
@@ -172,23 +172,23 @@ class Desk:
         return await self.link(site, account_id, device), device
 
     async def add(self, row: Any) -> None:
-        await self.database.write(lambda session: session.add(row))
+        await self.database.write(lambda tx: tx.add(row))
 
     async def change(self, kind: Any, key: Any, **values: Any) -> None:
         """Change a row behind the services' back."""
 
-        def work(session: Session) -> None:
-            row = session.get_one(kind, key)
+        def work(tx: Tx) -> None:
+            row = tx.get_one(kind, key)
             for name, value in values.items():
                 setattr(row, name, value)
-            session.add(row)
+            tx.add(row)
 
         await self.database.write(work)
 
     async def row(self, kind: Any, key: Any) -> Any:
-        def work(session: Session) -> Any:
-            found = session.get_one(kind, key)
-            session.expunge(found)
+        def work(tx: Tx) -> Any:
+            found = tx.get_one(kind, key)
+            tx.expunge(found)
             return found
 
         return await self.database.read(work)
@@ -232,9 +232,7 @@ class Desk:
     async def feed(self, site: Site) -> list[Recorded]:
         """All events of a site."""
         return await self.database.read(
-            lambda session: self.events.read_after(
-                session, EARLIEST, application_id=site.application_id, limit=10_000
-            )
+            lambda tx: self.events.read_after(tx, EARLIEST, application_id=site.application_id, limit=10_000)
         )
 
     async def types(self, site: Site) -> list[str]:

@@ -22,10 +22,10 @@ from authy_grpc.service.caller import Site
 from authy_grpc.service.text import Texts
 from authy_grpc.service.verification import Sending, Verifications, Wish
 from authy_grpc.store import link as links
-from authy_grpc.store.database import Session
 from authy_grpc.store.events import EARLIEST, Events, Recorded
 from authy_grpc.store.once import Request
 from authy_grpc.store.tables import AccountRow, ApplicationRow, DeviceRow, LinkRow, SiteKeyRow
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault, new_keyset
 from authy_grpc.store.verification import SEED
 from tests.clock import TurnedClock
@@ -188,23 +188,23 @@ class Booth:
         return found.group()
 
     async def add(self, row: Any) -> None:
-        await self.database.write(lambda session: session.add(row))
+        await self.database.write(lambda tx: tx.add(row))
 
     async def change(self, kind: Any, key: Any, **values: Any) -> None:
         """Change a row behind the services' back."""
 
-        def work(session: Session) -> None:
-            row = session.get_one(kind, key)
+        def work(tx: Tx) -> None:
+            row = tx.get_one(kind, key)
             for name, value in values.items():
                 setattr(row, name, value)
-            session.add(row)
+            tx.add(row)
 
         await self.database.write(work)
 
     async def row(self, kind: Any, key: Any) -> Any:
-        def work(session: Session) -> Any:
-            found = session.get_one(kind, key)
-            session.expunge(found)
+        def work(tx: Tx) -> Any:
+            found = tx.get_one(kind, key)
+            tx.expunge(found)
             return found
 
         return await self.database.read(work)
@@ -212,10 +212,10 @@ class Booth:
     async def feed(self, site: Site) -> list[Recorded]:
         """All events of a site."""
 
-        def work(session: Session) -> list[Recorded]:
+        def work(tx: Tx) -> list[Recorded]:
             found: list[Recorded] = []
             position, own = EARLIEST, site.application_id
-            while rows := self.events.read_after(session, position, application_id=own, limit=1000):
+            while rows := self.events.read_after(tx, position, application_id=own, limit=1000):
                 found += rows
                 position = rows[-1].position
             return found

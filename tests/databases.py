@@ -14,6 +14,7 @@ from sqlmodel import SQLModel
 
 from authy_grpc.store import schema
 from authy_grpc.store.database import Database
+from authy_grpc.store.tx import Tools
 
 _TEMPLATE = "authy_template"
 
@@ -22,9 +23,9 @@ _TEMPLATE = "authy_template"
 _PATIENCE = 60.0
 
 
-def watched(url: str) -> Database:
+def watched(url: str, tools: Tools | None = None) -> Database:
     """A store whose works are watched: those that raise must have changed nothing."""
-    return Database(url, timeout=_PATIENCE, guard=True)
+    return Database(url, tools, timeout=_PATIENCE, guard=True)
 
 
 def unavailable(reason: str) -> None:

@@ -161,7 +161,7 @@ class Hall(Desk):
         devices.set_name(row, self.vault, "Pocket")
         await self.add(row)
         prints = [keys.thumbprint(each) for each in (row.signing_key, row.agreement_key)]
-        await self.database.write(lambda session: spent_key.spend(session, *prints))
+        await self.database.write(lambda tx: spent_key.spend(tx, *prints))
         return handset
 
     async def begin(
@@ -206,7 +206,7 @@ class Hall(Desk):
     async def count(self, table: Any, **values: Any) -> int:
         """How many rows of a table have these values."""
         statement = select(func.count()).select_from(table).filter_by(**values)
-        return await self.database.read(lambda session: session.execute(statement).scalar_one())
+        return await self.database.read(lambda tx: tx.execute(statement).scalar_one())
 
     async def user_of(self, site: Site, custom_user_id: str = "ada") -> User:
         return await self.users.look_up(site, custom_user_id)

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg
-from sqlmodel import Session
 
 from authy_grpc.store.database import Database
+from authy_grpc.store.tx import Tx
 
 
 @contextmanager
@@ -23,8 +23,8 @@ async def waiting(database: Database) -> None:
         pass
 
 
-def _waits(session: Session) -> bool:
-    found = session.connection().exec_driver_sql(
+def _waits(tx: Tx) -> bool:
+    found = tx.connection().exec_driver_sql(
         "SELECT count(*) FROM pg_stat_activity"
         " WHERE datname = current_database() AND wait_event_type = 'Lock'"
     )

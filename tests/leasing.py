@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlmodel import Session, col, select
+from sqlmodel import col, select
 
 from authy_grpc.domain.delivery import Delivery
 from authy_grpc.domain.event import UserEvent
@@ -20,6 +20,7 @@ from authy_grpc.service.webhook import Webhooks
 from authy_grpc.store.database import Database
 from authy_grpc.store.events import Events, NewEvent
 from authy_grpc.store.tables import ApplicationRow, DeliveryRow, EventRow
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 from tests.clock import TurnedClock
 from tests.databases import watched
@@ -81,7 +82,7 @@ class Office:
             require_code=False,
             create_time=self.clock(),
         )
-        await self.database.write(lambda session: session.add(row))
+        await self.database.write(lambda tx: tx.add(row))
         return Site(name, "key_1", frozenset(), None)
 
     async def hook(self, site: Site, *types: str, url: str = URL) -> Webhook:
@@ -99,7 +100,7 @@ class Office:
             )
             for subject in subjects
         ]
-        return await self.database.write(lambda session: self.events.record(session, self.clock(), *made))
+        return await self.database.write(lambda tx: self.events.record(tx, self.clock(), *made))
 
     async def report(self, post: Post, status: int = 200, **fields: Any) -> None:
         """Say what became of a post."""
@@ -143,9 +144,9 @@ class Office:
     async def rows(self) -> list[DeliveryRow]:
         """All posts, in order."""
 
-        def work(session: Session) -> list[DeliveryRow]:
-            found = list(session.exec(select(DeliveryRow).order_by(col(DeliveryRow.sequence))))
-            session.expunge_all()
+        def work(tx: Tx) -> list[DeliveryRow]:
+            found = list(tx.exec(select(DeliveryRow).order_by(col(DeliveryRow.sequence))))
+            tx.expunge_all()
             return found
 
         return await self.database.read(work)
@@ -153,7 +154,7 @@ class Office:
     async def types(self) -> list[str]:
         """What happened, in order."""
         statement = select(EventRow.type).order_by(col(EventRow.sequence))
-        return await self.database.read(lambda session: list(session.exec(statement)))
+        return await self.database.read(lambda tx: list(tx.exec(statement)))
 
 
 def events_of(posts: Sequence[Post]) -> list[str]:

@@ -4,12 +4,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
-from sqlmodel import Session
-
 from authy_grpc.domain.event import UserEvent
 from authy_grpc.store.database import Database
 from authy_grpc.store.engine import connect
 from authy_grpc.store.events import EARLIEST, Events, NewEvent, Position, Recorded
+from authy_grpc.store.tx import Tx
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
 
@@ -25,7 +24,7 @@ def happened(
 async def record(database: Database, events: Events, *names: str, application_id: str = "app_1") -> None:
     """Record events, in one transaction."""
     made = [happened(name, application_id) for name in names]
-    await database.write(lambda session: events.record(session, NOON, *made))
+    await database.write(lambda tx: events.record(tx, NOON, *made))
 
 
 def names(rows: list[Recorded]) -> list[str]:
@@ -35,35 +34,35 @@ def names(rows: list[Recorded]) -> list[str]:
 
 async def read(database: Database, events: Events, after: Position = EARLIEST) -> list[Recorded]:
     """All events after a place."""
-    return await database.read(lambda session: events.read_after(session, after, limit=1000))
+    return await database.read(lambda tx: events.read_after(tx, after, limit=1000))
 
 
 class Transaction:
     """A transaction that a test begins and ends."""
 
-    def __init__(self, session: Session, events: Events) -> None:
-        self._session = session
+    def __init__(self, tx: Tx, events: Events) -> None:
+        self._tx = tx
         self._events = events
 
     def record(self, *names: str) -> None:
         """Record events; nobody is told."""
-        self._events.record(self._session, NOON, *map(happened, names))
+        self._events.record(self._tx, NOON, *map(happened, names))
 
     def begin(self) -> int:
         """Take the transaction's id."""
-        connection = self._session.connection()
+        connection = self._tx.connection()
         xid: int = connection.exec_driver_sql("SELECT pg_current_xact_id()::text::bigint").scalar_one()
         return xid
 
     def commit(self) -> None:
         """Let others see it."""
-        self._session.commit()
+        self._tx.connection().commit()
 
 
 @contextmanager
 def transaction(url: str, events: Events) -> Iterator[Transaction]:
     """A transaction on a connection of its own, rolled back where it is not committed."""
     engine = connect(url, writes=True, connections=1)
-    with Session(engine) as session:
-        yield Transaction(session, events)
+    with engine.connect() as connection, Tx(connection) as tx:
+        yield Transaction(tx, events)
     engine.dispose()

@@ -34,10 +34,10 @@ from authy_grpc.store import link as links
 from authy_grpc.store import schema
 from authy_grpc.store.account import AccountNews
 from authy_grpc.store.columns import to_millis
-from authy_grpc.store.database import Session
 from authy_grpc.store.enrollment import EnrollmentChanges
 from authy_grpc.store.events import EARLIEST, Events, Recorded
 from authy_grpc.store.tables import ApplicationRow, DeviceRow, LinkRow, SiteKeyRow
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault, new_keyset
 from tests.clock import TurnedClock
 from tests.databases import watched
@@ -226,8 +226,8 @@ class People:
         )
         point = keys.public_point(ec.generate_private_key(ec.SECP256R1()))
 
-        def work(session: Session) -> None:
-            session.add(
+        def work(tx: Tx) -> None:
+            tx.add(
                 ApplicationRow(
                     application_id=application_id,
                     name=name,
@@ -240,10 +240,10 @@ class People:
                     create_time=now,
                 )
             )
-            session.flush()
-            session.add(link)
-            session.flush()
-            session.add(
+            tx.flush()
+            tx.add(link)
+            tx.flush()
+            tx.add(
                 SiteKeyRow(
                     kid=keys.thumbprint(point),
                     site_id=site_id,
@@ -259,17 +259,15 @@ class People:
 
     async def row(self, table: type[Any], key: Any) -> Any:
         """A row as it is kept."""
-        return await self.database.read(lambda session: session.get(table, key))
+        return await self.database.read(lambda tx: tx.get(table, key))
 
     async def rows(self, table: type[SQLModel]) -> Sequence[Any]:
         """All rows of a table."""
-        return await self.database.read(lambda session: session.exec(select(table)).all())
+        return await self.database.read(lambda tx: tx.exec(select(table)).all())
 
     async def recorded(self, *types: str) -> list[Recorded]:
         """All that was recorded, of some types."""
-        rows = await self.database.read(
-            lambda session: self.events.read_after(session, EARLIEST, limit=10_000)
-        )
+        rows = await self.database.read(lambda tx: self.events.read_after(tx, EARLIEST, limit=10_000))
         return [row for row in rows if row.type in types]
 
     async def tell_all(self) -> None:

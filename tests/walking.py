@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from authy_grpc.domain.errors import Refusal, WrongState
-from authy_grpc.store.database import Session
 from authy_grpc.store.events import Recorded
+from authy_grpc.store.tx import Tx
 from tests.asking import Desk
 from tests.clock import TurnedClock
 from tests.registering import People
@@ -87,10 +87,10 @@ class Walk(RuleBasedStateMachine):
     def happened(self, application_id: str | None = None) -> list[Recorded]:
         """What has been recorded since this was last asked: at a site, or anywhere."""
 
-        def read(session: Session) -> tuple[list[Recorded], bool]:
+        def read(tx: Tx) -> tuple[list[Recorded], bool]:
             events = self.world.events
-            rows = events.read_after(session, self._position, limit=10_000)
-            return rows, events.unsettled(session, rows[-1].position if rows else self._position)
+            rows = events.read_after(tx, self._position, limit=10_000)
+            return rows, events.unsettled(tx, rows[-1].position if rows else self._position)
 
         # On PostgreSQL an open write anywhere, of another test too, holds the feed back.
         found: list[Recorded] = []

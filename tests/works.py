@@ -7,10 +7,11 @@ from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 
 from sqlalchemy import Engine, Executable, event
-from sqlmodel import Session, col, select
+from sqlmodel import col, select
 
 from authy_grpc.store.database import Database
 from authy_grpc.store.tables import BudgetRow
+from authy_grpc.store.tx import Tx
 from tests.threads import Event
 
 NEVER = datetime(2100, 1, 1, tzinfo=UTC)
@@ -21,20 +22,20 @@ def trace(name: str) -> BudgetRow:
     return BudgetRow(name=name, times="[]", expire_time=NEVER)
 
 
-def does(statement: Executable) -> Callable[[Session], None]:
+def does(statement: Executable) -> Callable[[Tx], None]:
     """A work that runs a statement."""
 
-    def work(session: Session) -> None:
-        session.connection().execute(statement)
+    def work(tx: Tx) -> None:
+        tx.connection().execute(statement)
 
     return work
 
 
-def leaves(name: str) -> Callable[[Session], str]:
+def leaves(name: str) -> Callable[[Tx], str]:
     """A work that leaves a trace, and answers its name."""
 
-    def work(session: Session) -> str:
-        session.add(trace(name))
+    def work(tx: Tx) -> str:
+        tx.add(trace(name))
         return name
 
     return work
@@ -43,7 +44,7 @@ def leaves(name: str) -> Callable[[Session], str]:
 async def traces(database: Database) -> list[str]:
     """The names of all traces, sorted."""
     statement = select(BudgetRow.name).order_by(col(BudgetRow.name))
-    return await database.read(lambda session: list(session.exec(statement)))
+    return await database.read(lambda tx: list(tx.exec(statement)))
 
 
 @asynccontextmanager
@@ -51,7 +52,7 @@ async def held(database: Database) -> AsyncIterator[None]:
     """A writer that begins nothing else meanwhile."""
     began, release = Event(), Event()
 
-    def work(session: Session) -> None:
+    def work(tx: Tx) -> None:
         began.set()
         release.wait()
 

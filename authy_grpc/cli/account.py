@@ -9,8 +9,9 @@ from authy_grpc.cli.options import Json, Yes
 
 if TYPE_CHECKING:
     from authy_grpc.bootstrap import Core
-    from authy_grpc.store.database import Database, Session
+    from authy_grpc.store.database import Database
     from authy_grpc.store.tables import AccountRow
+    from authy_grpc.store.tx import Tx
     from authy_grpc.store.vault import Vault
 
 app = typer.Typer(
@@ -34,20 +35,20 @@ def show(number: Number, json: Json = False) -> None:
     from authy_grpc.store import account as store
     from authy_grpc.store import device as devices
 
-    def work(session: "Session", vault: "Vault") -> dict[str, str | int | bool]:
-        row = _find(session, vault, number)
-        active = [each for each in devices.of_account(session, row.account_id) if each.state == "ACTIVE"]
+    def work(tx: "Tx", vault: "Vault") -> dict[str, str | int | bool]:
+        row = _find(tx, vault, number)
+        active = [each for each in devices.of_account(tx, row.account_id) if each.state == "ACTIVE"]
         return {
             "accountId": row.account_id,
             "createTime": f"{row.create_time:%Y-%m-%dT%H:%M:%SZ}",
             "newDevicePolicy": row.new_device_policy,
             "phoneCodes": row.phone_codes,
             "activeDevices": len(active),
-            "sites": len(store.links(session, row.account_id, lock=False)),
+            "sites": len(store.links(tx, row.account_id, lock=False)),
         }
 
     async def use(core: "Core", vault: "Vault") -> dict[str, str | int | bool]:
-        return await core.database.read(lambda session: work(session, vault))
+        return await core.database.read(lambda tx: work(tx, vault))
 
     found = on_the_store(use)
     write_act("ShowAccount", account_id=found["accountId"])
@@ -63,13 +64,13 @@ def erase(number: Number, yes: Yes = False) -> None:
     from authy_grpc.cli import show as out
 
     async def use(core: "Core", vault: "Vault") -> str:
-        def work(session: "Session") -> str:
-            row = _find(session, vault, number, lock=True)
-            core.account.erase(session, real_clock(), row)
+        def work(tx: "Tx") -> str:
+            row = _find(tx, vault, number, lock=True)
+            core.account.erase(tx, real_clock(), row)
             return row.account_id
 
         # Asked for before, so that nobody is asked about an account that is not there.
-        await core.database.read(lambda session: _find(session, vault, number))
+        await core.database.read(lambda tx: _find(tx, vault, number))
         if not yes:
             typer.confirm(f"Erase the account of {number}? Nothing brings it back.", abort=True)
         erased = await core.database.write(work, accounts=True)
@@ -94,12 +95,12 @@ async def _empty_log(database: "Database") -> bool:
     return False
 
 
-def _find(session: "Session", vault: "Vault", number: str, *, lock: bool = False) -> "AccountRow":
+def _find(tx: "Tx", vault: "Vault", number: str, *, lock: bool = False) -> "AccountRow":
     from authy_grpc.cli.failure import Failure
     from authy_grpc.domain.typed import normalize_number
     from authy_grpc.store import account as store
 
-    row = store.find_by_number(session, vault, normalize_number(number), lock=lock)
+    row = store.find_by_number(tx, vault, normalize_number(number), lock=lock)
     if row is None:
         raise Failure("No account has this number.", "Write it with + and its country, as it was proven.")
     return row

@@ -16,8 +16,9 @@ from authy_grpc.store import device as devices
 from authy_grpc.store import phone_verification as verifications
 from authy_grpc.store import text as texts
 from authy_grpc.store.account import AccountNews
-from authy_grpc.store.database import Database, Session
+from authy_grpc.store.database import Database
 from authy_grpc.store.tables import AccountRow
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 
 _UPDATE = "authy_grpc.v1.AccountService/UpdateAccount"
@@ -61,9 +62,9 @@ class OwnAccount:
     async def get(self, caller: Device) -> Account:
         """The account of the device that asks."""
 
-        def work(session: Session) -> Account:
-            devices.acting(session, caller.device_id)
-            return store.to_account(self._vault, store.find(session, caller.account_id))
+        def work(tx: Tx) -> Account:
+            devices.acting(tx, caller.device_id)
+            return store.to_account(self._vault, store.find(tx, caller.account_id))
 
         return await self._database.read(work, by=caller.account_id)
 
@@ -93,25 +94,25 @@ class OwnAccount:
             "-" if phone_codes is None else str(int(phone_codes)),
         )
 
-        def work(session: Session) -> Account | Refusal:
-            row = store.find(session, caller.account_id, lock=True)
+        def work(tx: Tx) -> Account | Refusal:
+            row = store.find(tx, caller.account_id, lock=True)
             now = self._clock()
-            held = self._proofs.act(session, caller.device_id, _UPDATE, proof, *names, now=now)
+            held = self._proofs.act(tx, caller.device_id, _UPDATE, proof, *names, now=now)
             if held is not None:
                 return held
             same_policy = new_device_policy in (None, NewDevicePolicy(row.new_device_policy))
             if same_policy and phone_codes in (None, row.phone_codes):
                 return store.to_account(self._vault, row)
-            if refused := budget.change(session, "settings", caller.account_id, now):
+            if refused := budget.change(tx, "settings", caller.account_id, now):
                 return refused
             if new_device_policy is not None and not same_policy:
-                self._set_policy(session, now, row, new_device_policy)
+                self._set_policy(tx, now, row, new_device_policy)
             if phone_codes is not None and phone_codes != row.phone_codes:
                 row.phone_codes = phone_codes
-                self._plan(session, now, row, TellingKind.FACTORS_CHANGED)
-            session.add(row)
-            session.flush()
-            self._accounts.changed(session, now, row.account_id, activity="account.updated")
+                self._plan(tx, now, row, TellingKind.FACTORS_CHANGED)
+            tx.add(row)
+            tx.flush()
+            self._accounts.changed(tx, now, row.account_id, activity="account.updated")
             return store.to_account(self._vault, row)
 
         return await self._database.write(work, accounts=True, by=caller.account_id)
@@ -128,66 +129,66 @@ class OwnAccount:
             DeviceHeld: the caller was let in by time, not long ago.
         """
 
-        def work(session: Session) -> Refusal | None:
-            row = store.find(session, caller.account_id, lock=True)
+        def work(tx: Tx) -> Refusal | None:
+            row = store.find(tx, caller.account_id, lock=True)
             now = self._clock()
-            held = self._proofs.act(session, caller.device_id, _DELETE, proof, now=now)
+            held = self._proofs.act(tx, caller.device_id, _DELETE, proof, now=now)
             if held is not None:
                 return held
-            self.erase(session, now, row)
+            self.erase(tx, now, row)
             return None
 
         await self._database.write(work, accounts=True, by=caller.account_id)
         await self._database.truncate_log()
 
-    def erase(self, session: Session, now: datetime, row: AccountRow) -> None:
+    def erase(self, tx: Tx, now: datetime, row: AccountRow) -> None:
         """Erase an account: at once for its owner and whoever has its number next, later for its sites.
 
         A link that waits for its first code goes with its enrollment, whose time runs out: nobody has
         the device that could complete it.
 
         Args:
-            session: of the change.
+            tx: of the change.
             now: the time.
             row: the account, locked.
         """
-        for link in store.links(session, row.account_id):
+        for link in store.links(tx, row.account_id):
             link.sealed_label = None
-            session.add(link)
+            tx.add(link)
             if link.state == "ACTIVE":
                 link.state = "ENDED"
-                self._telling.plan(session, now, link.site_id, TellingKind.USER_DELETED)
-        session.flush()
-        own = devices.all_of(session, row.account_id)
+                self._telling.plan(tx, now, link.site_id, TellingKind.USER_DELETED)
+        tx.flush()
+        own = devices.all_of(tx, row.account_id)
         for device in own:
             if device.state != DeviceState.REVOKED:
-                self._admission.put_out(session, now, device)
+                self._admission.put_out(tx, now, device)
             devices.set_name(device, self._vault, "")
-            session.add(device)
+            tx.add(device)
         number = store.number(self._vault, row)
-        verifications.erase(session, self._vault, number, [device.device_id for device in own])
-        texts.erase(session, self._vault, number)
-        store.erase(session, row)
-        session.flush()
+        verifications.erase(tx, self._vault, number, [device.device_id for device in own])
+        texts.erase(tx, self._vault, number)
+        store.erase(tx, row)
+        tx.flush()
         self._database.deleted()
 
-    def _set_policy(self, session: Session, now: datetime, row: AccountRow, policy: NewDevicePolicy) -> None:
+    def _set_policy(self, tx: Tx, now: datetime, row: AccountRow, policy: NewDevicePolicy) -> None:
         row.new_device_policy = policy.value
         if policy is not NewDevicePolicy.DENY:
             return
         waiting = [
             device
-            for device in devices.of_account(session, row.account_id)
+            for device in devices.of_account(tx, row.account_id)
             if devices.state(device, now) is DeviceState.HELD
         ]
         if not waiting:
             return
-        self._admission.block_release(session, now, row)
+        self._admission.block_release(tx, now, row)
         for device in waiting:
-            self._admission.put_out(session, now, device)
-            self._admission.tell(session, now, device, "device.refused")
+            self._admission.put_out(tx, now, device)
+            self._admission.tell(tx, now, device, "device.refused")
 
-    def _plan(self, session: Session, now: datetime, row: AccountRow, kind: TellingKind) -> None:
-        for link in store.links(session, row.account_id):
+    def _plan(self, tx: Tx, now: datetime, row: AccountRow, kind: TellingKind) -> None:
+        for link in store.links(tx, row.account_id):
             if link.state == "ACTIVE":
-                self._telling.plan(session, now, link.site_id, kind)
+                self._telling.plan(tx, now, link.site_id, kind)

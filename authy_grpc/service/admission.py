@@ -12,9 +12,10 @@ from authy_grpc.store import credential
 from authy_grpc.store import device as devices
 from authy_grpc.store import session as sessions
 from authy_grpc.store.account import AccountNews
-from authy_grpc.store.database import Database, Session
+from authy_grpc.store.database import Database
 from authy_grpc.store.events import Events
 from authy_grpc.store.tables import AccountRow, DeviceRow
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 
 _SECRET_BYTES = 32
@@ -54,7 +55,7 @@ class Admission:
 
     async def release_due(self) -> int:
         """Let in the devices that have waited long enough; answers how many."""
-        account_ids = await self._database.read(lambda session: devices.due(session, self._clock()))
+        account_ids = await self._database.read(lambda tx: devices.due(tx, self._clock()))
         released = 0
         for account_id in account_ids:
             released += await self._database.write(
@@ -62,68 +63,66 @@ class Admission:
             )
         return released
 
-    def let_in(self, session: Session, now: datetime, row: DeviceRow, activity: str) -> None:
+    def let_in(self, tx: Tx, now: datetime, row: DeviceRow, activity: str) -> None:
         """Let in a device that waits.
 
         Args:
-            session: of the change, in which the account is locked.
+            tx: of the change, in which the account is locked.
             now: the time.
             row: the device.
             activity: how it came to that, such as `device.approved`.
         """
         row.state, row.release_time = DeviceState.ACTIVE.value, None
-        session.add(row)
-        self._events.record(session, now, credential.changed(row.device_id))
-        self.tell(session, now, row, activity)
+        tx.add(row)
+        self._events.record(tx, now, credential.changed(row.device_id))
+        self.tell(tx, now, row, activity)
 
-    def put_out(self, session: Session, now: datetime, row: DeviceRow) -> None:
+    def put_out(self, tx: Tx, now: datetime, row: DeviceRow) -> None:
         """End a device at once, with its sessions and streams; sites are told later.
 
         Args:
-            session: of the change, in which the account is locked.
+            tx: of the change, in which the account is locked.
             now: the time.
             row: the device.
         """
         row.state, row.revoke_time, row.release_time = DeviceState.REVOKED.value, now, None
         # Not even by a fault elsewhere is one of its codes right again.
         devices.set_secret(row, self._vault, self._random(_SECRET_BYTES))
-        session.add(row)
-        session.flush()
-        sessions.end_all(session, row.device_id)
-        self._events.record(session, now, credential.ended(row.device_id))
-        for key in devices.told_keys(session, row.device_id):
-            self._telling.plan(session, now, key.site_id, TellingKind.DEVICE_REMOVED, key.kid)
+        tx.add(row)
+        tx.flush()
+        sessions.end_all(tx, row.device_id)
+        self._events.record(tx, now, credential.ended(row.device_id))
+        for key in devices.told_keys(tx, row.device_id):
+            self._telling.plan(tx, now, key.site_id, TellingKind.DEVICE_REMOVED, key.kid)
 
-    def block_release(self, session: Session, now: datetime, account: AccountRow) -> None:
+    def block_release(self, tx: Tx, now: datetime, account: AccountRow) -> None:
         """After a device was refused: for 30 days none of the account is let in by time."""
         account.release_blocked_until = now + BLOCKED
-        session.add(account)
-        for row in devices.of_account(session, account.account_id):
+        tx.add(account)
+        for row in devices.of_account(tx, account.account_id):
             if devices.state(row, now) is DeviceState.HELD:
                 row.release_time = release_time(
                     row.create_time, row.shown_time, account.release_blocked_until
                 )
-                session.add(row)
+                tx.add(row)
 
-    def tell(self, session: Session, now: datetime, row: DeviceRow, activity: str) -> None:
+    def tell(self, tx: Tx, now: datetime, row: DeviceRow, activity: str) -> None:
         """Tell the account's devices what happened to one."""
         name = devices.name(self._vault, row)
-        self._accounts.changed(
-            session, now, row.account_id, devices=True, activity=activity, device_name=name
-        )
+        self._accounts.changed(tx, now, row.account_id, devices=True, activity=activity, device_name=name)
 
-    def _release(self, session: Session, *, account_id: str) -> int:
+    def _release(self, tx: Tx, *, account_id: str) -> int:
         try:
-            store.find(session, account_id, lock=True)
+            store.find(tx, account_id, lock=True)
         except BadCredential:
             return 0
         now = self._clock()
         due = [
             row
-            for row in devices.of_account(session, account_id)
+            for row in devices.of_account(tx, account_id)
             if row.state == DeviceState.HELD and devices.state(row, now) is DeviceState.ACTIVE
         ]
         for row in due:
             row.limited_until = (row.release_time or now) + LIMITED
-            self.let_in(session, now, row, "device.released")
+            self.let_in(tx, now, row, "device.released")
         return len(due)

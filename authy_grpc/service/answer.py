@@ -25,7 +25,8 @@ from authy_grpc.store import approval as store
 from authy_grpc.store import device as devices
 from authy_grpc.store import push
 from authy_grpc.store.approval import AnsweringKey, Kept
-from authy_grpc.store.database import Database, Session
+from authy_grpc.store.database import Database
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 
 
@@ -89,17 +90,17 @@ class Answers:
         """
         answer = _Answer(approval_id, receipts.read(receipt), receipt)
         return await self._database.write(
-            lambda session: self._answer(session, caller, answer), accounts=True, by=caller.account_id
+            lambda tx: self._answer(tx, caller, answer), accounts=True, by=caller.account_id
         )
 
-    def _answer(self, session: Session, caller: Device, answer: _Answer) -> Answered:
-        site_id = store.find_asked(session, caller.account_id, answer.approval_id)
-        accounts.lock(session, caller.account_id)
-        link = push.lock(session, site_id)
-        row = store.locked(session, answer.approval_id)
+    def _answer(self, tx: Tx, caller: Device, answer: _Answer) -> Answered:
+        site_id = store.find_asked(tx, caller.account_id, answer.approval_id)
+        accounts.lock(tx, caller.account_id)
+        link = push.lock(tx, site_id)
+        row = store.locked(tx, answer.approval_id)
         if row is None or link is None or not link.is_of(caller.account_id):
             raise NotFound
-        key = self._signer(session, caller, row, answer.signed)
+        key = self._signer(tx, caller, row, answer.signed)
         answers = store.answers(row)
         if answer.digest in answers:
             state, left = answers[answer.digest]
@@ -114,16 +115,16 @@ class Answers:
         after = self._decided(before, row, answer, left, now)
         answered = Answered(after.state, left if after.state not in TERMINAL else 0)
         answers[answer.digest] = (answered.state.value, answered.attempts_remaining)
-        store.keep_answers(session, row, answers)
+        store.keep_answers(tx, row, answers)
         if after.state in TERMINAL:
             name = devices.open_name(self._vault, key.device_id, key.sealed_name)
-            self._endings.end(session, now, link, row, after, device_name=name)
+            self._endings.end(tx, now, link, row, after, device_name=name)
         return answered
 
-    def _signer(self, session: Session, caller: Device, row: Kept, signed: Signed) -> AnsweringKey:
+    def _signer(self, tx: Tx, caller: Device, row: Kept, signed: Signed) -> AnsweringKey:
         """The key, where all of what it signed is as it has to be."""
         receipt = signed.receipt
-        key = store.answering_key(session, row.site_id, caller.device_id, receipt.kid)
+        key = store.answering_key(tx, row.site_id, caller.device_id, receipt.kid)
         if key is None or receipt.question != store.question(self._vault, row):
             raise BadSignature
         receipts.verify(signed, key.point)

@@ -13,9 +13,10 @@ from authy_grpc.service.caller import Operator, Site
 from authy_grpc.service.link import Links
 from authy_grpc.store import application as store
 from authy_grpc.store import credential, page
-from authy_grpc.store.database import Database, Session
+from authy_grpc.store.database import Database
 from authy_grpc.store.events import Events
 from authy_grpc.store.tables import ApiKeyRow
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 
 _OPERATOR = "operator"
@@ -67,10 +68,10 @@ class Applications:
             draft: all but its id and time.
         """
 
-        def work(session: Session) -> Application:
+        def work(tx: Tx) -> Application:
             now = self._clock()
             made = replace(draft, application_id=new_id("app", now, self._random), create_time=now)
-            session.add(store.to_row(made, self._logo_id(now, made.logo)))
+            tx.add(store.to_row(made, self._logo_id(now, made.logo)))
             return made
 
         return await self._database.write(work, by=_OPERATOR)
@@ -78,13 +79,13 @@ class Applications:
     async def get(self, caller: Operator, application_id: str) -> Application:
         """One relying site."""
         return await self._database.read(
-            lambda session: store.to_application(store.find(session, application_id)), by=_OPERATOR
+            lambda tx: store.to_application(store.find(tx, application_id)), by=_OPERATOR
         )
 
     async def current(self, caller: Site) -> Application:
         """The relying site that asks."""
         return await self._database.read(
-            lambda session: store.to_application(store.find(session, caller.application_id)),
+            lambda tx: store.to_application(store.find(tx, caller.application_id)),
             by=caller.application_id,
         )
 
@@ -95,7 +96,7 @@ class Applications:
         after = page.open_token(self._vault, _OPERATOR, _LIST, page_token)
         size = page.size(page_size)
         found = await self._database.read(
-            lambda session: store.listed(session, after, size + 1), by=_OPERATOR, pages=True
+            lambda tx: store.listed(tx, after, size + 1), by=_OPERATOR, pages=True
         )
         if len(found) <= size:
             return found, ""
@@ -111,14 +112,14 @@ class Applications:
             changes: new values by field: name, origin, logo, match_digits, phone_codes, require_code.
         """
 
-        def work(session: Session) -> Application:
-            row = store.find(session, application_id, lock=True)
+        def work(tx: Tx) -> Application:
+            row = store.find(tx, application_id, lock=True)
             new_logo = changes.get("logo", row.logo) != row.logo
             for name, value in changes.items():
                 setattr(row, name, value)
             if new_logo:
                 row.logo_id = self._logo_id(self._clock(), row.logo)
-            session.add(row)
+            tx.add(row)
             return store.to_application(row)
 
         return await self._database.write(work, by=_OPERATOR)
@@ -126,15 +127,15 @@ class Applications:
     async def delete(self, caller: Operator, application_id: str) -> None:
         """End a relying site: its keys stop at once, its users and their links go."""
 
-        def work(session: Session) -> None:
-            row = store.find(session, application_id, lock=True)
-            ended = [credential.ended(key.api_key_id) for key in store.keys(session, application_id)]
-            links = store.links(session, application_id)
+        def work(tx: Tx) -> None:
+            row = store.find(tx, application_id, lock=True)
+            ended = [credential.ended(key.api_key_id) for key in store.keys(tx, application_id)]
+            links = store.links(tx, application_id)
             now = self._clock()
             for link in links:
-                self._links.end(session, now, link, record=False, waiting=EnrollmentState.CANCELED)
-            store.erase(session, row)
-            self._events.record(session, now, *ended)
+                self._links.end(tx, now, link, record=False, waiting=EnrollmentState.CANCELED)
+            store.erase(tx, row)
+            self._events.record(tx, now, *ended)
             self._database.deleted()
 
         await self._database.write(work, by=_OPERATOR)
@@ -157,9 +158,9 @@ class Applications:
             expire_time: when it ends by itself; None for never.
         """
 
-        def work(session: Session) -> NewApiKey:
+        def work(tx: Tx) -> NewApiKey:
             now = self._clock()
-            store.find(session, application_id)
+            store.find(tx, application_id)
             if expire_time is not None and expire_time <= now:
                 raise BadField.one("expire_time", "lies in the past")
             secret = new_secret("ak", self._random)
@@ -172,7 +173,7 @@ class Applications:
                 create_time=now,
                 expire_time=expire_time,
             )
-            session.add(row)
+            tx.add(row)
             return NewApiKey(store.to_api_key(row), secret)
 
         return await self._database.write(work, by=_OPERATOR)
@@ -180,21 +181,21 @@ class Applications:
     async def list_keys(self, caller: Operator, application_id: str) -> list[ApiKey]:
         """The keys of a relying site that are not revoked."""
 
-        def work(session: Session) -> list[ApiKey]:
-            store.find(session, application_id)
-            return [store.to_api_key(row) for row in store.keys(session, application_id)]
+        def work(tx: Tx) -> list[ApiKey]:
+            store.find(tx, application_id)
+            return [store.to_api_key(row) for row in store.keys(tx, application_id)]
 
         return await self._database.read(work, by=_OPERATOR, pages=True)
 
     async def revoke_key(self, caller: Operator, api_key_id: str) -> None:
         """End a key at once, its open streams too."""
 
-        def work(session: Session) -> None:
+        def work(tx: Tx) -> None:
             now = self._clock()
-            row = store.find_key(session, api_key_id)
+            row = store.find_key(tx, api_key_id)
             row.revoke_time = now
-            session.add(row)
-            self._events.record(session, now, credential.ended(api_key_id))
+            tx.add(row)
+            self._events.record(tx, now, credential.ended(api_key_id))
 
         await self._database.write(work, by=_OPERATOR)
 

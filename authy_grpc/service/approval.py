@@ -22,10 +22,11 @@ from authy_grpc.store import account as accounts
 from authy_grpc.store import approval as store
 from authy_grpc.store import push
 from authy_grpc.store.approval import Kept
-from authy_grpc.store.database import Database, Session
+from authy_grpc.store.database import Database
 from authy_grpc.store.events import Events, Recorded
 from authy_grpc.store.once import Request, once
 from authy_grpc.store.push import Asking, PushLink
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 
 _TTL = timedelta(seconds=90)
@@ -120,15 +121,15 @@ class Approvals:
             PushFrozen: too many questions came to nothing, or one was reported as fraud.
         """
 
-        def work(session: Session) -> Asked | Refusal | _RunOut:
+        def work(tx: Tx) -> Asked | Refusal | _RunOut:
             return once(
-                session,
+                tx,
                 self._vault,
                 caller.application_id,
                 request,
                 self._clock(),
                 _ASKED,
-                lambda: self._create(session, caller.application_id, ask),
+                lambda: self._create(tx, caller.application_id, ask),
             )
 
         while True:
@@ -144,8 +145,8 @@ class Approvals:
             NotFound: the site has no such approval.
         """
 
-        def work(session: Session) -> tuple[Asked, store.Due]:
-            row = store.find(session, caller.application_id, approval_id)
+        def work(tx: Tx) -> tuple[Asked, store.Due]:
+            row = store.find(tx, caller.application_id, approval_id)
             return self._asked(row), store.to_due(row)
 
         own = caller.application_id
@@ -195,31 +196,31 @@ class Approvals:
             WrongState: it has ended in another way.
         """
 
-        def work(session: Session) -> Asked:
-            found = store.find(session, caller.application_id, approval_id)
-            link = push.lock(session, found.site_id)
-            row = store.locked(session, approval_id) or found
+        def work(tx: Tx) -> Asked:
+            found = store.find(tx, caller.application_id, approval_id)
+            link = push.lock(tx, found.site_id)
+            row = store.locked(tx, approval_id) or found
             now, asked = self._clock(), self._asked(row)
             if asked.approval.state is ApprovalState.CANCELED:
                 return asked
             canceled = move(asked.approval, ApprovalState.CANCELED, now)
-            self._endings.end(session, now, link, row, canceled)
+            self._endings.end(tx, now, link, row, canceled)
             return Asked(canceled, asked.match_number)
 
         return await self._database.write(work, by=caller.application_id)
 
     async def expire_due(self) -> int:
         """End the questions whose time has run out, a hundred at most; answers how many."""
-        due = await self._database.read(lambda session: store.due(session, self._clock()))
+        due = await self._database.read(lambda tx: store.due(tx, self._clock()))
         ended = await asyncio.gather(*(self._expire(each) for each in due))
         return sum(ended)
 
-    def _create(self, session: Session, application_id: str, ask: Ask) -> Asked | _RunOut:
-        link = push.lock_user(session, application_id, ask.authy_id)
-        site = push.asking(session, link)
+    def _create(self, tx: Tx, application_id: str, ask: Ask) -> Asked | _RunOut:
+        link = push.lock_user(tx, application_id, ask.authy_id)
+        site = push.asking(tx, link)
         if not site.has_told_key:
             raise FactorUnavailable
-        open_row = store.open_of_link(session, link.site_id)
+        open_row = store.open_of_link(tx, link.site_id)
         # Times are taken under the lock, or a decision could be older than one that it comes after.
         now, guard = self._clock(), push_guard(link)
         before = at(store.to_approval(self._vault, open_row), now) if open_row else None
@@ -229,10 +230,10 @@ class Approvals:
         check_push(guard, now)
 
         if open_row is not None and before is not None:
-            self._endings.end(session, now, link, open_row, move(before, ApprovalState.CANCELED, now))
+            self._endings.end(tx, now, link, open_row, move(before, ApprovalState.CANCELED, now))
         question, asked = self._drawn(now, link, site, ask)
-        row = store.add(session, self._vault, link, question, asked.approval, asked.match_number)
-        store.record(session, self._events, now, row, asked.approval)
+        row = store.add(tx, self._vault, link, question, asked.approval, asked.match_number)
+        store.record(tx, self._events, now, row, asked.approval)
         return asked
 
     def _drawn(self, now: datetime, link: PushLink, site: Asking, ask: Ask) -> tuple[Question, Asked]:
@@ -269,17 +270,17 @@ class Approvals:
         return Asked(store.to_approval(self._vault, row), store.match_number(self._vault, row))
 
     async def _expire(self, due: store.Due) -> bool:
-        def work(session: Session) -> bool:
+        def work(tx: Tx) -> bool:
             if due.account_id is not None:
-                accounts.hold(session, due.account_id)
-            link = push.lock(session, due.site_id)
-            row = store.locked(session, due.approval_id)
+                accounts.hold(tx, due.account_id)
+            link = push.lock(tx, due.site_id)
+            row = store.locked(tx, due.approval_id)
             if row is None:
                 return False
             now, before = self._clock(), store.to_approval(self._vault, row)
             after = at(before, now)
             if after is not before:
-                self._endings.end(session, now, link, row, after)
+                self._endings.end(tx, now, link, row, after)
             return after is not before
 
         return await self._database.write(work, accounts=True)

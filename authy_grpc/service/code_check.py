@@ -18,11 +18,11 @@ from authy_grpc.store import budget, tally
 from authy_grpc.store.account import AccountBusy
 from authy_grpc.store.answers import Answered, Answers
 from authy_grpc.store.backup_code import BackupCodes
-from authy_grpc.store.database import Session
 from authy_grpc.store.events import Events, NewEvent
 from authy_grpc.store.logins import Logins
 from authy_grpc.store.once import Request
 from authy_grpc.store.sent_code import SentCodes
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 from authy_grpc.store.verification import GENERIC, LinkState, LinkStates, Name
 
@@ -102,68 +102,66 @@ class CodeChecks:
         self._answers = Answers(vault, TypeAdapter(Checked), _ANSWERS_KEPT, postgres=postgres)
         self._logins = Logins(vault, random, postgres=postgres)
 
-    def check(self, session: Session, attempts: Sequence[Attempt]) -> list[Checked | Refusal | AccountBusy]:
+    def check(self, tx: Tx, attempts: Sequence[Attempt]) -> list[Checked | Refusal | AccountBusy]:
         """Answer each attempt, in order: those at one link see what the ones before them used up.
 
         AccountBusy stands for those at a link of which a code would be accepted while somebody holds its
         account, or has just put out the device that made it: nothing is decided about them, and
         `check_waiting` is to be asked. Other links of the account do not wait with it.
         """
-        batch = self._read(session, attempts)
+        batch = self._read(tx, attempts)
         answers: list[Checked | Refusal | AccountBusy] = [self._answer(batch, each) for each in attempts]
-        names = self._put_off(session, batch)
+        names = self._put_off(tx, batch)
         if not names:
-            self._write(session, batch)
+            self._write(tx, batch)
             return answers
         others = [each for each in attempts if each.name not in names]
-        decided = iter(self.check(session, others) if others else ())
+        decided = iter(self.check(tx, others) if others else ())
         return [AccountBusy() if each.name in names else next(decided) for each in attempts]
 
-    def check_waiting(self, session: Session, attempts: Sequence[Attempt]) -> list[Checked | Refusal]:
+    def check_waiting(self, tx: Tx, attempts: Sequence[Attempt]) -> list[Checked | Refusal]:
         """As `check`, but wait for the accounts before all else."""
-        batch = self._read(session, attempts, accounts=True)
+        batch = self._read(tx, attempts, accounts=True)
         answers = [self._answer(batch, attempt) for attempt in attempts]
-        self._write(session, batch)
+        self._write(tx, batch)
         return answers
 
-    def _put_off(self, session: Session, batch: _Batch) -> set[Name]:
+    def _put_off(self, tx: Tx, batch: _Batch) -> set[Name]:
         """Lock the accounts of accepted codes: the links for which that has to be waited for."""
-        busy = self._links.busy(session, (link for link, _ in batch.accepted))
+        busy = self._links.busy(tx, (link for link, _ in batch.accepted))
         held = {_name(link) for link, _ in batch.accepted if link.account_id in busy}
         if held:
             return held
-        gone = self._links.gone(session, {kid for _, kid in batch.accepted if kid != GENERIC})
+        gone = self._links.gone(tx, {kid for _, kid in batch.accepted if kid != GENERIC})
         return {_name(link) for link, kid in batch.accepted if kid in gone}
 
-    def _read(self, session: Session, attempts: Sequence[Attempt], *, accounts: bool = False) -> _Batch:
-        links = self._links.lock(session, {attempt.name for attempt in attempts}, accounts=accounts)
+    def _read(self, tx: Tx, attempts: Sequence[Attempt], *, accounts: bool = False) -> _Batch:
+        links = self._links.lock(tx, {attempt.name for attempt in attempts}, accounts=accounts)
         # Not before the links are locked, which may take a while.
         now = self._clock()
-        answered = self._answers.read(
-            session, now, ((each.application_id, each.request) for each in attempts)
-        )
+        answered = self._answers.read(tx, now, ((each.application_id, each.request) for each in attempts))
         found = [(links[each.name], each) for each in attempts if each.name in links]
         typed = [(link, each) for link, each in found if not each.is_backup_code]
-        self._links.read_keys(session, (link for link, _ in typed))
-        self._sent.read(session, ((link, each.action) for link, each in typed))
+        self._links.read_keys(tx, (link for link, _ in typed))
+        self._sent.read(tx, ((link, each.action) for link, each in typed))
         backup = {link.site_id: link for link, each in found if each.is_backup_code}
-        self._backup.read(session, backup.values())
+        self._backup.read(tx, backup.values())
         # In one order, since each is locked.
-        wrong = {site_id: budget.spent(session, _budget(site_id)) for site_id in sorted(backup)}
+        wrong = {site_id: budget.spent(tx, _budget(site_id)) for site_id in sorted(backup)}
         return _Batch(now, links, answered, wrong)
 
-    def _write(self, session: Session, batch: _Batch) -> None:
+    def _write(self, tx: Tx, batch: _Batch) -> None:
         links = batch.links.values()
-        self._links.save(session, links)
-        self._sent.save(session, links)
-        self._backup.save(session, links)
-        self._answers.save(session, batch.now, batch.answered)
-        self._events.record(session, batch.now, *batch.events)
-        self._logins.save(session, batch.now, batch.accepted)
+        self._links.save(tx, links)
+        self._sent.save(tx, links)
+        self._backup.save(tx, links)
+        self._answers.save(tx, batch.now, batch.answered)
+        self._events.record(tx, batch.now, *batch.events)
+        self._logins.save(tx, batch.now, batch.accepted)
         for site_id in sorted(batch.backup_counted):
-            budget.keep(session, _budget(site_id), batch.backup_wrong[site_id], BACKUP_RULES)
+            budget.keep(tx, _budget(site_id), batch.backup_wrong[site_id], BACKUP_RULES)
         for result in batch.results:
-            tally.count(session, tally.CODES, *result)
+            tally.count(tx, tally.CODES, *result)
 
     def _answer(self, batch: _Batch, attempt: Attempt) -> Checked | Refusal:
         try:

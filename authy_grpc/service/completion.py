@@ -14,10 +14,10 @@ from authy_grpc.store import site as sites
 from authy_grpc.store import user as users
 from authy_grpc.store.account import AccountNews
 from authy_grpc.store.application import find
-from authy_grpc.store.database import Session
 from authy_grpc.store.enrollment import EnrollmentChanges
 from authy_grpc.store.events import Events
 from authy_grpc.store.tables import EnrollmentRow, LinkRow, SiteKeyRow
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 
 _NO_STEP = -1
@@ -52,16 +52,14 @@ class Completion:
         self._links = links
         self._random = random
 
-    def user_of(self, session: Session, now: datetime, row: EnrollmentRow) -> LinkRow | None:
+    def user_of(self, tx: Tx, now: datetime, row: EnrollmentRow) -> LinkRow | None:
         """The user that an enrollment's custom_user_id has already, locked, or None."""
         custom_user_id = self._changes.present(row, now).custom_user_id
-        return links.find_by_custom_user_id(
-            session, self._vault, row.application_id, custom_user_id, lock=True
-        )
+        return links.find_by_custom_user_id(tx, self._vault, row.application_id, custom_user_id, lock=True)
 
     def link_for(
         self,
-        session: Session,
+        tx: Tx,
         now: datetime,
         row: EnrollmentRow,
         user: LinkRow | None,
@@ -71,7 +69,7 @@ class Completion:
         """The link that an enrollment is about: the user's, where one account holds both, or a new one.
 
         Args:
-            session: of the work.
+            tx: of the work.
             now: the time.
             row: of the enrollment, with the account that holds it; it is set to the link.
             user: from `user_of`.
@@ -84,13 +82,13 @@ class Completion:
         site_id = new_id("sit", now, self._random)
         seed = sealed_seed(site_id) if sealed_seed else None
         link = users.awaiting_link(self._vault, row, custom_user_id, site_id, now, sealed_seed=seed)
-        session.add(link)
+        tx.add(link)
         row.site_id = site_id
         return link
 
     def complete(
         self,
-        session: Session,
+        tx: Tx,
         now: datetime,
         row: EnrollmentRow,
         link: LinkRow,
@@ -101,7 +99,7 @@ class Completion:
         """Make the user, and end the one that it replaces.
 
         Args:
-            session: of the work, in which all rows are locked.
+            tx: of the work, in which all rows are locked.
             now: the time.
             row: of the enrollment, in a state that may become COMPLETED.
             link: from `link_for`.
@@ -109,32 +107,30 @@ class Completion:
             step: of the code that confirmed it, which is used up.
         """
         if user is not None and user is not link:
-            self._links.end(session, now, user)
+            self._links.end(tx, now, user)
         renewed = link.state == "ACTIVE"
         if not renewed:
-            users.activate(session, link, now, self._random)
+            users.activate(tx, link, now, self._random)
         key = None
         if row.method == EnrollmentMethod.AUTHENTICATOR:
-            key = self._bring_key(session, now, row, link, step)
+            key = self._bring_key(tx, now, row, link, step)
         else:
             link.seed_last_step = step
         completed = self._changes.move(
-            session, now, row, EnrollmentState.COMPLETED, authy_id=link.authy_id or "", key=key
+            tx, now, row, EnrollmentState.COMPLETED, authy_id=link.authy_id or "", key=key
         )
         if link.account_id is not None:
             self._accounts.changed(
-                session,
+                tx,
                 now,
                 link.account_id,
                 sites=True,
                 activity="site.renewed" if renewed else "site.added",
-                site_name=find(session, link.application_id).name,
+                site_name=find(tx, link.application_id).name,
             )
         return completed
 
-    def _bring_key(
-        self, session: Session, now: datetime, row: EnrollmentRow, link: LinkRow, step: int
-    ) -> SiteKey:
+    def _bring_key(self, tx: Tx, now: datetime, row: EnrollmentRow, link: LinkRow, step: int) -> SiteKey:
         """The key takes the place of the one that the device had, whose codes stay used up."""
         point, device_id = row.point or b"", row.device_id or ""
         key = SiteKeyRow(
@@ -146,12 +142,12 @@ class Completion:
             last_step=step,
             create_time=now,
         )
-        former = sites.active_key(session, link.site_id, device_id)
+        former = sites.active_key(tx, link.site_id, device_id)
         if former is not None:
             key.last_step = max(step, former.last_step)
             former.state, former.revoke_time = "REVOKED", now
-            session.add(former)
+            tx.add(former)
             told = links.event(self._vault, link, UserEventType.DEVICE_REMOVED, key=links.site_key(former))
-            self._events.record(session, now, told)
-        session.add(key)
+            self._events.record(tx, now, told)
+        tx.add(key)
         return SiteKey(key.kid, jwk(point), now)

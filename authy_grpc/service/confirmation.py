@@ -18,10 +18,10 @@ from authy_grpc.store import link as links
 from authy_grpc.store import site as sites
 from authy_grpc.store.account import AccountBusy
 from authy_grpc.store.application import find
-from authy_grpc.store.database import Session
 from authy_grpc.store.enrollment import EnrollmentChanges
 from authy_grpc.store.events import Events
 from authy_grpc.store.tables import DeviceRow, EnrollmentRow, LinkRow
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 from authy_grpc.store.verification import SEED
 
@@ -73,7 +73,7 @@ class Confirmation:
         raise WrongState(present.state.value)
 
     def confirm(
-        self, session: Session, now: datetime, row: EnrollmentRow, link: LinkRow | None, typed: str
+        self, tx: Tx, now: datetime, row: EnrollmentRow, link: LinkRow | None, typed: str
     ) -> Enrollment | Refusal | AccountBusy:
         """Complete an enrollment by its first code.
 
@@ -81,7 +81,7 @@ class Confirmation:
         person, nor sees whether something is.
 
         Args:
-            session: of the work.
+            tx: of the work.
             now: the time.
             row: the enrollment, locked.
             link: what it makes or renews, locked.
@@ -101,11 +101,11 @@ class Confirmation:
             raise WrongState(row.state)
         guesses = Guesses(link.failures, link.locked_until)
         check_guesses(guesses, now)
-        application = find(session, row.application_id)
+        application = find(tx, row.application_id)
         if not is_code(typed, application.code_digits):
             self._rate.spend(row.application_id, now, SITE_NO_CODE)
             raise CodeRejected
-        seeds, counts = self._seeds(session, now, row, link)
+        seeds, counts = self._seeds(tx, now, row, link)
         match = evaluate(
             seeds,
             normalize(typed),
@@ -116,44 +116,42 @@ class Confirmation:
         if counts and match.verdict is Verdict.REPLAYED:
             raise CodeRejected
         if not counts or match.verdict is Verdict.WRONG or match.step is None:
-            self._count(session, now, link, after_wrong(guesses, now))
+            self._count(tx, now, link, after_wrong(guesses, now))
             return CodeRejected()
-        if not _take(session, now, row):
+        if not _take(tx, now, row):
             return AccountBusy()
-        return self._accept(session, now, row, link, typed, match.step)
+        return self._accept(tx, now, row, link, typed, match.step)
 
     def _accept(
-        self, session: Session, now: datetime, row: EnrollmentRow, link: LinkRow, typed: str, step: int
+        self, tx: Tx, now: datetime, row: EnrollmentRow, link: LinkRow, typed: str, step: int
     ) -> Enrollment | Refusal:
-        user = self._completion.user_of(session, now, row)
+        user = self._completion.user_of(tx, now, row)
         if user is not None and not row.replace_existing:
-            self._changes.move(session, now, row, EnrollmentState.CANCELED)
+            self._changes.move(tx, now, row, EnrollmentState.CANCELED)
             return WrongState(EnrollmentState.CANCELED.value)
         row.confirm_hash = self._hashes(row, typed)[0]
         if link.push_frozen_until is not None and link.push_frozen_until > now:
             told = links.event(self._vault, link, UserEventType.UNLOCKED)
-            self._events.record(session, now, told)
+            self._events.record(tx, now, told)
         link.failures, link.locked_until = Guesses().failures, Guesses().locked_until
         link.push_misses, link.push_frozen_until = PushGuard().misses, PushGuard().frozen_until
-        session.add(link)
-        return self._completion.complete(session, now, row, link, user, step=step)
+        tx.add(link)
+        return self._completion.complete(tx, now, row, link, user, step=step)
 
-    def _count(self, session: Session, now: datetime, link: LinkRow, guesses: Guesses) -> None:
+    def _count(self, tx: Tx, now: datetime, link: LinkRow, guesses: Guesses) -> None:
         """A link that waits is no user of the site yet: only of one that is renewed does the feed tell."""
         locks = guesses.locked_until is not None
         link.failures, link.locked_until = guesses.failures, guesses.locked_until
-        session.add(link)
+        tx.add(link)
         if link.state == "AWAITING":
             return
         reason = Verdict.WRONG.name.lower()
         told = [links.event(self._vault, link, UserEventType.CODE_REJECTED, reason=reason)]
         if locks:
             told.append(links.event(self._vault, link, UserEventType.LOCKED))
-        self._events.record(session, now, *told)
+        self._events.record(tx, now, *told)
 
-    def _seeds(
-        self, session: Session, now: datetime, row: EnrollmentRow, link: LinkRow
-    ) -> tuple[list[Seed], bool]:
+    def _seeds(self, tx: Tx, now: datetime, row: EnrollmentRow, link: LinkRow) -> tuple[list[Seed], bool]:
         """What makes the code, the seed in the QR code or the device that accepted, and whether it counts.
 
         One that does not, since device or owner are gone, is evaluated all the same: it takes as long.
@@ -161,10 +159,10 @@ class Confirmation:
         if link.sealed_seed is not None:
             seed = self._vault.open(SEED, link.site_id, link.sealed_seed)
             return [Seed(link.site_id, seed, link.seed_last_step)], True
-        device = session.get(DeviceRow, row.device_id or "")
+        device = tx.get(DeviceRow, row.device_id or "")
         if device is None:
             return [], False
-        former = sites.active_key(session, link.site_id, device.device_id)
+        former = sites.active_key(tx, link.site_id, device.device_id)
         secret = totp_secret(
             self._vault.open(links.DEVICE_SECRET, device.device_id, device.sealed_secret),
             site_id=link.site_id,
@@ -179,11 +177,11 @@ class Confirmation:
         return self._vault.digests("request", f"confirm\n{row.enrollment_id}\n{normalize(typed)}".encode())
 
 
-def _take(session: Session, now: datetime, row: EnrollmentRow) -> bool:
+def _take(tx: Tx, now: datetime, row: EnrollmentRow) -> bool:
     """Lock the account behind an enrollment; False where it is held, or its device was put out meanwhile."""
     if row.account_id is None:
         return True
-    if not accounts.take(session, row.account_id):
+    if not accounts.take(tx, row.account_id):
         return False
-    device = devices.lock(session, row.device_id or "")
+    device = devices.lock(tx, row.device_id or "")
     return device is not None and devices.state(device, now) is DeviceState.ACTIVE

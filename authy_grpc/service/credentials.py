@@ -15,8 +15,9 @@ from authy_grpc.service.caller import Caller, Device, Gateway, Operator, Site
 from authy_grpc.service.look_up import KINDS, Known, LookUps
 from authy_grpc.service.signals import Signals, Subscription
 from authy_grpc.store import credential, operator_key
-from authy_grpc.store.database import Database, Session
+from authy_grpc.store.database import Database
 from authy_grpc.store.events import CREDENTIALS, Recorded
+from authy_grpc.store.tx import Tx
 
 _KEPT = timedelta(seconds=1)
 _REMEMBERED = 50_000
@@ -177,15 +178,15 @@ class Credentials:
     async def _write_use(self, name: str, now: datetime) -> None:
         # One that is not written is written a minute later.
         with contextlib.suppress(BackendUnavailable):
-            await self._database.write(lambda session: credential.note_use(session, name, now))
+            await self._database.write(lambda tx: credential.note_use(tx, name, now))
 
 
-def _stands(caller: Known) -> Callable[[Session], bool]:
+def _stands(caller: Known) -> Callable[[Tx], bool]:
     if isinstance(caller, Site):
-        return lambda session: credential.key_stands(session, caller.api_key_id)
+        return lambda tx: credential.key_stands(tx, caller.api_key_id)
     if isinstance(caller, Operator):
-        return lambda session: operator_key.stands(session, caller.operator_key_id)
-    return lambda session: credential.session_stands(session, caller.session_id)
+        return lambda tx: operator_key.stands(tx, caller.operator_key_id)
+    return lambda tx: credential.session_stands(tx, caller.session_id)
 
 
 def _topics(caller: Caller) -> list[str]:

@@ -15,8 +15,9 @@ from authy_grpc.service.outcome import Outcomes, Report
 from authy_grpc.store import lease as leases
 from authy_grpc.store import waiting
 from authy_grpc.store import webhook as webhooks
-from authy_grpc.store.database import Database, Session
+from authy_grpc.store.database import Database
 from authy_grpc.store.events import Events, Recorded
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 
 _LEASE = timedelta(seconds=60)
@@ -138,12 +139,12 @@ class Deliveries:
         # Where the store is out of reach the next look is as good.
         with contextlib.suppress(BackendUnavailable):
             place = self._place
-            found, self._place = await self._database.read(lambda session: waiting.forgotten(session, place))
+            found, self._place = await self._database.read(lambda tx: waiting.forgotten(tx, place))
             if self._place == waiting.START:
                 self._next_search = loop.time() + _FORGOTTEN_SECONDS
             if found:
                 now = self._clock()
-                await self._database.write(lambda session: waiting.let_all_go(session, now, found))
+                await self._database.write(lambda tx: waiting.let_all_go(tx, now, found))
                 self.wake()
         return len(found)
 
@@ -191,9 +192,9 @@ class Deliveries:
 
     async def take(self, limit: int) -> list[Post]:
         """Lease what is due now, at most so many, and sign it."""
-        if not await self._database.read(lambda session: leases.any_due(session, self._clock())):
+        if not await self._database.read(lambda tx: leases.any_due(tx, self._clock())):
             return []
-        until, leased = await self._database.write(lambda session: self._lease_due(session, limit))
+        until, leased = await self._database.write(lambda tx: self._lease_due(tx, limit))
         return [self._post(each, until) for each in leased]
 
     async def _take_to_hand_out(self, limit: int) -> list[Post]:
@@ -212,16 +213,16 @@ class Deliveries:
         if stream.count(self._clock()) >= max_in_flight:
             # Some may have been reported to another server.
             names = list(stream.held)
-            left = await self._database.read(lambda session: leases.held(session, self._clock(), names))
+            left = await self._database.read(lambda tx: leases.held(tx, self._clock(), names))
             stream.keep(left)
         return max_in_flight - len(stream.held)
 
-    def _lease_due(self, session: Session, limit: int) -> tuple[datetime, list[_Leased]]:
+    def _lease_due(self, tx: Tx, limit: int) -> tuple[datetime, list[_Leased]]:
         now = self._clock()
         until = now + self._lease
-        found = leases.lease(session, now, until, limit)
-        events = self._events.find(session, [due.event_id for _, due in found])
-        leases.drop(session, now, [each for each in found if each[1].event_id not in events])
+        found = leases.lease(tx, now, until, limit)
+        events = self._events.find(tx, [due.event_id for _, due in found])
+        leases.drop(tx, now, [each for each in found if each[1].event_id not in events])
         keys = {row.webhook_id: self._keys(row, now) for row, _ in found}
         return until, [
             _Leased(due.delivery_id, due.attempts + 1, *keys[row.webhook_id], events[due.event_id])
@@ -248,4 +249,4 @@ class Deliveries:
         """What did not get to the gateway need not wait for the end of its lease."""
         own = [(each.delivery_id, each.attempt) for each in posts]
         with contextlib.suppress(BackendUnavailable):
-            await self._database.write(lambda session: leases.release(session, own))
+            await self._database.write(lambda tx: leases.release(tx, own))

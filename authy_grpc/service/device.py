@@ -26,8 +26,9 @@ from authy_grpc.service.proof import Proofs
 from authy_grpc.store import account as store
 from authy_grpc.store import budget
 from authy_grpc.store import device as devices
-from authy_grpc.store.database import Database, Session
+from authy_grpc.store.database import Database
 from authy_grpc.store.tables import DeviceRow
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 
 _RENAME = "authy_grpc.v1.AccountService/UpdateDevice"
@@ -70,7 +71,7 @@ class Devices:
     async def list_all(self, caller: Caller) -> list[Device]:
         """The account's devices, oldest first; one that waits sees itself alone."""
         return await self._database.read(
-            lambda session: self._listed(session, caller), by=caller.account_id, pages=True
+            lambda tx: self._listed(tx, caller), by=caller.account_id, pages=True
         )
 
     async def rename(self, caller: Caller, device_id: str, name: str, proof: Proof) -> Device:
@@ -89,28 +90,26 @@ class Devices:
             RateLimited: the account's devices change too much.
         """
 
-        def work(session: Session) -> Device | Refusal:
-            store.find(session, caller.account_id, lock=True)
+        def work(tx: Tx) -> Device | Refusal:
+            store.find(tx, caller.account_id, lock=True)
             now = self._clock()
             own = device_id == caller.device_id
             if own:
-                devices.acting(session, caller.device_id)
-            elif held := self._proofs.act(
-                session, caller.device_id, _RENAME, proof, device_id, name, now=now
-            ):
+                devices.acting(tx, caller.device_id)
+            elif held := self._proofs.act(tx, caller.device_id, _RENAME, proof, device_id, name, now=now):
                 return held
             try:
-                row = devices.find(session, caller.account_id, device_id)
+                row = devices.find(tx, caller.account_id, device_id)
             except NotFound as refusal:
                 return refusal
             if devices.name(self._vault, row) != name:
                 # What a stolen token alone may spend keeps nobody from what takes a proof.
                 kind = "own_names" if own else "names"
-                if refused := budget.change(session, kind, caller.account_id, now):
+                if refused := budget.change(tx, kind, caller.account_id, now):
                     return refused
                 devices.set_name(row, self._vault, name)
-                session.add(row)
-                self._admission.tell(session, now, row, "device.renamed")
+                tx.add(row)
+                self._admission.tell(tx, now, row, "device.renamed")
             return devices.to_device(self._vault, row, now, current=own)
 
         return await self._database.write(work, accounts=True, by=caller.account_id)
@@ -130,22 +129,22 @@ class Devices:
             WrongState: it does not wait.
         """
 
-        def work(session: Session) -> Device | Refusal:
-            account = store.find(session, caller.account_id, lock=True)
+        def work(tx: Tx) -> Device | Refusal:
+            account = store.find(tx, caller.account_id, lock=True)
             now = self._clock()
-            held = self._proofs.act(session, caller.device_id, _ACKNOWLEDGE, proof, device_id, now=now)
+            held = self._proofs.act(tx, caller.device_id, _ACKNOWLEDGE, proof, device_id, now=now)
             if held is not None:
                 return held
             try:
-                row = devices.find(session, caller.account_id, device_id)
+                row = devices.find(tx, caller.account_id, device_id)
                 move(devices.state(row, now), DeviceState.ACTIVE)
             except Refusal as refusal:
                 return refusal
             if row.shown_time is None:
                 row.shown_time = now
                 row.release_time = release_time(row.create_time, now, account.release_blocked_until)
-                session.add(row)
-                self._admission.tell(session, now, row, "device.acknowledged")
+                tx.add(row)
+                self._admission.tell(tx, now, row, "device.acknowledged")
             return devices.to_device(self._vault, row, now)
 
         return await self._database.write(work, accounts=True, by=caller.account_id)
@@ -168,28 +167,28 @@ class Devices:
             RateLimited: the caller sent too much that can be no check.
         """
 
-        def work(session: Session) -> Device | Refusal:
-            store.find(session, caller.account_id, lock=True)
+        def work(tx: Tx) -> Device | Refusal:
+            store.find(tx, caller.account_id, lock=True)
             now = self._clock()
-            held = self._proofs.act(session, caller.device_id, _APPROVE, proof, device_id, check, now=now)
+            held = self._proofs.act(tx, caller.device_id, _APPROVE, proof, device_id, check, now=now)
             if held is not None:
                 return held
             try:
-                row = devices.find(session, caller.account_id, device_id)
+                row = devices.find(tx, caller.account_id, device_id)
                 move(devices.state(row, now), DeviceState.ACTIVE)
                 if not is_code(check, CHECK_DIGITS):
                     self._rate.spend(caller.device_id, now, DEVICE_NO_CODE)
                     return CodeRejected()
             except Refusal as refusal:
                 return refusal
-            if not self._checked(session, row, check, now):
+            if not self._checked(tx, row, check, now):
                 return CodeRejected()
-            states = [devices.state(each, now) for each in devices.of_account(session, caller.account_id)]
+            states = [devices.state(each, now) for each in devices.of_account(tx, caller.account_id)]
             try:
                 check_active(states.count(DeviceState.ACTIVE))
             except Quota as refusal:
                 return refusal
-            self._admission.let_in(session, now, row, "device.approved")
+            self._admission.let_in(tx, now, row, "device.approved")
             return devices.to_device(self._vault, row, now)
 
         return await self._database.write(work, accounts=True, by=caller.account_id)
@@ -208,47 +207,47 @@ class Devices:
             DeviceHeld: the caller may name itself alone, and named another.
         """
 
-        def work(session: Session) -> Refusal | None:
-            account = store.find(session, caller.account_id, lock=True)
+        def work(tx: Tx) -> Refusal | None:
+            account = store.find(tx, caller.account_id, lock=True)
             now = self._clock()
-            own = self._proofs.use(session, caller.device_id, _REVOKE, proof, device_id, now=now)
+            own = self._proofs.use(tx, caller.device_id, _REVOKE, proof, device_id, now=now)
             bound = devices.state(own, now) is DeviceState.HELD or devices.is_limited(own, now)
             if bound and device_id != caller.device_id:
                 return DeviceHeld()
             try:
-                row = devices.find(session, caller.account_id, device_id)
+                row = devices.find(tx, caller.account_id, device_id)
             except Refusal as refusal:
                 return refusal
             before = devices.state(row, now)
             if before is DeviceState.REVOKED:
                 return None
-            self._admission.put_out(session, now, row)
+            self._admission.put_out(tx, now, row)
             if before is DeviceState.HELD and row is not own:
-                self._admission.block_release(session, now, account)
-                self._admission.tell(session, now, row, "device.refused")
+                self._admission.block_release(tx, now, account)
+                self._admission.tell(tx, now, row, "device.refused")
             else:
-                self._admission.tell(session, now, row, "device.removed")
+                self._admission.tell(tx, now, row, "device.removed")
             return None
 
         await self._database.write(work, accounts=True, by=caller.account_id)
 
-    def _listed(self, session: Session, caller: Caller) -> list[Device]:
+    def _listed(self, tx: Tx, caller: Caller) -> list[Device]:
         now = self._clock()
-        own = devices.acting(session, caller.device_id)
+        own = devices.acting(tx, caller.device_id)
         waits = devices.state(own, now) is DeviceState.HELD
-        rows = [own] if waits else devices.listed(session, caller.account_id, now)
+        rows = [own] if waits else devices.listed(tx, caller.account_id, now)
         return [
             devices.to_device(self._vault, row, now, current=row.device_id == caller.device_id)
             for row in rows
         ]
 
-    def _checked(self, session: Session, row: DeviceRow, check: str, now: datetime) -> bool:
+    def _checked(self, tx: Tx, row: DeviceRow, check: str, now: datetime) -> bool:
         """Whether a check is a waiting device's; a wrong one is counted."""
         name = f"check:{row.device_id}"
-        wrong = budget.spent(session, name)
+        wrong = budget.spent(tx, name)
         if len(wrong) >= CHECK_GUESSES:
             return False
         if hmac.compare_digest(devices.check(row).encode(), normalize(check).encode()):
             return True
-        budget.keep(session, name, (*wrong, now), _CHECKS)
+        budget.keep(tx, name, (*wrong, now), _CHECKS)
         return False

@@ -12,9 +12,9 @@ from authy_grpc.store import link as links
 from authy_grpc.store import push
 from authy_grpc.store.account import AccountNews
 from authy_grpc.store.approval import Kept
-from authy_grpc.store.database import Session
 from authy_grpc.store.events import Events
 from authy_grpc.store.push import PushLink
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 
 
@@ -53,7 +53,7 @@ class Endings:
 
     def end(
         self,
-        session: Session,
+        tx: Tx,
         now: datetime,
         link: PushLink | None,
         row: Kept,
@@ -64,20 +64,20 @@ class Endings:
         """Write the end of a question, and all that follows from it.
 
         Args:
-            session: of the change.
+            tx: of the change.
             now: when it is written.
             link: of the question, locked; None where it is gone.
             row: of the question, locked.
             ended: in a terminal state.
             device_name: of the device that answered.
         """
-        store.save(session, self._vault, self._events, now, row, ended)
+        store.save(tx, self._vault, self._events, now, row, ended)
         if link is None:
             return
         if ended.state is ApprovalState.APPROVED:
-            self._succeeded(session, now, link)
+            self._succeeded(tx, now, link)
         else:
-            self._missed(session, now, link, ended)
+            self._missed(tx, now, link, ended)
         # One that the site took back is no doing of the owner's. For an owner who is gone the same is done,
         # without a name: the site would see the difference.
         if link.account_id and ended.state is not ApprovalState.CANCELED:
@@ -85,7 +85,7 @@ class Endings:
             asked = Question.read(store.question(self._vault, row)).site
             site_name = asked if link.state == "ACTIVE" else ""
             self._accounts.changed(
-                session,
+                tx,
                 now,
                 link.account_id,
                 activity=event_type(ended),
@@ -93,16 +93,16 @@ class Endings:
                 device_name=device_name,
             )
 
-    def _succeeded(self, session: Session, now: datetime, link: PushLink) -> None:
+    def _succeeded(self, tx: Tx, now: datetime, link: PushLink) -> None:
         held_up = any(until and until > now for until in (link.locked_until, link.push_frozen_until))
-        push.succeeded(session, link, now)
+        push.succeeded(tx, link, now)
         if held_up:
-            self._events.record(session, now, links.event(self._vault, link, UserEventType.UNLOCKED))
+            self._events.record(tx, now, links.event(self._vault, link, UserEventType.UNLOCKED))
 
-    def _missed(self, session: Session, now: datetime, link: PushLink, ended: Approval) -> None:
+    def _missed(self, tx: Tx, now: datetime, link: PushLink, ended: Approval) -> None:
         before = push_guard(link)
         after = counted(before, ended, now)
-        push.missed(session, link, after.misses, after.frozen_until)
+        push.missed(tx, link, after.misses, after.frozen_until)
         if after.frozen_until and after.frozen_until != before.frozen_until and after.frozen_until > now:
             frozen = links.event(self._vault, link, UserEventType.PUSH_FROZEN, factor=Factor.PUSH)
-            self._events.record(session, now, frozen)
+            self._events.record(tx, now, frozen)

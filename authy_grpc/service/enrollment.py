@@ -22,10 +22,11 @@ from authy_grpc.store import enrollment as store
 from authy_grpc.store import link as links
 from authy_grpc.store.account import AccountBusy
 from authy_grpc.store.columns import whole_millis
-from authy_grpc.store.database import Database, Session
+from authy_grpc.store.database import Database
 from authy_grpc.store.enrollment import EnrollmentChanges
 from authy_grpc.store.once import Request, once
 from authy_grpc.store.tables import ApplicationRow, EnrollmentRow
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 from authy_grpc.store.verification import SEED
 
@@ -127,15 +128,15 @@ class Enrollments:
         if draft.account_label and draft.method is not EnrollmentMethod.GENERIC_TOTP:
             raise BadField.one("account_label", "is for GENERIC_TOTP alone")
 
-        def work(session: Session) -> _Created | Refusal:
+        def work(tx: Tx) -> _Created | Refusal:
             return once(
-                session,
+                tx,
                 self._vault,
                 caller.application_id,
                 request,
                 self._clock(),
                 _CREATED,
-                lambda: self._create(session, caller, draft),
+                lambda: self._create(tx, caller, draft),
             )
 
         created = await self._database.write(work, by=caller.application_id)
@@ -151,8 +152,8 @@ class Enrollments:
             NotFound: there is none, or it is another site's.
         """
 
-        def work(session: Session) -> Enrollment:
-            row = store.find(session, caller.application_id, enrollment_id)
+        def work(tx: Tx) -> Enrollment:
+            row = store.find(tx, caller.application_id, enrollment_id)
             return self._changes.present(row, self._clock())
 
         return await self._database.read(work, by=caller.application_id)
@@ -219,59 +220,59 @@ class Enrollments:
             WrongState: it has ended in another way.
         """
 
-        def work(session: Session) -> Enrollment:
-            row = store.find(session, caller.application_id, enrollment_id, lock=True)
+        def work(tx: Tx) -> Enrollment:
+            row = store.find(tx, caller.application_id, enrollment_id, lock=True)
             now = whole_millis(self._clock())
             present = self._changes.present(row, now)
             if present.state is EnrollmentState.CANCELED:
                 return present
-            return self._changes.move(session, now, row, EnrollmentState.CANCELED)
+            return self._changes.move(tx, now, row, EnrollmentState.CANCELED)
 
         return await self._database.write(work, by=caller.application_id)
 
     async def expire_due(self) -> int:
         """Write EXPIRED to those whose time is over, a hundred at most; answers how many."""
 
-        def work(session: Session) -> int:
+        def work(tx: Tx) -> int:
             now = whole_millis(self._clock())
-            due = store.due(session, now)
+            due = store.due(tx, now)
             for row in due:
-                self._changes.end(session, now, row, EnrollmentState.EXPIRED)
+                self._changes.end(tx, now, row, EnrollmentState.EXPIRED)
             return len(due)
 
         return await self._database.write(work)
 
     def _confirm(
-        self, session: Session, *, caller: Site, enrollment_id: str, code: str, waits: bool = False
+        self, tx: Tx, *, caller: Site, enrollment_id: str, code: str, waits: bool = False
     ) -> Enrollment | Refusal | AccountBusy:
-        seen = store.find(session, caller.application_id, enrollment_id)
+        seen = store.find(tx, caller.application_id, enrollment_id)
         # A call that comes to nothing locks nothing: a site makes it as often as it likes.
         before = self._confirmation.before(seen, whole_millis(self._clock()), code)
         if before is not None:
             return before
-        row, link = store.lock_about(session, seen, account=waits)
+        row, link = store.lock_about(tx, seen, account=waits)
         # Not before they are locked, which may take a while.
-        return self._confirmation.confirm(session, whole_millis(self._clock()), row, link, code)
+        return self._confirmation.confirm(tx, whole_millis(self._clock()), row, link, code)
 
-    def _create(self, session: Session, caller: Site, draft: Draft) -> _Created:
-        application = applications.find(session, caller.application_id)
+    def _create(self, tx: Tx, caller: Site, draft: Draft) -> _Created:
+        application = applications.find(tx, caller.application_id)
         # Locked first: one that is being completed has its user by then.
-        open_ones = store.open_of(session, self._vault, caller.application_id, draft.custom_user_id)
+        open_ones = store.open_of(tx, self._vault, caller.application_id, draft.custom_user_id)
         now = whole_millis(self._clock())
-        user = links.find_by_custom_user_id(session, self._vault, caller.application_id, draft.custom_user_id)
+        user = links.find_by_custom_user_id(tx, self._vault, caller.application_id, draft.custom_user_id)
         if user is not None and not draft.replace_existing:
             raise UserExists
         for row in open_ones:
-            self._changes.end(session, now, row, EnrollmentState.CANCELED)
-        session.flush()
+            self._changes.end(tx, now, row, EnrollmentState.CANCELED)
+        tx.flush()
         row = self._row(now, caller, draft, application)
         if draft.method is EnrollmentMethod.GENERIC_TOTP:
-            uri = self._generic(session, now, row, draft, application)
+            uri = self._generic(tx, now, row, draft, application)
         else:
             token = enrollment_token(self._random)
             row.token_hash = hash_secret(token)
             uri = token_uri(self._public_url, token)
-        return _Created(self._changes.begin(session, now, row), uri)
+        return _Created(self._changes.begin(tx, now, row), uri)
 
     def _row(self, now: datetime, caller: Site, draft: Draft, application: ApplicationRow) -> EnrollmentRow:
         enrollment_id = new_id("enr", now, self._random)
@@ -295,11 +296,11 @@ class Enrollments:
         )
 
     def _generic(
-        self, session: Session, now: datetime, row: EnrollmentRow, draft: Draft, application: ApplicationRow
+        self, tx: Tx, now: datetime, row: EnrollmentRow, draft: Draft, application: ApplicationRow
     ) -> str:
         seed = self._random(_SEED_BYTES)
         self._completion.link_for(
-            session, now, row, None, sealed_seed=lambda site_id: self._vault.seal(SEED, site_id, seed)
+            tx, now, row, None, sealed_seed=lambda site_id: self._vault.seal(SEED, site_id, seed)
         )
         return otpauth_uri(
             seed,

@@ -12,8 +12,9 @@ from authy_grpc.service.heartbeat import HEARTBEAT, Heartbeat
 from authy_grpc.service.signals import Signals
 from authy_grpc.store import cursor as cursors
 from authy_grpc.store import page, position
-from authy_grpc.store.database import Database, Session
+from authy_grpc.store.database import Database
 from authy_grpc.store.events import PAGE_BYTES, Events, Position, Recorded, may_have_more
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 
 _PAGE = 200
@@ -89,9 +90,9 @@ class Feed:
         """
         size, found = page.size(page_size), list[_Found]()
 
-        def work(session: Session) -> list[Recorded]:
+        def work(tx: Tx) -> list[Recorded]:
             # It may be run again.
-            found[:] = [self._begin(session, caller, cursor, types, size)]
+            found[:] = [self._begin(tx, caller, cursor, types, size)]
             return found[0].events
 
         events = await self._database.page(work, _opened, by=caller.application_id)
@@ -103,9 +104,7 @@ class Feed:
         A page is read at a time, so a slow reader costs no memory. Arguments and errors: `list_page`.
         """
         with self._signals.subscribe(caller.application_id) as subscription:
-            found = await self._read(
-                caller, lambda session: self._begin(session, caller, cursor, types, _PAGE)
-            )
+            found = await self._read(caller, lambda tx: self._begin(tx, caller, cursor, types, _PAGE))
             if not found.events:
                 yield FeedItem(None, self._seal(caller, found.after))
             while True:
@@ -127,7 +126,7 @@ class Feed:
                 subscription.catch_up()
                 found = await self._read(caller, self._next(caller, after, types))
 
-    async def _read(self, caller: Site, work: Callable[[Session], _Found]) -> _Found:
+    async def _read(self, caller: Site, work: Callable[[Tx], _Found]) -> _Found:
         return await self._database.read(work, by=caller.application_id, pages=True)
 
     def _due(self) -> float:
@@ -137,25 +136,23 @@ class Feed:
     def _time(self) -> float:
         return asyncio.get_running_loop().time()
 
-    def _next(self, caller: Site, after: Position, types: Sequence[str]) -> Callable[[Session], _Found]:
-        return lambda session: self._find(session, caller, after, types, _PAGE)
+    def _next(self, caller: Site, after: Position, types: Sequence[str]) -> Callable[[Tx], _Found]:
+        return lambda tx: self._find(tx, caller, after, types, _PAGE)
 
-    def _begin(self, session: Session, caller: Site, cursor: str, types: Sequence[str], limit: int) -> _Found:
+    def _begin(self, tx: Tx, caller: Site, cursor: str, types: Sequence[str], limit: int) -> _Found:
         if not cursor:
-            return _Found([], self._events.newest(session), more=False)
+            return _Found([], self._events.newest(tx), more=False)
         if cursor == _FROM_THE_BEGINNING:
-            return self._find(session, caller, position.pruned(session), types, limit)
+            return self._find(tx, caller, position.pruned(tx), types, limit)
         after = cursors.open_cursor(self._vault, caller.application_id, cursor)
-        return self._find(session, caller, after, types, limit)
+        return self._find(tx, caller, after, types, limit)
 
-    def _find(
-        self, session: Session, caller: Site, after: Position, types: Sequence[str], limit: int
-    ) -> _Found:
-        newest = self._events.newest(session)
-        if not position.pruned(session) <= after <= newest:
+    def _find(self, tx: Tx, caller: Site, after: Position, types: Sequence[str], limit: int) -> _Found:
+        newest = self._events.newest(tx)
+        if not position.pruned(tx) <= after <= newest:
             raise CursorExpired
         rows = self._events.read_after(
-            session, after, application_id=caller.application_id, types=types, limit=limit + 1
+            tx, after, application_id=caller.application_id, types=types, limit=limit + 1
         )
         events = _within(rows[:limit])
         if len(events) < len(rows) or may_have_more(rows, limit + 1):

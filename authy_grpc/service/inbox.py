@@ -14,7 +14,8 @@ from authy_grpc.store import approval, page
 from authy_grpc.store import device as devices
 from authy_grpc.store.activity import Activity
 from authy_grpc.store.approval import Pending
-from authy_grpc.store.database import Database, Session
+from authy_grpc.store.database import Database
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 
 _LIST = "ListActivity"
@@ -91,7 +92,7 @@ class Inbox:
         before = page.open_token(self._vault, caller.account_id, _LIST, page_token)
         size = page.size(page_size)
         found = await self._database.read(
-            lambda session: activities.listed(session, self._vault, caller.account_id, before, size + 1),
+            lambda tx: activities.listed(tx, self._vault, caller.account_id, before, size + 1),
             by=caller.account_id,
             pages=True,
         )
@@ -114,15 +115,15 @@ class Inbox:
                 return
 
     async def _read_state(self, caller: Device) -> InboxState:
-        return await self._database.read(lambda session: self._state(session, caller), by=caller.account_id)
+        return await self._database.read(lambda tx: self._state(tx, caller), by=caller.account_id)
 
-    def _state(self, session: Session, caller: Device) -> InboxState:
+    def _state(self, tx: Tx, caller: Device) -> InboxState:
         now = self._clock()
-        seen = devices.seen(session, caller.account_id, caller.device_id)
+        seen = devices.seen(tx, caller.account_id, caller.device_id)
         if state_at(seen.state, seen.release_time, now) is DeviceState.HELD:
             return InboxState((), 0, seen.devices_revision, 0, now, held=True)
         return InboxState(
-            approval.pending(session, self._vault, caller.account_id, now),
+            approval.pending(tx, self._vault, caller.account_id, now),
             seen.sites_revision,
             seen.devices_revision,
             seen.activity_revision,

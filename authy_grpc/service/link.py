@@ -10,10 +10,10 @@ from authy_grpc.store import link as links
 from authy_grpc.store import user as users
 from authy_grpc.store.account import AccountNews
 from authy_grpc.store.application import find
-from authy_grpc.store.database import Session
 from authy_grpc.store.enrollment import EnrollmentChanges
 from authy_grpc.store.events import Events
 from authy_grpc.store.tables import LinkRow
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 
 
@@ -37,7 +37,7 @@ class Links:
 
     def end(
         self,
-        session: Session,
+        tx: Tx,
         now: datetime,
         link: LinkRow,
         *,
@@ -49,27 +49,27 @@ class Links:
         Of one that still waits for its first code the enrollment ends, and the link with it.
 
         Args:
-            session: of the change, in which the link is locked.
+            tx: of the change, in which the link is locked.
             now: when it ends.
             link: row of the link, gone afterwards.
             record: whether its site's feed says `user.deleted`.
             waiting: what becomes of an enrollment that waits for a code to make or renew the link.
         """
-        for row in enrollments.awaiting(session, link.site_id):
-            self._changes.end(session, now, row, waiting)
+        for row in enrollments.awaiting(tx, link.site_id):
+            self._changes.end(tx, now, row, waiting)
         if link.state == "AWAITING":
-            session.flush()
+            tx.flush()
             return
-        approvals.cancel_open(session, self._vault, self._events, now, link.site_id)
+        approvals.cancel_open(tx, self._vault, self._events, now, link.site_id)
         if record:
             told = links.event(self._vault, link, UserEventType.DELETED)
-            self._events.record(session, now, told)
+            self._events.record(tx, now, told)
         account_id = link.account_id
         # Of an owner who is gone the same is written, without a name: the site would see the difference.
-        application = find(session, link.application_id)
+        application = find(tx, link.application_id)
         site_name = application.name if link.state == "ACTIVE" else ""
-        users.remove(session, link)
+        users.remove(tx, link)
         if account_id is not None:
             self._accounts.changed(
-                session, now, account_id, sites=True, activity="site.removed", site_name=site_name
+                tx, now, account_id, sites=True, activity="site.removed", site_name=site_name
             )

@@ -7,7 +7,8 @@ from itertools import islice
 from authy_grpc.domain.application import Scope
 from authy_grpc.service.caller import Device, Operator, Site
 from authy_grpc.store import credential, operator_key
-from authy_grpc.store.database import Database, Session
+from authy_grpc.store.database import Database
+from authy_grpc.store.tx import Tx
 
 Known = Site | Device | Operator
 # The first two letters of a token say which table it is of.
@@ -61,7 +62,7 @@ class LookUps:
     async def _read(self, asked: dict[_Asked, asyncio.Future[Known | None]]) -> bool:
         """Answer some; returns whether all were found."""
         try:
-            found = await self._database.read(lambda session: _look_up(session, list(asked)))
+            found = await self._database.read(lambda tx: _look_up(tx, list(asked)))
         except asyncio.CancelledError:
             for future in asked.values():
                 future.cancel()
@@ -76,19 +77,19 @@ class LookUps:
         return len(found) == len(asked)
 
 
-def _look_up(session: Session, asked: list[_Asked]) -> dict[bytes, Known]:
+def _look_up(tx: Tx, asked: list[_Asked]) -> dict[bytes, Known]:
     of: dict[str, list[bytes]] = {kind: [] for kind in KINDS}
     for kind, secret_hash in asked:
         of[kind].append(secret_hash)
     found: dict[bytes, Known] = {}
-    for key in credential.api_keys(session, of["ak"]) if of["ak"] else ():
+    for key in credential.api_keys(tx, of["ak"]) if of["ak"] else ():
         found[key.secret_hash] = Site(
             application_id=key.application_id,
             api_key_id=key.api_key_id,
             scopes=frozenset(Scope(each) for each in key.scopes.split()),
             expire_time=key.expire_time,
         )
-    for row, device in credential.device_sessions(session, of["dt"]) if of["dt"] else ():
+    for row, device in credential.device_sessions(tx, of["dt"]) if of["dt"] else ():
         found[row.token_hash] = Device(
             account_id=device.account_id,
             device_id=device.device_id,
@@ -97,6 +98,6 @@ def _look_up(session: Session, asked: list[_Asked]) -> dict[bytes, Known]:
             expire_time=row.expire_time,
         )
     for secret_hash in of["op"]:
-        if operator := operator_key.by_hash(session, secret_hash):
+        if operator := operator_key.by_hash(tx, secret_hash):
             found[secret_hash] = Operator(*operator)
     return found

@@ -7,8 +7,9 @@ from datetime import datetime
 from authy_grpc.domain.errors import BadField
 from authy_grpc.domain.ids import hash_secret, new_id, new_secret
 from authy_grpc.store import credential, operator_key
-from authy_grpc.store.database import Database, Session
+from authy_grpc.store.database import Database
 from authy_grpc.store.events import Events
+from authy_grpc.store.tx import Tx
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +60,13 @@ class OperatorKeys:
             BadField: another key that is not revoked has it.
         """
 
-        def work(session: Session) -> OperatorKey:
-            if operator_key.is_named(session, name):
+        def work(tx: Tx) -> OperatorKey:
+            if operator_key.is_named(tx, name):
                 raise BadField.one("name", "is another key's")
             now, secret = self._clock(), new_secret("op", self._random)
             made = OperatorKey(new_id("opk", now, self._random), name, now, None, secret)
             operator_key.add(
-                session,
+                tx,
                 operator_key_id=made.operator_key_id,
                 name=name,
                 secret_hash=hash_secret(secret),
@@ -78,8 +79,8 @@ class OperatorKeys:
     async def listed(self) -> Sequence[OperatorKey]:
         """The keys that are not revoked, oldest first."""
 
-        def work(session: Session) -> Sequence[OperatorKey]:
-            return [OperatorKey(*row) for row in operator_key.listed(session)]
+        def work(tx: Tx) -> Sequence[OperatorKey]:
+            return [OperatorKey(*row) for row in operator_key.listed(tx)]
 
         return await self._database.read(work)
 
@@ -90,10 +91,10 @@ class OperatorKeys:
             NotFound: no key has this name.
         """
 
-        def work(session: Session) -> str:
+        def work(tx: Tx) -> str:
             now = self._clock()
-            ended = operator_key.revoke(session, name, now)
-            self._events.record(session, now, credential.ended(ended))
+            ended = operator_key.revoke(tx, name, now)
+            self._events.record(tx, now, credential.ended(ended))
             return ended
 
         return await self._database.write(work)

@@ -19,9 +19,9 @@ from authy_grpc.domain.webhook import DisabledReason, WebhookState
 from authy_grpc.store import delivery as store
 from authy_grpc.store import waiting
 from authy_grpc.store import webhook as webhooks
-from authy_grpc.store.database import Session
 from authy_grpc.store.events import Events, NewEvent
 from authy_grpc.store.tables import DeliveryRow, WebhookRow
+from authy_grpc.store.tx import Tx
 
 _NOT_FOUND_OR_INSIDE = ("forbidden_address", "dns")
 _SUCCESS_NOTED = timedelta(minutes=1)
@@ -62,10 +62,10 @@ class Outcomes:
         self._clock = clock
         self._random = random
 
-    def take_down(self, session: Session, reports: Sequence[Report]) -> Sequence[None]:
+    def take_down(self, tx: Tx, reports: Sequence[Report]) -> Sequence[None]:
         """Take reports down. Of a lease that is not the last one they count for nothing."""
         now = self._clock()
-        known = store.seen(session, [each.delivery_id for each in reports])
+        known = store.seen(tx, [each.delivery_id for each in reports])
         ours = [(known[each.delivery_id], each) for each in reports if each.delivery_id in known]
         ended: list[tuple[str, str]] = []
         # In one order, since webhooks are locked one after another.
@@ -74,40 +74,38 @@ class Outcomes:
                 continue
             if is_success(each.http_status) and _is_usual(seen, now):
                 store.deliver(
-                    session, now, each.delivery_id, each.attempt, each.http_status, _millis(each.duration)
+                    tx, now, each.delivery_id, each.attempt, each.http_status, _millis(each.duration)
                 )
                 ended.append((seen.webhook_id, seen.subject_id))
-            elif self._take_down_one(session, now, seen.webhook_id, each):
+            elif self._take_down_one(tx, now, seen.webhook_id, each):
                 ended.append((seen.webhook_id, seen.subject_id))
-        waiting.let_go(session, now, ended)
+        waiting.let_go(tx, now, ended)
         return [None] * len(reports)
 
-    def _take_down_one(self, session: Session, now: datetime, webhook_id: str, report: Report) -> bool:
+    def _take_down_one(self, tx: Tx, now: datetime, webhook_id: str, report: Report) -> bool:
         """Answers whether the post has ended."""
-        webhook = webhooks.locked(session, webhook_id)
-        row = store.locked(session, report.delivery_id, report.attempt)
+        webhook = webhooks.locked(tx, webhook_id)
+        row = store.locked(tx, report.delivery_id, report.attempt)
         if webhook is None or row is None:
             return False
         row.lease_until, row.last_attempt_time = None, now
         row.http_status, (row.error, row.duration_millis) = report.http_status, _told(report)
         if is_success(report.http_status):
-            self._succeed(session, now, webhook, row)
+            self._succeed(tx, now, webhook, row)
         else:
-            self._fail(session, now, webhook, row, report)
+            self._fail(tx, now, webhook, row, report)
         return row.state != DeliveryState.PENDING.value
 
-    def _succeed(self, session: Session, now: datetime, webhook: WebhookRow, row: DeliveryRow) -> None:
+    def _succeed(self, tx: Tx, now: datetime, webhook: WebhookRow, row: DeliveryRow) -> None:
         was_spared = webhook.failures >= BREAKS_AT
         row.state, row.error = DeliveryState.DELIVERED.value, ""
         webhook.last_success_time = now
         webhooks.set_health(webhook, Health())
-        _save(session, webhook, row)
+        _save(tx, webhook, row)
         if was_spared:
-            store.make_due(session, now, webhook.webhook_id)
+            store.make_due(tx, now, webhook.webhook_id)
 
-    def _fail(
-        self, session: Session, now: datetime, webhook: WebhookRow, row: DeliveryRow, report: Report
-    ) -> None:
+    def _fail(self, tx: Tx, now: datetime, webhook: WebhookRow, row: DeliveryRow, report: Report) -> None:
         health = after_failure(webhooks.health(webhook), now, report.retry_after)
         webhooks.set_health(webhook, health)
         # A probe may have gone out before its time; it costs the post none of its attempts.
@@ -118,20 +116,20 @@ class Outcomes:
                 row.state = DeliveryState.FAILED.value
             else:
                 row.due_time = now + delay
-        _save(session, webhook, row)
+        _save(tx, webhook, row)
         if is_gone(report.http_status):
-            self._disable(session, now, webhook, DisabledReason.GONE)
+            self._disable(tx, now, webhook, DisabledReason.GONE)
         elif is_dead(health, now):
-            self._disable(session, now, webhook, DisabledReason.FAILING)
+            self._disable(tx, now, webhook, DisabledReason.FAILING)
 
-    def _disable(self, session: Session, now: datetime, webhook: WebhookRow, reason: DisabledReason) -> None:
+    def _disable(self, tx: Tx, now: datetime, webhook: WebhookRow, reason: DisabledReason) -> None:
         if webhook.state != WebhookState.ENABLED.value:
             return
         webhook.state, webhook.disabled_reason = WebhookState.DISABLED.value, reason.value
         # Before the event, which it is not posted any more.
-        _save(session, webhook)
+        _save(tx, webhook)
         self._events.record(
-            session,
+            tx,
             now,
             NewEvent(
                 type=WebhookEventType.DISABLED.value,
@@ -166,6 +164,6 @@ def _millis(span: timedelta) -> int:
     return span // timedelta(milliseconds=1)
 
 
-def _save(session: Session, *rows: WebhookRow | DeliveryRow) -> None:
-    session.add_all(rows)
-    session.flush()
+def _save(tx: Tx, *rows: WebhookRow | DeliveryRow) -> None:
+    tx.add_all(rows)
+    tx.flush()

@@ -15,7 +15,8 @@ from authy_grpc.service.caller import Nobody
 from authy_grpc.service.text import Texts
 from authy_grpc.store import budget
 from authy_grpc.store import phone_verification as verifications
-from authy_grpc.store.database import Database, Session
+from authy_grpc.store.database import Database
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 
 _AN_HOUR = timedelta(hours=1)
@@ -79,25 +80,25 @@ class PhoneVerifications:
         by_number = budget.names(self._vault, "number", number.encode())
         by_peer = peer_budgets(self._vault, caller.peer)
 
-        def work(session: Session) -> PhoneVerification | RateLimited:
-            before = budget.spent(session, by_number)
-            tries = [(name, budget.spent(session, name), rules) for name, rules in by_peer]
+        def work(tx: Tx) -> PhoneVerification | RateLimited:
+            before = budget.spent(tx, by_number)
+            tries = [(name, budget.spent(tx, name), rules) for name, rules in by_peer]
             # Not before they are locked, which may take a while.
             now = self._clock()
             asked = [(name, limits.spend(times, now, rules), rules) for name, times, rules in tries]
             for name, times, rules in asked:
-                budget.keep(session, name, times, rules)
+                budget.keep(tx, name, times, rules)
             try:
                 sent = limits.spend(before, now, limits.SEND_RULES)
-                self._check_all(session, now)
+                self._check_all(tx, now)
             except RateLimited as refusal:
                 return refusal
-            budget.keep(session, by_number, sent, limits.SEND_RULES)
+            budget.keep(tx, by_number, sent, limits.SEND_RULES)
             expire_time = now + phone.GOOD_FOR
             verification_id = new_id("pvn", now, self._random)
             code = codes.sent_code(self._random)
             verifications.add(
-                session,
+                tx,
                 self._vault,
                 verification_id,
                 number=number,
@@ -107,13 +108,13 @@ class PhoneVerifications:
                 expire_time=expire_time,
             )
             body = phone.body(purpose, channel, code, self._host)
-            self._texts.queue_to_number(session, now, number, body, channel, expire_time)
+            self._texts.queue_to_number(tx, now, number, body, channel, expire_time)
             retry_delay = limits.retry_delay(sent, now, limits.SEND_RULES)
             return PhoneVerification(verification_id, expire_time, retry_delay)
 
         return await self._database.write(work, by=caller.turn)
 
-    def _check_all(self, session: Session, now: datetime) -> None:
+    def _check_all(self, tx: Tx, now: datetime) -> None:
         """Asks whether one more code may go out; of calls at one moment a few may go past the limit.
 
         Raises:
@@ -121,16 +122,14 @@ class PhoneVerifications:
         """
         if not self._most:
             return
-        expires = verifications.newest_but(session, self._most - 1, now)
+        expires = verifications.newest_but(tx, self._most - 1, now)
         again = expires - phone.GOOD_FOR + _AN_HOUR if expires else now
         if again > now:
             raise RateLimited(again - now)
 
     async def forget_answers(self) -> int:
         """Drop answers that are not given again; answers how many."""
-        return await self._database.write(
-            lambda session: verifications.forget_answers(session, self._clock())
-        )
+        return await self._database.write(lambda tx: verifications.forget_answers(tx, self._clock()))
 
 
 def _check(judgement: Judgement) -> None:

@@ -6,8 +6,8 @@ from authy_grpc.domain import keys
 from authy_grpc.domain.device import DeviceState, Proof, check_proof_time
 from authy_grpc.domain.errors import BadCredential, BadSignature, DeviceHeld
 from authy_grpc.store import device as devices
-from authy_grpc.store.database import Session
 from authy_grpc.store.tables import DeviceRow
+from authy_grpc.store.tx import Tx
 
 # A point whose private half is known to all: what is signed with it still comes from no device.
 _DECOY = keys.public_point(keys.new_private_key(bytes))
@@ -16,15 +16,13 @@ _DECOY = keys.public_point(keys.new_private_key(bytes))
 class Proofs:
     """Checks DeviceProofs."""
 
-    def use(
-        self, session: Session, device_id: str, method: str, proof: Proof, *names: str, now: datetime
-    ) -> DeviceRow:
+    def use(self, tx: Tx, device_id: str, method: str, proof: Proof, *names: str, now: datetime) -> DeviceRow:
         """Check the proof of a device that calls with a token, and use it up.
 
         It is used up whatever else becomes of the call: from here on a work returns what it refuses.
 
         Args:
-            session: of the work that the proof is for.
+            tx: of the work that the proof is for.
             device_id: of the device.
             method: such as `authy_grpc.v1.AccountService/RevokeDevice`.
             proof: as it came.
@@ -38,14 +36,14 @@ class Proofs:
             BadCredential: as `check`.
             ClockSkew: as `check`.
         """
-        device = self.check(session, devices.acting(session, device_id), method, proof, *names, now=now)
+        device = self.check(tx, devices.acting(tx, device_id), method, proof, *names, now=now)
         device.last_proof_millis = proof.time_millis
-        session.add(device)
-        session.flush()
+        tx.add(device)
+        tx.flush()
         return device
 
     def act(
-        self, session: Session, device_id: str, method: str, proof: Proof, *names: str, now: datetime
+        self, tx: Tx, device_id: str, method: str, proof: Proof, *names: str, now: datetime
     ) -> DeviceHeld | None:
         """Use up the proof of a call that is closed to a device which was let in by time not long ago.
 
@@ -60,18 +58,18 @@ class Proofs:
         Raises:
             BadCredential, ClockSkew: as `use`.
         """
-        device = self.use(session, device_id, method, proof, *names, now=now)
+        device = self.use(tx, device_id, method, proof, *names, now=now)
         return DeviceHeld() if devices.is_limited(device, now) else None
 
     def check(
-        self, session: Session, device: DeviceRow, method: str, proof: Proof, *names: str, now: datetime
+        self, tx: Tx, device: DeviceRow, method: str, proof: Proof, *names: str, now: datetime
     ) -> DeviceRow:
         """Check a proof, and lock the device as it is now.
 
         The caller then sets the device's `last_proof_millis` to the proof's time.
 
         Args:
-            session: of the work that the proof is for.
+            tx: of the work that the proof is for.
             device: the device that asks.
             method: such as `authy_grpc.v1.AccountService/RevokeDevice`.
             proof: as it came.
@@ -86,7 +84,7 @@ class Proofs:
             ClockSkew: as `fresh`.
         """
         self.signed(device, method, proof, *names)
-        return self.fresh(devices.lock(session, device.device_id), proof, now)
+        return self.fresh(devices.lock(tx, device.device_id), proof, now)
 
     def signed(self, device: DeviceRow | None, method: str, proof: Proof, *names: str) -> None:
         """Check a proof's signature, which needs no lock: the key of a device never changes.

@@ -51,8 +51,8 @@ class Reencryption:
         Raises:
             KeysetError: the keyset is not the database's own, or a row does not open.
         """
-        await self._database.write(lambda session: keyset.check(session, self._vault))
-        await self._database.write(lambda session: keyset.seal_anew(session, self._vault))
+        await self._database.write(lambda tx: keyset.check(tx, self._vault))
+        await self._database.write(lambda tx: keyset.seal_anew(tx, self._vault))
         rows = Counter[str]({table.name: 0 for table in store.TABLES})
         for _ in range(_ROUNDS):
             before = rows.total()

@@ -20,8 +20,9 @@ from authy_grpc.store import budget, spent_key
 from authy_grpc.store import device as devices
 from authy_grpc.store import phone_verification as verifications
 from authy_grpc.store.account import AccountNews
-from authy_grpc.store.database import Database, Session
+from authy_grpc.store.database import Database
 from authy_grpc.store.tables import AccountRow, DeviceRow, PhoneVerificationRow
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 
 
@@ -100,14 +101,14 @@ class Registrations:
         return await self._database.write(work, accounts=True, by=caller.turn)
 
     def _register(
-        self, session: Session, *, peer: str, asked: NewDevice, thumbprints: tuple[str, str]
+        self, tx: Tx, *, peer: str, asked: NewDevice, thumbprints: tuple[str, str]
     ) -> Registration | CodeRejected:
-        verification = verifications.find(session, asked.verification_id)
+        verification = verifications.find(tx, asked.verification_id)
         # Not before it is locked, which may take a while.
         now = self._clock()
         if verification is not None and verification.use_time is not None:
-            return self._answer_again(session, verification, asked, now, peer)
-        if spent_key.seen(session, *thumbprints):
+            return self._answer_again(tx, verification, asked, now, peer)
+        if spent_key.seen(tx, *thumbprints):
             raise BadSignature
         if (
             verification is None
@@ -116,20 +117,20 @@ class Registrations:
         ):
             raise CodeRejected
         if not is_code(asked.code, codes.SENT_DIGITS):
-            return self._no_code(session, peer, now)
+            return self._no_code(tx, peer, now)
         expected = verifications.code(self._vault, verification)
         if not hmac.compare_digest(expected.encode(), normalize(asked.code).encode()):
-            return _count(session, verification)
+            return _count(tx, verification)
         number = verifications.number(self._vault, verification)
-        account = store.find_by_number(session, self._vault, number, lock=True)
+        account = store.find_by_number(tx, self._vault, number, lock=True)
         # Nor before the account is, where it is one.
         now = self._clock()
-        present = devices.of_account(session, account.account_id) if account else []
+        present = devices.of_account(tx, account.account_id) if account else []
         states = [devices.state(each, now) for each in present]
-        state = self._admit(session, account, states)
+        state = self._admit(tx, account, states)
         recovery_code = "" if account else codes.recovery_code(self._random)
-        account = account or self._open_account(session, number, recovery_code, now)
-        device = self._add_device(session, account, asked, state, now)
+        account = account or self._open_account(tx, number, recovery_code, now)
+        device = self._add_device(tx, account, asked, state, now)
         registration = Registration(
             device=devices.to_device(self._vault, device, now, current=True),
             server_agreement_key=device.server_agreement_key,
@@ -138,12 +139,12 @@ class Registrations:
             recovery_code=recovery_code,
         )
         verifications.use(verification, self._vault, asked.content, registration, now)
-        session.add(verification)
+        tx.add(verification)
         return registration
 
     def _answer_again(
         self,
-        session: Session,
+        tx: Tx,
         verification: PhoneVerificationRow,
         asked: NewDevice,
         now: datetime,
@@ -154,38 +155,38 @@ class Registrations:
         if verification.failures >= phone.GUESSES or now >= used + phone.ANSWERED_FOR:
             raise CodeRejected
         if not is_code(asked.code, codes.SENT_DIGITS):
-            return self._no_code(session, peer, now)
+            return self._no_code(tx, peer, now)
         before = verification.request_hash or b""
         same = [hmac.compare_digest(before, each) for each in self._vault.digests("request", asked.content)]
         answer = verifications.answer(self._vault, verification) if any(same) else None
-        return answer or _count(session, verification)
+        return answer or _count(tx, verification)
 
-    def _no_code(self, session: Session, peer: str, now: datetime) -> CodeRejected:
+    def _no_code(self, tx: Tx, peer: str, now: datetime) -> CodeRejected:
         """Count what cannot be a code for the caller's address alone; returned, so that the count stays.
 
         Raises:
             RateLimited: the address has had its share.
         """
         tries = [
-            (name, budget.allow(session, name, now, rules), rules)
+            (name, budget.allow(tx, name, now, rules), rules)
             for name, rules in peer_budgets(self._vault, peer)
         ]
         for name, times, rules in tries:
-            budget.keep(session, name, times, rules)
+            budget.keep(tx, name, times, rules)
         return CodeRejected()
 
-    def _admit(self, session: Session, account: AccountRow | None, states: list[DeviceState]) -> DeviceState:
+    def _admit(self, tx: Tx, account: AccountRow | None, states: list[DeviceState]) -> DeviceState:
         if account is None:
             return DeviceState.ACTIVE
         return admit(
             NewDevicePolicy(account.new_device_policy),
             active=states.count(DeviceState.ACTIVE),
             held=states.count(DeviceState.HELD),
-            has_links=store.has_links(session, account.account_id),
+            has_links=store.has_links(tx, account.account_id),
             recovery=False,
         )
 
-    def _open_account(self, session: Session, number: str, recovery_code: str, now: datetime) -> AccountRow:
+    def _open_account(self, tx: Tx, number: str, recovery_code: str, now: datetime) -> AccountRow:
         account_id = new_id("acc", now, self._random)
         row = AccountRow(
             account_id=account_id,
@@ -194,11 +195,11 @@ class Registrations:
             create_time=now,
         )
         store.set_number(row, self._vault, number)
-        session.add(row)
+        tx.add(row)
         return row
 
     def _add_device(
-        self, session: Session, account: AccountRow, asked: NewDevice, state: DeviceState, now: datetime
+        self, tx: Tx, account: AccountRow, asked: NewDevice, state: DeviceState, now: datetime
     ) -> DeviceRow:
         device_id = new_id("dev", now, self._random)
         private = keys.new_private_key(self._random)
@@ -218,19 +219,19 @@ class Registrations:
         )
         devices.set_name(row, self._vault, asked.name)
         devices.set_secret(row, self._vault, keys.agree(private, asked.agreement_key))
-        session.add(row)
+        tx.add(row)
         spent_key.spend(
-            session, *map(keys.thumbprint, (asked.signing_key, asked.agreement_key, row.server_agreement_key))
+            tx, *map(keys.thumbprint, (asked.signing_key, asked.agreement_key, row.server_agreement_key))
         )
-        session.flush()
+        tx.flush()
         self._accounts.changed(
-            session, now, account.account_id, devices=True, activity="device.added", device_name=asked.name
+            tx, now, account.account_id, devices=True, activity="device.added", device_name=asked.name
         )
         return row
 
 
-def _count(session: Session, verification: PhoneVerificationRow) -> CodeRejected:
+def _count(tx: Tx, verification: PhoneVerificationRow) -> CodeRejected:
     """Count a wrong code. The refusal is returned, so that the count stays."""
     verification.failures += 1
-    session.add(verification)
+    tx.add(verification)
     return CodeRejected()

@@ -21,4 +21,4 @@ class Retention:
 
     async def prune(self) -> int:
         """Remove some of each kind; answers how many rows went."""
-        return await self._database.write(lambda session: retention.prune(session, self._clock()))
+        return await self._database.write(lambda tx: retention.prune(tx, self._clock()))

@@ -17,9 +17,10 @@ from authy_grpc.store import site as sites
 from authy_grpc.store import spent_key
 from authy_grpc.store.account import AccountNews
 from authy_grpc.store.columns import whole_millis
-from authy_grpc.store.database import Database, Session
+from authy_grpc.store.database import Database
 from authy_grpc.store.enrollment import EnrollmentChanges
 from authy_grpc.store.tables import EnrollmentRow, LinkRow
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 
 _S = EnrollmentState
@@ -70,15 +71,15 @@ class Scans:
         """
         token = read_token(self._public_url, scanned)
 
-        def work(session: Session) -> Offer:
-            devices.acting(session, caller.device_id)
-            row = enrollments.find_by_token(session, token)
+        def work(tx: Tx) -> Offer:
+            devices.acting(tx, caller.device_id)
+            row = enrollments.find_by_token(tx, token)
             now = whole_millis(self._clock())
             present = self._scannable(row, caller, now)
-            application = applications.find(session, row.application_id)
+            application = applications.find(tx, row.application_id)
             if present.state is _S.PENDING:
                 row.account_id = caller.account_id
-                self._changes.move(session, now, row, _S.SCANNED)
+                self._changes.move(tx, now, row, _S.SCANNED)
             return Offer(
                 site_name=application.name,
                 logo_id=application.logo_id,
@@ -104,28 +105,28 @@ class Scans:
         """
         token = read_token(self._public_url, scanned)
 
-        def work(session: Session) -> Site | Refusal:
-            accounts.find(session, caller.account_id, lock=True)
-            device = devices.acting(session, caller.device_id)
+        def work(tx: Tx) -> Site | Refusal:
+            accounts.find(tx, caller.account_id, lock=True)
+            device = devices.acting(tx, caller.device_id)
             thumbprint = key.check(device.device_id, device.signing_key, token)
-            row = enrollments.find_by_token(session, token)
+            row = enrollments.find_by_token(tx, token)
             now = whole_millis(self._clock())
             if self._accepted(row, caller, key, now):
-                link = sites.find(session, caller.account_id, row.site_id or "", now)
-                return sites.one(session, self._vault, link, caller.device_id, now)
+                link = sites.find(tx, caller.account_id, row.site_id or "", now)
+                return sites.one(tx, self._vault, link, caller.device_id, now)
             present = self._scannable(row, caller, now)
-            if spent_key.seen(session, thumbprint):
+            if spent_key.seen(tx, thumbprint):
                 raise BadSignature
-            user = self._completion.user_of(session, now, row)
+            user = self._completion.user_of(tx, now, row)
             if user is not None and not row.replace_existing:
-                self._changes.move(session, now, row, _S.CANCELED)
+                self._changes.move(tx, now, row, _S.CANCELED)
                 return NotFound()
-            spent_key.spend(session, thumbprint)
+            spent_key.spend(tx, thumbprint)
             row.account_id, row.device_id, row.point = caller.account_id, caller.device_id, key.point
             if present.state is _S.PENDING:
-                self._changes.move(session, now, row, _S.SCANNED)
-            link = self._link(session, now, row, user)
-            application = applications.find(session, row.application_id)
+                self._changes.move(tx, now, row, _S.SCANNED)
+            link = self._link(tx, now, row, user)
+            application = applications.find(tx, row.application_id)
             return sites.site(self._vault, link, application, has_key=True)
 
         return await self._database.write(work, accounts=True, by=caller.account_id)
@@ -143,10 +144,10 @@ class Scans:
         """
         token = read_token(self._public_url, scanned)
 
-        def work(session: Session) -> None:
-            accounts.find(session, caller.account_id, lock=True)
-            devices.acting(session, caller.device_id)
-            row = enrollments.find_by_token(session, token)
+        def work(tx: Tx) -> None:
+            accounts.find(tx, caller.account_id, lock=True)
+            devices.acting(tx, caller.device_id)
+            row = enrollments.find_by_token(tx, token)
             now = whole_millis(self._clock())
             present = self._changes.present(row, now)
             mine = row.account_id == caller.account_id
@@ -158,11 +159,9 @@ class Scans:
                 self._scannable(row, caller, now)
             row.account_id = caller.account_id
             scan = [_S.SCANNED] if present.state is _S.PENDING else []
-            self._changes.move(session, now, row, *scan, _S.REJECTED)
-            site_name = applications.find(session, row.application_id).name
-            self._accounts.changed(
-                session, now, caller.account_id, activity="site.refused", site_name=site_name
-            )
+            self._changes.move(tx, now, row, *scan, _S.REJECTED)
+            site_name = applications.find(tx, row.application_id).name
+            self._accounts.changed(tx, now, caller.account_id, activity="site.refused", site_name=site_name)
 
         await self._database.write(work, accounts=True, by=caller.account_id)
 
@@ -179,12 +178,12 @@ class Scans:
         same = (row.account_id, row.device_id, row.point) == (caller.account_id, caller.device_id, key.point)
         return same and self._changes.present(row, now).state in (_S.AWAITING_CODE, _S.COMPLETED)
 
-    def _link(self, session: Session, now: datetime, row: EnrollmentRow, user: LinkRow | None) -> LinkRow:
+    def _link(self, tx: Tx, now: datetime, row: EnrollmentRow, user: LinkRow | None) -> LinkRow:
         """The link of an enrollment that was accepted: complete, or waiting for its first code."""
-        link = self._completion.link_for(session, now, row, user)
+        link = self._completion.link_for(tx, now, row, user)
         if row.require_code:
-            self._changes.move(session, now, row, _S.AWAITING_CODE)
-            self._accounts.changed(session, now, row.account_id or "", sites=True)
+            self._changes.move(tx, now, row, _S.AWAITING_CODE)
+            self._accounts.changed(tx, now, row.account_id or "", sites=True)
         else:
-            self._completion.complete(session, now, row, link, user)
+            self._completion.complete(tx, now, row, link, user)
         return link

@@ -12,9 +12,10 @@ from authy_grpc.service.proof import Proofs
 from authy_grpc.store import budget, credential
 from authy_grpc.store import device as devices
 from authy_grpc.store import session as sessions
-from authy_grpc.store.database import Database, Session
+from authy_grpc.store.database import Database
 from authy_grpc.store.events import Events
 from authy_grpc.store.tables import DeviceRow, SessionRow
+from authy_grpc.store.tx import Tx
 
 _GOOD_FOR = timedelta(hours=1)
 _MOST = 10
@@ -74,21 +75,21 @@ class Sessions:
             RateLimited: the device opens too many.
         """
 
-        def look(session: Session) -> str:
-            device = session.get(DeviceRow, device_id)
+        def look(tx: Tx) -> str:
+            device = tx.get(DeviceRow, device_id)
             self._proofs.signed(device, _CREATE, proof)
             return self._proofs.fresh(device, proof, self._clock()).account_id
 
-        def work(session: Session) -> NewSession:
-            device = devices.lock(session, device_id)
+        def work(tx: Tx) -> NewSession:
+            device = devices.lock(tx, device_id)
             # Not before it is locked, which may take a while.
             now = self._clock()
             device = self._proofs.fresh(device, proof, now)
-            times = budget.allow(session, f"sessions:{device_id}", now, SESSION_RULES)
-            budget.keep(session, f"sessions:{device_id}", times, SESSION_RULES)
+            times = budget.allow(tx, f"sessions:{device_id}", now, SESSION_RULES)
+            budget.keep(tx, f"sessions:{device_id}", times, SESSION_RULES)
             device.last_proof_millis = proof.time_millis
-            session.add(device)
-            return self._open(session, device_id, now)
+            tx.add(device)
+            return self._open(tx, device_id, now)
 
         # Anybody may send garbage: it costs no transaction that others wait for.
         account_id = await self._database.read(look, by=caller.turn)
@@ -97,16 +98,16 @@ class Sessions:
     async def delete(self, caller: Device) -> None:
         """End the session that asks, its open streams too."""
 
-        def work(session: Session) -> None:
-            if sessions.end(session, caller.session_id):
-                self._events.record(session, self._clock(), credential.ended(caller.session_id))
+        def work(tx: Tx) -> None:
+            if sessions.end(tx, caller.session_id):
+                self._events.record(tx, self._clock(), credential.ended(caller.session_id))
 
         await self._database.write(work, by=caller.account_id)
 
-    def _open(self, session: Session, device_id: str, now: datetime) -> NewSession:
-        for old in sessions.oldest(session, device_id, _MOST - 1):
-            session.delete(old)
-            self._events.record(session, now, credential.ended(old.session_id))
+    def _open(self, tx: Tx, device_id: str, now: datetime) -> NewSession:
+        for old in sessions.oldest(tx, device_id, _MOST - 1):
+            tx.delete(old)
+            self._events.record(tx, now, credential.ended(old.session_id))
         token = new_secret("dt", self._random)
         row = SessionRow(
             session_id=new_id("ses", now, self._random),
@@ -115,5 +116,5 @@ class Sessions:
             create_time=now,
             expire_time=now + _GOOD_FOR,
         )
-        session.add(row)
+        tx.add(row)
         return NewSession(token, row.expire_time, now)

@@ -12,8 +12,9 @@ from structlog.typing import FilteringBoundLogger
 
 from authy_grpc.domain.errors import BackendUnavailable
 from authy_grpc.store import figures
-from authy_grpc.store.database import Database, Session
+from authy_grpc.store.database import Database
 from authy_grpc.store.events import EARLIEST, Events, Position, Recorded, may_have_more
+from authy_grpc.store.tx import Tx
 
 _PAGE = 500
 _KEPT = 1_000
@@ -111,7 +112,7 @@ class Signals:
 
     async def unread_since(self) -> datetime | None:
         """When the oldest event was recorded that nobody here was handed yet; None for none."""
-        return await self._database.read(lambda session: figures.unread_since(session, self.position))
+        return await self._database.read(lambda tx: figures.unread_since(tx, self.position))
 
     def wake(self) -> None:
         """Say that there may be new rows. A lost wake-up costs time, never an event."""
@@ -179,7 +180,7 @@ class Signals:
             if self._handed % _BROADCAST == 0:
                 await asyncio.sleep(0)
 
-    def _new_rows(self, session: Session) -> tuple[list[Recorded], bool]:
-        rows = self._events.read_after(session, self.position, limit=_PAGE)
+    def _new_rows(self, tx: Tx) -> tuple[list[Recorded], bool]:
+        rows = self._events.read_after(tx, self.position, limit=_PAGE)
         newest = rows[-1].position if rows else self.position
-        return rows, self._events.unsettled(session, newest)
+        return rows, self._events.unsettled(tx, newest)

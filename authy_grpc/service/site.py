@@ -19,9 +19,10 @@ from authy_grpc.store import link as links
 from authy_grpc.store import site as store
 from authy_grpc.store.account import AccountNews
 from authy_grpc.store.columns import whole_millis
-from authy_grpc.store.database import Database, Session
+from authy_grpc.store.database import Database
 from authy_grpc.store.events import Events
 from authy_grpc.store.tables import DeviceRow, LinkRow, SiteKeyRow
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 
 _UPDATE = "authy_grpc.v1.AuthenticatorService/UpdateSite"
@@ -63,9 +64,7 @@ class Sites:
     async def list_sites(self, caller: Device) -> list[Site]:
         """The links of the caller's account, oldest first."""
         return await self._database.read(
-            lambda session: store.listed(
-                session, self._vault, caller.account_id, caller.device_id, self._clock()
-            ),
+            lambda tx: store.listed(tx, self._vault, caller.account_id, caller.device_id, self._clock()),
             by=caller.account_id,
             pages=True,
         )
@@ -76,7 +75,7 @@ class Sites:
         Raises:
             NotFound: there is none.
         """
-        return await self._database.read(lambda session: store.logo(session, logo_id), by=caller.account_id)
+        return await self._database.read(lambda tx: store.logo(tx, logo_id), by=caller.account_id)
 
     async def add_key(self, caller: Device, site_id: str, key: NewKey) -> Site:
         """Give a link a key of this device too.
@@ -87,22 +86,22 @@ class Sites:
             BadSignature: the key is not proven, or was seen before.
         """
 
-        def work(session: Session) -> Site:
-            accounts.find(session, caller.account_id, lock=True)
+        def work(tx: Tx) -> Site:
+            accounts.find(tx, caller.account_id, lock=True)
             now = whole_millis(self._clock())
-            device = devices.acting(session, caller.device_id)
+            device = devices.acting(tx, caller.device_id)
             thumbprint = key.check(device.device_id, device.signing_key, site_id)
-            link = store.find(session, caller.account_id, site_id, now, lock=True)
+            link = store.find(tx, caller.account_id, site_id, now, lock=True)
             if link.state == "AWAITING":
                 raise WrongState(EnrollmentState.AWAITING_CODE.value)
-            present = store.active_key(session, site_id, caller.device_id)
+            present = store.active_key(tx, site_id, caller.device_id)
             if present is None:
-                if spent_key.seen(session, thumbprint):
+                if spent_key.seen(tx, thumbprint):
                     raise BadSignature
-                self._add_key(session, now, link, device, key, thumbprint)
+                self._add_key(tx, now, link, device, key, thumbprint)
             elif present.point != key.point:
                 raise WrongState(present.state)
-            application = applications.find(session, link.application_id)
+            application = applications.find(tx, link.application_id)
             return store.site(self._vault, link, application, has_key=True)
 
         return await self._database.write(work, accounts=True, by=caller.account_id)
@@ -117,19 +116,19 @@ class Sites:
             RateLimited: the account's devices change too much.
         """
 
-        def work(session: Session) -> Site | Refusal:
-            accounts.find(session, caller.account_id, lock=True)
+        def work(tx: Tx) -> Site | Refusal:
+            accounts.find(tx, caller.account_id, lock=True)
             now = whole_millis(self._clock())
-            link = self._proved(session, now, caller, _UPDATE, proof, site_id, label)
+            link = self._proved(tx, now, caller, _UPDATE, proof, site_id, label)
             if isinstance(link, Refusal):
                 return link
             if store.label(self._vault, link) != label:
-                if refused := budget.change(session, "labels", caller.account_id, now):
+                if refused := budget.change(tx, "labels", caller.account_id, now):
                     return refused
                 store.set_label(self._vault, link, label)
-                session.add(link)
-                self._accounts.changed(session, now, caller.account_id, sites=True)
-            return store.one(session, self._vault, link, caller.device_id, now)
+                tx.add(link)
+                self._accounts.changed(tx, now, caller.account_id, sites=True)
+            return store.one(tx, self._vault, link, caller.device_id, now)
 
         return await self._database.write(work, accounts=True, by=caller.account_id)
 
@@ -142,20 +141,20 @@ class Sites:
             NotFound: the account has no such link.
         """
 
-        def work(session: Session) -> Refusal | None:
-            accounts.find(session, caller.account_id, lock=True)
+        def work(tx: Tx) -> Refusal | None:
+            accounts.find(tx, caller.account_id, lock=True)
             now = whole_millis(self._clock())
-            link = self._proved(session, now, caller, _REMOVE, proof, site_id)
+            link = self._proved(tx, now, caller, _REMOVE, proof, site_id)
             if isinstance(link, Refusal):
                 return link
-            self._links.end(session, now, link)
+            self._links.end(tx, now, link)
             return None
 
         await self._database.write(work, accounts=True, by=caller.account_id)
 
     def _proved(
         self,
-        session: Session,
+        tx: Tx,
         now: datetime,
         caller: Device,
         act: str,
@@ -164,24 +163,24 @@ class Sites:
         *more: str,
     ) -> LinkRow | Refusal:
         """The link that a device's proof names, locked; or why it may not be acted on."""
-        held = self._proofs.act(session, caller.device_id, act, proof, site_id, *more, now=now)
+        held = self._proofs.act(tx, caller.device_id, act, proof, site_id, *more, now=now)
         if held is not None:
             return held
         try:
-            return store.find(session, caller.account_id, site_id, now, lock=True)
+            return store.find(tx, caller.account_id, site_id, now, lock=True)
         except NotFound as refusal:
             return refusal
 
     def _add_key(
         self,
-        session: Session,
+        tx: Tx,
         now: datetime,
         link: LinkRow,
         device: DeviceRow,
         key: NewKey,
         thumbprint: str,
     ) -> None:
-        spent_key.spend(session, thumbprint)
+        spent_key.spend(tx, thumbprint)
         row = SiteKeyRow(
             kid=thumbprint,
             site_id=link.site_id,
@@ -190,15 +189,15 @@ class Sites:
             state="ACTIVE",
             create_time=now,
         )
-        session.add(row)
+        tx.add(row)
         told = links.event(self._vault, link, UserEventType.DEVICE_ADDED, key=links.site_key(row))
-        self._events.record(session, now, told)
+        self._events.record(tx, now, told)
         self._accounts.changed(
-            session,
+            tx,
             now,
             device.account_id,
             sites=True,
             activity="site.key_added",
-            site_name=applications.find(session, link.application_id).name,
+            site_name=applications.find(tx, link.application_id).name,
             device_name=devices.name(self._vault, device),
         )

@@ -12,9 +12,10 @@ from authy_grpc.service.link import Links
 from authy_grpc.store import account as accounts
 from authy_grpc.store import link as links
 from authy_grpc.store import telling as store
-from authy_grpc.store.database import Database, Session
+from authy_grpc.store.database import Database
 from authy_grpc.store.events import Events
 from authy_grpc.store.tables import AccountRow, LinkRow, SiteKeyRow, TellingRow
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 
 _MEAN = timedelta(hours=24)
@@ -59,15 +60,13 @@ class Telling:
         self._clock = clock
         self._random = random
 
-    def plan(
-        self, session: Session, now: datetime, site_id: str, kind: TellingKind, kid: str | None = None
-    ) -> None:
+    def plan(self, tx: Tx, now: datetime, site_id: str, kind: TellingKind, kid: str | None = None) -> None:
         """Have a site told of something after a random delay: 24 h on average, 7 days at most.
 
         It is longer where the service stood still meanwhile, see `tell_due`.
 
         Args:
-            session: of the change.
+            tx: of the change.
             now: when it took effect.
             site_id: the link.
             kind: what it is told.
@@ -75,7 +74,7 @@ class Telling:
         """
         telling_id = new_id("tel", now, self._random)
         due_time = now + self._delay()
-        session.add(TellingRow(telling_id=telling_id, site_id=site_id, kind=kind, kid=kid, due_time=due_time))
+        tx.add(TellingRow(telling_id=telling_id, site_id=site_id, kind=kind, kid=kid, due_time=due_time))
 
     async def tell_due(self) -> int:
         """Tell what is due, a hundred at most; answers how many.
@@ -87,7 +86,7 @@ class Telling:
         Raises:
             ExceptionGroup: some could not be told.
         """
-        due = await self._database.read(lambda session: store.due(session, self._clock()))
+        due = await self._database.read(lambda tx: store.due(tx, self._clock()))
         accounts: dict[str | None, list[store.Due]] = {}
         for each in due:
             accounts.setdefault(each.account_id, []).append(each)
@@ -108,61 +107,61 @@ class Telling:
             raise ExceptionGroup("some could not be told", errors)
 
     async def _tell(self, telling_id: str) -> None:
-        def work(session: Session) -> None:
-            found = store.locked(session, telling_id)
+        def work(tx: Tx) -> None:
+            found = store.locked(tx, telling_id)
             now = self._clock()
             # Another server may have put it off meanwhile.
             if found is not None and found[0].due_time <= now:
                 row, link = found
-                session.delete(row)
-                session.flush()
-                self._record(session, now, row, link)
+                tx.delete(row)
+                tx.flush()
+                self._record(tx, now, row, link)
 
         await self._database.write(work)
 
     async def _put_off(self, telling_id: str) -> None:
-        def work(session: Session) -> None:
-            found = store.locked(session, telling_id)
+        def work(tx: Tx) -> None:
+            found = store.locked(tx, telling_id)
             now = self._clock()
             # Another server may have put it off meanwhile.
             if found is not None and found[0].due_time <= now:
                 found[0].due_time = now + self._delay()
-                session.add(found[0])
+                tx.add(found[0])
 
         await self._database.write(work)
 
-    def _record(self, session: Session, now: datetime, row: TellingRow, link: LinkRow) -> None:
+    def _record(self, tx: Tx, now: datetime, row: TellingRow, link: LinkRow) -> None:
         match TellingKind(row.kind):
             case TellingKind.USER_DELETED:
                 account_id = link.account_id
-                self._links.end(session, now, link)
+                self._links.end(tx, now, link)
                 if account_id is not None:
                     # What codes and questions have left since the account was erased: it names nobody.
-                    accounts.forget_activity(session, account_id)
+                    accounts.forget_activity(tx, account_id)
                 self._database.deleted()
             case TellingKind.DEVICE_REMOVED:
-                self._record_removed(session, now, link, row.kid or "")
+                self._record_removed(tx, now, link, row.kid or "")
             case TellingKind.FACTORS_CHANGED:
-                self._record_factors(session, now, link)
+                self._record_factors(tx, now, link)
 
-    def _record_removed(self, session: Session, now: datetime, link: LinkRow, kid: str) -> None:
-        key = session.get(SiteKeyRow, kid)
+    def _record_removed(self, tx: Tx, now: datetime, link: LinkRow, kid: str) -> None:
+        key = tx.get(SiteKeyRow, kid)
         if key is None or key.state == "REVOKED":
             return
         key.state, key.revoke_time = "REVOKED", now
-        session.add(key)
+        tx.add(key)
         told = links.event(self._vault, link, UserEventType.DEVICE_REMOVED, key=links.site_key(key))
-        self._events.record(session, now, told)
+        self._events.record(tx, now, told)
 
-    def _record_factors(self, session: Session, now: datetime, link: LinkRow) -> None:
+    def _record_factors(self, tx: Tx, now: datetime, link: LinkRow) -> None:
         """The truth of this moment: of two changes the later may be told first."""
-        account = session.get(AccountRow, link.account_id) if link.account_id else None
+        account = tx.get(AccountRow, link.account_id) if link.account_id else None
         phone_codes = account is not None and account.phone_codes
         if link.phone_codes == phone_codes:
             return
         link.phone_codes = phone_codes
-        session.add(link)
-        self._events.record(session, now, links.event(self._vault, link, UserEventType.FACTORS_CHANGED))
+        tx.add(link)
+        self._events.record(tx, now, links.event(self._vault, link, UserEventType.FACTORS_CHANGED))
 
     def _delay(self) -> timedelta:
         """Exponential, so that the time that has passed says nothing of the time to come."""

@@ -14,9 +14,10 @@ from authy_grpc.outbound.sms.number import Numbers
 from authy_grpc.outbound.sms.sender import Message, Refused, Sender, Unreachable
 from authy_grpc.store import tally
 from authy_grpc.store import text as texts
-from authy_grpc.store.database import Database, Session
+from authy_grpc.store.database import Database
 from authy_grpc.store.events import Events
 from authy_grpc.store.tables import TextRow
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 
 # What a site is told of a message that did not go, in words that say nothing of the number.
@@ -70,7 +71,7 @@ class Texts:
 
     def queue_to_number(
         self,
-        session: Session,
+        tx: Tx,
         now: datetime,
         number: str,
         body: str,
@@ -80,7 +81,7 @@ class Texts:
         """Have a message sent to whoever holds a number.
 
         Args:
-            session: of the cause.
+            tx: of the cause.
             now: the time.
             number: E.164.
             body: what it says.
@@ -88,10 +89,10 @@ class Texts:
             expire_time: from when on it is of no use.
         """
         row = self._row(now, expire_time)
-        texts.add(session, self._vault, row, body=body, channel=channel, number=number)
+        texts.add(tx, self._vault, row, body=body, channel=channel, number=number)
 
     def queue_to_link(
-        self, session: Session, now: datetime, site_id: str, body: str, factor: Factor, expire_time: datetime
+        self, tx: Tx, now: datetime, site_id: str, body: str, factor: Factor, expire_time: datetime
     ) -> None:
         """Have a message sent to the owner of a link, whose site is told what became of it.
 
@@ -99,7 +100,7 @@ class Texts:
         not the owner has switched such codes off, and takes as long.
 
         Args:
-            session: of the cause.
+            tx: of the cause.
             now: the time.
             site_id: the link.
             body: what it says.
@@ -108,13 +109,11 @@ class Texts:
         """
         row = self._row(now, expire_time)
         row.site_id, row.factor = site_id, factor.value
-        texts.add(session, self._vault, row, body=body, channel=PhoneChannel(factor.value))
+        texts.add(tx, self._vault, row, body=body, channel=PhoneChannel(factor.value))
 
     async def send_due(self) -> int:
         """Send what is due, a hundred at most; answers how many were tried."""
-        due = await self._database.write(
-            lambda session: texts.take(session, self._vault, self._clock(), _LEASE)
-        )
+        due = await self._database.write(lambda tx: texts.take(tx, self._vault, self._clock(), _LEASE))
         await asyncio.gather(*[self._deliver(each) for each in due])
         return len(due)
 
@@ -143,27 +142,27 @@ class Texts:
             return UNKNOWN
         return ""
 
-    def _settle(self, session: Session, *, text: texts.DueText, reason: str) -> None:
+    def _settle(self, tx: Tx, *, text: texts.DueText, reason: str) -> None:
         now = self._clock()
-        row = texts.find(session, text.text_id)
+        row = texts.find(tx, text.text_id)
         if row is None:
             return
         if reason == _PUT_OFF:
             row.due_time = now + self._carriers_delay()
-            session.add(row)
+            tx.add(row)
             return
         if reason in (UNREACHABLE, UNKNOWN) and row.attempts <= len(_PAUSES):
             again = now + _PAUSES[row.attempts - 1]
             if again < row.expire_time:
                 row.due_time = again
-                session.add(row)
-                tally.count(session, tally.TEXTS, "RETRIED")
+                tx.add(row)
+                tally.count(tx, tally.TEXTS, "RETRIED")
                 return
-        tally.count(session, tally.TEXTS, reason.upper() or "DELIVERED")
-        told = texts.outcome(session, self._vault, row, reason)
-        session.delete(row)
+        tally.count(tx, tally.TEXTS, reason.upper() or "DELIVERED")
+        told = texts.outcome(tx, self._vault, row, reason)
+        tx.delete(row)
         if told is not None:
-            self._events.record(session, now, told)
+            self._events.record(tx, now, told)
 
     def _carriers_delay(self) -> timedelta:
         return _SHORTEST + (_LONGEST - _SHORTEST) * (int.from_bytes(self._random(2)) / 0xFFFF)

@@ -14,8 +14,9 @@ from authy_grpc.store import link as links
 from authy_grpc.store import page
 from authy_grpc.store import user as store
 from authy_grpc.store import user_view as view
-from authy_grpc.store.database import Database, Session
+from authy_grpc.store.database import Database
 from authy_grpc.store.events import Events
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 
 _LIST = "ListUsers"
@@ -58,7 +59,7 @@ class Users:
         """
         own = caller.application_id
         return self._offered(
-            await self._database.read(lambda session: view.find(session, self._vault, own, authy_id), by=own)
+            await self._database.read(lambda tx: view.find(tx, self._vault, own, authy_id), by=own)
         )
 
     async def look_up(self, caller: Site, custom_user_id: str) -> User:
@@ -69,9 +70,7 @@ class Users:
         """
         own = caller.application_id
         return self._offered(
-            await self._database.read(
-                lambda session: view.look_up(session, self._vault, own, custom_user_id), by=own
-            )
+            await self._database.read(lambda tx: view.look_up(tx, self._vault, own, custom_user_id), by=own)
         )
 
     async def list_page(self, caller: Site, page_size: int, page_token: str) -> tuple[list[User], str]:
@@ -84,7 +83,7 @@ class Users:
         after = page.open_token(self._vault, own, _LIST, page_token)
         size = page.size(page_size)
         found = await self._database.page(
-            lambda session: view.page(session, own, after, size + 1),
+            lambda tx: view.page(tx, own, after, size + 1),
             lambda rows: (rows[0].sort_key, self._offered(view.user(self._vault, rows))),
             by=own,
         )
@@ -100,9 +99,9 @@ class Users:
             NotFound: there is none, or it is another site's.
         """
 
-        def work(session: Session) -> None:
-            link = store.lock(session, caller.application_id, authy_id)
-            self._links.end(session, self._clock(), link, waiting=EnrollmentState.CANCELED)
+        def work(tx: Tx) -> None:
+            link = store.lock(tx, caller.application_id, authy_id)
+            self._links.end(tx, self._clock(), link, waiting=EnrollmentState.CANCELED)
 
         await self._database.write(work, accounts=True, by=caller.application_id)
 
@@ -118,20 +117,20 @@ class Users:
             NotFound: there is none, or it is another site's.
         """
 
-        def work(session: Session) -> User:
-            link = links.find(session, caller.application_id, authy_id, lock=True)
+        def work(tx: Tx) -> User:
+            link = links.find(tx, caller.application_id, authy_id, lock=True)
             before = (link.failures, link.locked_until, link.push_misses, link.push_frozen_until)
             if not factors or set(factors) - {Factor.PUSH}:
-                links.forget_future_steps(session, link, self._clock())
+                links.forget_future_steps(tx, link, self._clock())
                 link.failures, link.locked_until = Guesses().failures, Guesses().locked_until
             if not factors or Factor.PUSH in factors:
                 link.push_misses, link.push_frozen_until = PushGuard().misses, PushGuard().frozen_until
             if before != (link.failures, link.locked_until, link.push_misses, link.push_frozen_until):
-                session.add(link)
+                tx.add(link)
                 told = links.event(self._vault, link, UserEventType.UNLOCKED)
-                self._events.record(session, self._clock(), told)
-            session.flush()
-            return view.find(session, self._vault, caller.application_id, authy_id)
+                self._events.record(tx, self._clock(), told)
+            tx.flush()
+            return view.find(tx, self._vault, caller.application_id, authy_id)
 
         return self._offered(await self._database.write(work, by=caller.application_id))
 

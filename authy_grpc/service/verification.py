@@ -21,10 +21,11 @@ from authy_grpc.store import link as links
 from authy_grpc.store.account import AccountBusy
 from authy_grpc.store.application import find as find_application
 from authy_grpc.store.backup_code import BackupCodes
-from authy_grpc.store.database import Database, Session
+from authy_grpc.store.database import Database
 from authy_grpc.store.events import Events
 from authy_grpc.store.once import Request, once
 from authy_grpc.store.sent_code import SentCodes
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 
 
@@ -145,15 +146,15 @@ class Verifications:
             RequestIdReused: the id was used for another request.
         """
 
-        def work(session: Session) -> Sending | Refusal:
+        def work(tx: Tx) -> Sending | Refusal:
             return once(
-                session,
+                tx,
                 self._vault,
                 caller.application_id,
                 request,
                 self._clock(),
                 _SENDING,
-                lambda: self._send(session, caller.application_id, wish),
+                lambda: self._send(tx, caller.application_id, wish),
             )
 
         return await self._database.write(work, by=caller.application_id)
@@ -165,41 +166,41 @@ class Verifications:
             NotFound: the site has no such user.
         """
 
-        def work(session: Session) -> list[str]:
-            link = links.find(session, caller.application_id, authy_id, lock=True)
+        def work(tx: Tx) -> list[str]:
+            link = links.find(tx, caller.application_id, authy_id, lock=True)
             codes = backup_codes(self._random)
-            self._backup.replace(session, link.site_id, codes)
+            self._backup.replace(tx, link.site_id, codes)
             return codes
 
         return await self._database.write(work, by=caller.application_id)
 
-    def _send(self, session: Session, application_id: str, wish: Wish) -> Sending:
-        link = links.find(session, application_id, wish.authy_id, lock=True)
+    def _send(self, tx: Tx, application_id: str, wish: Wish) -> Sending:
+        link = links.find(tx, application_id, wish.authy_id, lock=True)
         # Not before it is locked, which may take a while.
         now = self._clock()
-        application = find_application(session, application_id)
+        application = find_application(tx, application_id)
         allowed = wish.factor in self._carried and link.phone_codes and application.phone_codes
         if not (allowed and links.has_phone(link)):
             raise FactorUnavailable
-        told = links.told_keys(session, link.site_id)
+        told = links.told_keys(tx, link.site_id)
         if not wish.force and any(key.revoke_time is None for key in told):
             return Sending(sent=False)
         name = f"link:{link.site_id}"
-        times = budget.allow(session, name, now, SEND_RULES)
-        budget.keep(session, name, times, SEND_RULES)
-        sent = self._code(session, now, link.site_id, wish)
-        self._sent.keep(session, now, link.site_id, wish.action, sent)
+        times = budget.allow(tx, name, now, SEND_RULES)
+        budget.keep(tx, name, times, SEND_RULES)
+        sent = self._code(tx, now, link.site_id, wish)
+        self._sent.keep(tx, now, link.site_id, wish.action, sent)
         body = code_text(
             application.name, sent.code, wish.action, wish.factor, wish.locale, sent.expire_time - now
         )
-        self._texts.queue_to_link(session, now, link.site_id, body, wish.factor, sent.expire_time)
+        self._texts.queue_to_link(tx, now, link.site_id, body, wish.factor, sent.expire_time)
         told_sent = links.event(self._vault, link, UserEventType.CODE_SENT, factor=wish.factor)
-        self._events.record(session, now, told_sent)
+        self._events.record(tx, now, told_sent)
         return Sending(True, sent.expire_time, retry_delay(times, now, SEND_RULES))
 
-    def _code(self, session: Session, now: datetime, site_id: str, wish: Wish) -> SentCode:
+    def _code(self, tx: Tx, now: datetime, site_id: str, wish: Wish) -> SentCode:
         """The code that is good already, however long still, or a new one."""
-        before = self._sent.find(session, site_id, wish.action)
+        before = self._sent.find(tx, site_id, wish.action)
         if before is not None and before.is_good(now):
             before.factor = wish.factor
             return before

@@ -21,9 +21,10 @@ from authy_grpc.store import budget, page
 from authy_grpc.store import delivery as deliveries
 from authy_grpc.store import webhook as store
 from authy_grpc.store.columns import whole_millis
-from authy_grpc.store.database import Database, Session
+from authy_grpc.store.database import Database
 from authy_grpc.store.events import Events, NewEvent
 from authy_grpc.store.tables import WebhookRow
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 
 _LIST = "ListDeliveries"
@@ -88,15 +89,15 @@ class Webhooks:
         application_id = caller.application_id
         await self._check_url(application_id, "url", url)
 
-        def work(session: Session) -> NewWebhook:
+        def work(tx: Tx) -> NewWebhook:
             # One at a time, so that the count is right.
-            applications.find(session, application_id, lock=True)
-            others = {tail(row.webhook_id) for row in store.of_site(session, application_id)}
+            applications.find(tx, application_id, lock=True)
+            others = {tail(row.webhook_id) for row in store.of_site(tx, application_id)}
             if len(others) >= MOST_WEBHOOKS:
                 raise Quota(MOST_WEBHOOKS)
             now = whole_millis(self._clock())
             made = f"webhooks:{application_id}"
-            budget.keep(session, made, budget.allow(session, made, now, WEBHOOK_RULES), WEBHOOK_RULES)
+            budget.keep(tx, made, budget.allow(tx, made, now, WEBHOOK_RULES), WEBHOOK_RULES)
             webhook = Webhook(
                 webhook_id=self._new_id(now, others),
                 url=url,
@@ -107,7 +108,7 @@ class Webhooks:
                 last_success_time=None,
             )
             secret = new_webhook_secret(self._random)
-            store.add(session, self._vault, application_id, webhook, secret)
+            store.add(tx, self._vault, application_id, webhook, secret)
             return NewWebhook(webhook, secret)
 
         return await self._database.write(work, by=caller.application_id)
@@ -115,8 +116,8 @@ class Webhooks:
     async def list_all(self, caller: Site) -> list[Webhook]:
         """The site's webhooks, oldest first."""
 
-        def work(session: Session) -> list[Webhook]:
-            rows = store.of_site(session, caller.application_id)
+        def work(tx: Tx) -> list[Webhook]:
+            rows = store.of_site(tx, caller.application_id)
             return [store.to_webhook(self._vault, row) for row in rows]
 
         return await self._database.read(work, by=caller.application_id, pages=True)
@@ -140,20 +141,20 @@ class Webhooks:
         elif changes.get("state") is WebhookState.ENABLED:
             leads_to = await self._leads_to(caller, webhook_id)
 
-        def work(session: Session) -> Webhook:
-            row = store.find(session, caller.application_id, webhook_id, lock=True)
+        def work(tx: Tx) -> Webhook:
+            row = store.find(tx, caller.application_id, webhook_id, lock=True)
             if not self._differs(row, changes):
                 return store.to_webhook(self._vault, row)
             begins_anew, now = self._begins_anew(row, changes), self._clock()
             if begins_anew:
-                self._keep(session, self._allow(session, now, caller, leads_to))
+                self._keep(tx, self._allow(tx, now, caller, leads_to))
                 # Whether its receiver was well says nothing of the one to come.
                 store.set_health(row, Health())
             self._change(row, changes)
-            session.add(row)
-            session.flush()
+            tx.add(row)
+            tx.flush()
             if begins_anew:
-                deliveries.begin_anew(session, now, webhook_id)
+                deliveries.begin_anew(tx, now, webhook_id)
             return store.to_webhook(self._vault, row)
 
         return await self._database.write(work, by=caller.application_id)
@@ -165,8 +166,8 @@ class Webhooks:
             NotFound: the site has no such webhook.
         """
 
-        def work(session: Session) -> None:
-            store.remove(session, store.find(session, caller.application_id, webhook_id, lock=True))
+        def work(tx: Tx) -> None:
+            store.remove(tx, store.find(tx, caller.application_id, webhook_id, lock=True))
 
         await self._database.write(work, by=caller.application_id)
 
@@ -182,12 +183,12 @@ class Webhooks:
             NotFound: the site has no such webhook.
         """
 
-        def work(session: Session) -> str:
-            row = store.find(session, caller.application_id, webhook_id, lock=True)
+        def work(tx: Tx) -> str:
+            row = store.find(tx, caller.application_id, webhook_id, lock=True)
             secret = new_webhook_secret(self._random)
             span = OVERLAP if overlap is None else overlap
             store.rotate(self._vault, row, secret, self._clock(), span)
-            session.add(row)
+            tx.add(row)
             return secret
 
         return await self._database.write(work, by=caller.application_id)
@@ -202,12 +203,12 @@ class Webhooks:
         """
         leads_to = await self._leads_to(caller, webhook_id)
 
-        def work(session: Session) -> str:
-            row = store.find(session, caller.application_id, webhook_id, lock=True)
+        def work(tx: Tx) -> str:
+            row = store.find(tx, caller.application_id, webhook_id, lock=True)
             if row.state != WebhookState.ENABLED.value:
                 raise WrongState(row.state)
             now = self._clock()
-            self._keep(session, self._allow(session, now, caller, leads_to))
+            self._keep(tx, self._allow(tx, now, caller, leads_to))
             event = NewEvent(
                 type=WebhookEventType.TEST.value,
                 subject_id=webhook_id,
@@ -215,7 +216,7 @@ class Webhooks:
                 body=WebhookEvent(webhook_id=webhook_id),
                 webhook_id=webhook_id,
             )
-            (event_id,) = self._events.record(session, now, event)
+            (event_id,) = self._events.record(tx, now, event)
             return event_id
 
         return await self._database.write(work, by=caller.application_id)
@@ -233,9 +234,9 @@ class Webhooks:
         before = page.open_token(self._vault, owner, method, page_token)
         size = page.size(page_size)
 
-        def work(session: Session) -> list[tuple[int, Delivery]]:
-            store.find(session, owner, webhook_id)
-            return deliveries.listed(session, webhook_id, int(before) if before else None, size + 1)
+        def work(tx: Tx) -> list[tuple[int, Delivery]]:
+            store.find(tx, owner, webhook_id)
+            return deliveries.listed(tx, webhook_id, int(before) if before else None, size + 1)
 
         found = await self._database.read(work, by=owner, pages=True)
         shown = [each for _, each in found[:size]]
@@ -261,18 +262,18 @@ class Webhooks:
         """
         leads_to = await self._leads_to(caller, webhook_id)
 
-        def work(session: Session) -> int:
-            store.find(session, caller.application_id, webhook_id, lock=True)
+        def work(tx: Tx) -> int:
+            store.find(tx, caller.application_id, webhook_id, lock=True)
             now, one = self._clock(), delivery_id(event_id, webhook_id) if event_id else ""
-            if one and not deliveries.is_of(session, webhook_id, one, event_id):
+            if one and not deliveries.is_of(tx, webhook_id, one, event_id):
                 raise NotFound
-            spent = self._allow(session, now, caller, leads_to)
+            spent = self._allow(tx, now, caller, leads_to)
             if one:
-                count = deliveries.post_again(session, now, webhook_id, delivery_id=one)
+                count = deliveries.post_again(tx, now, webhook_id, delivery_id=one)
             else:
-                count = deliveries.post_again(session, now, webhook_id, failed_since=failed_since)
+                count = deliveries.post_again(tx, now, webhook_id, failed_since=failed_since)
             if count:
-                self._keep(session, spent)
+                self._keep(tx, spent)
             return count
 
         return await self._database.write(work, by=caller.application_id)
@@ -280,8 +281,8 @@ class Webhooks:
     async def _leads_to(self, caller: Site, webhook_id: str) -> Sequence[IPAddress]:
         """The addresses to which a webhook is posted now; none where a post would come to nothing."""
 
-        def work(session: Session) -> str:
-            return store.url(self._vault, store.find(session, caller.application_id, webhook_id))
+        def work(tx: Tx) -> str:
+            return store.url(self._vault, store.find(tx, caller.application_id, webhook_id))
 
         url = await self._database.read(work, by=caller.application_id)
         with suppress(addresses.ForbiddenAddress, addresses.Unresolved):
@@ -316,19 +317,17 @@ class Webhooks:
             for name, value in changes.items()
         )
 
-    def _allow(
-        self, session: Session, now: datetime, caller: Site, leads_to: Sequence[IPAddress]
-    ) -> list[_Spent]:
+    def _allow(self, tx: Tx, now: datetime, caller: Site, leads_to: Sequence[IPAddress]) -> list[_Spent]:
         """What the budgets will be of whoever asks for posts, and of where they go; `_keep` writes it."""
         budgets: list[tuple[budget.Name, tuple[Rule, ...]]] = [
             (f"posts:{caller.application_id}", POST_RULES),
             *((name, ADDRESS_RULES) for name in sorted(set(map(self._address_budget, leads_to)))),
         ]
-        return [(name, budget.allow(session, name, now, rules), rules) for name, rules in budgets]
+        return [(name, budget.allow(tx, name, now, rules), rules) for name, rules in budgets]
 
-    def _keep(self, session: Session, spent: list[_Spent]) -> None:
+    def _keep(self, tx: Tx, spent: list[_Spent]) -> None:
         for name, times, rules in spent:
-            budget.keep(session, name, times, rules)
+            budget.keep(tx, name, times, rules)
 
     def _address_budget(self, address: IPAddress) -> tuple[str, ...]:
         host = subscriber(address).network_address

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from sqlalchemy import bindparam, delete, insert, update
-from sqlmodel import Session, col, select
+from sqlmodel import col, select
 
 from authy_grpc.domain.account import Account
 from authy_grpc.domain.device import NewDevicePolicy
@@ -14,8 +14,9 @@ from authy_grpc.domain.ids import new_id
 from authy_grpc.store.columns import has_digest
 from authy_grpc.store.events import Events, NewEvent
 from authy_grpc.store.given import table
-from authy_grpc.store.rows import Selected
+from authy_grpc.store.statements import Statement
 from authy_grpc.store.tables import AccountRow, ActivityRow, LinkRow
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 
 ACTIVITY = "activity.body"
@@ -24,13 +25,13 @@ _NUMBER = "account.number"
 
 
 _ACCOUNT, _ACTIVITY = table(AccountRow), table(ActivityRow)
-_HOLD = Selected(
+_HOLD = Statement(
     bool,
     select(_ACCOUNT.c.sealed_number.is_not(None))
     .where(_ACCOUNT.c.account_id == bindparam("account_id"))
     .with_for_update(),
 )
-_TAKE = Selected(
+_TAKE = Statement(
     str,
     select(_ACCOUNT.c.account_id)
     .where(_ACCOUNT.c.account_id == bindparam("account_id"))
@@ -53,58 +54,58 @@ class AccountBusy(Exception):
     """Somebody else holds the account: to be tried again with it locked before all else."""
 
 
-def find(session: Session, account_id: str, *, lock: bool = False) -> AccountRow:
+def find(tx: Tx, account_id: str, *, lock: bool = False) -> AccountRow:
     """The account of a device that calls.
 
     Args:
-        session: of the work.
+        tx: of the work.
         account_id: whose device calls.
         lock: whether the work will change the account, its devices or its links.
 
     Raises:
         BadCredential: it was erased since the device's token was looked at.
     """
-    row = session.get(AccountRow, account_id, with_for_update=True if lock else None)
+    row = tx.get(AccountRow, account_id, with_for_update=True if lock else None)
     if row is None or row.sealed_number is None:
         raise BadCredential
     return row
 
 
-def lock(session: Session, account_id: str) -> None:
+def lock(tx: Tx, account_id: str) -> None:
     """Lock the account of a device that calls, before its links.
 
     Raises:
         BadCredential: it was erased since the device's token was looked at.
     """
-    if not hold(session, account_id):
+    if not hold(tx, account_id):
         raise BadCredential
 
 
-def hold(session: Session, account_id: str) -> bool:
+def hold(tx: Tx, account_id: str) -> bool:
     """Lock an account; False where it was erased."""
-    return bool(_HOLD.first(session, account_id=account_id))
+    return bool(_HOLD.first(tx, account_id=account_id))
 
 
-def take(session: Session, account_id: str) -> bool:
+def take(tx: Tx, account_id: str) -> bool:
     """Lock an account when its links are locked already; False where somebody else holds it.
 
     That one is not waited for: who holds an account may wait for one of its links.
     """
-    return _TAKE.first(session, account_id=account_id) is not None
+    return _TAKE.first(tx, account_id=account_id) is not None
 
 
-def find_by_number(session: Session, vault: Vault, number: str, *, lock: bool = False) -> AccountRow | None:
+def find_by_number(tx: Tx, vault: Vault, number: str, *, lock: bool = False) -> AccountRow | None:
     """The account of a number, or None. It tries the digests of every key.
 
     Args:
-        session: of the work.
+        tx: of the work.
         vault: digests it.
         number: E.164.
         lock: whether the work will change it.
     """
     columns = col(AccountRow.number_digest), col(AccountRow.number_digest_odd)
     statement = select(AccountRow).where(has_digest(columns, vault.pair("number", number.encode())))
-    return session.exec(statement.with_for_update() if lock else statement).first()
+    return tx.exec(statement.with_for_update() if lock else statement).first()
 
 
 def set_number(row: AccountRow, vault: Vault, number: str) -> None:
@@ -129,37 +130,37 @@ def to_account(vault: Vault, row: AccountRow) -> Account:
     )
 
 
-def links(session: Session, account_id: str, *, lock: bool = True) -> list[LinkRow]:
+def links(tx: Tx, account_id: str, *, lock: bool = True) -> list[LinkRow]:
     """The links of an account that have not ended, in a fixed order, locked where they will be changed."""
     statement = (
         select(LinkRow)
         .where(LinkRow.account_id == account_id, LinkRow.state != "ENDED")
         .order_by(col(LinkRow.site_id))
     )
-    return list(session.exec(statement.with_for_update() if lock else statement))
+    return list(tx.exec(statement.with_for_update() if lock else statement))
 
 
-def has_links(session: Session, account_id: str) -> bool:
+def has_links(tx: Tx, account_id: str) -> bool:
     """Whether an account has links that have not ended."""
     statement = select(LinkRow.site_id).where(LinkRow.account_id == account_id, LinkRow.state != "ENDED")
-    return session.exec(statement.limit(1)).first() is not None
+    return tx.exec(statement.limit(1)).first() is not None
 
 
-def erase(session: Session, row: AccountRow) -> None:
+def erase(tx: Tx, row: AccountRow) -> None:
     """Remove all that an account keeps of its owner.
 
     The row itself stays while links wait to be told of their end.
     """
     row.sealed_number = row.number_digest = row.number_digest_odd = row.recovery_hash = None
     row.phone_codes = False
-    session.add(row)
-    forget_activity(session, row.account_id)
+    tx.add(row)
+    forget_activity(tx, row.account_id)
 
 
-def forget_activity(session: Session, account_id: str) -> None:
+def forget_activity(tx: Tx, account_id: str) -> None:
     """Remove what an account's devices are shown."""
     own = col(ActivityRow.account_id) == account_id
-    session.connection().execute(delete(ActivityRow).where(own))
+    tx.connection().execute(delete(ActivityRow).where(own))
 
 
 class AccountNews:
@@ -178,7 +179,7 @@ class AccountNews:
 
     def changed(
         self,
-        session: Session,
+        tx: Tx,
         now: datetime,
         account_id: str,
         *,
@@ -191,7 +192,7 @@ class AccountNews:
         """Raise the revisions of what changed, keep an activity, and wake the account's inboxes.
 
         Args:
-            session: of the change.
+            tx: of the change.
             now: when it happened.
             account_id: whose devices are told.
             sites: whether ListSites answers something else now.
@@ -206,7 +207,7 @@ class AccountNews:
             "devices_revision": int(devices),
             "activity_revision": 1,
         }
-        session.connection().execute(_RAISE, raised)
+        tx.connection().execute(_RAISE, raised)
         if activity:
             activity_id = new_id("act", now, self._random)
             body = json.dumps({"site": site_name, "device": device_name}).encode()
@@ -217,7 +218,7 @@ class AccountNews:
                 "sealed_body": self._vault.seal(ACTIVITY, activity_id, body),
                 "create_time": now,
             }
-            session.connection().execute(_KEEP, kept)
+            tx.connection().execute(_KEEP, kept)
         self._events.record(
-            session, now, NewEvent(type=ACCOUNT_CHANGED, subject_id=account_id, account_id=account_id)
+            tx, now, NewEvent(type=ACCOUNT_CHANGED, subject_id=account_id, account_id=account_id)
         )

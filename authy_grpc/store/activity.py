@@ -4,10 +4,11 @@ import json
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlmodel import Session, col, select
+from sqlmodel import col, select
 
 from authy_grpc.store.account import ACTIVITY
 from authy_grpc.store.tables import ActivityRow
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 
 
@@ -28,11 +29,11 @@ class Activity:
     time: datetime
 
 
-def listed(session: Session, vault: Vault, account_id: str, before: str, limit: int) -> list[Activity]:
+def listed(tx: Tx, vault: Vault, account_id: str, before: str, limit: int) -> list[Activity]:
     """What has happened on an account, newest first. The ids rise with time.
 
     Args:
-        session: of a read.
+        tx: of a read.
         vault: opens the names.
         account_id: whose.
         before: the id to go on from; empty for the newest.
@@ -41,7 +42,7 @@ def listed(session: Session, vault: Vault, account_id: str, before: str, limit: 
     statement = select(ActivityRow).where(ActivityRow.account_id == account_id)
     if before:
         statement = statement.where(ActivityRow.activity_id < before)
-    rows = session.exec(statement.order_by(col(ActivityRow.activity_id).desc()).limit(limit))
+    rows = tx.exec(statement.order_by(col(ActivityRow.activity_id).desc()).limit(limit))
     return [_activity(vault, row) for row in rows]
 
 

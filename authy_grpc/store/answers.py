@@ -6,13 +6,13 @@ from typing import Generic, TypeVar
 
 from pydantic import TypeAdapter
 from sqlalchemy import String, and_, bindparam, delete, select, tuple_
-from sqlmodel import Session
 
 from authy_grpc.domain.errors import RequestIdReused
 from authy_grpc.store.columns import Moment, to_millis
 from authy_grpc.store.given import Given, Inserted, table
 from authy_grpc.store.once import Request
 from authy_grpc.store.tables import AnswerRow
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 
 T = TypeVar("T")
@@ -94,14 +94,14 @@ class Answers(Generic[T]):
         self._delete = delete(_ANSWER).where(tuple_(*key).in_(select(*keys)), expired)
         self._insert = Inserted(postgres, _ANSWER, *(column.name for column in row))
 
-    def read(self, session: Session, now: datetime, calls: Iterable[tuple[str, Request]]) -> Answered[T]:
+    def read(self, tx: Tx, now: datetime, calls: Iterable[tuple[str, Request]]) -> Answered[T]:
         """What calls, each of a site, were answered before."""
         answered = Answered[T](self._vault)
         keys = {_key(application_id, request) for application_id, request in calls if request.request_id}
         if not keys:
             return answered
         given = self._keys.bind(sorted(keys))
-        for *names, digest, sealed, expire_time in session.connection().execute(self._select, given):
+        for *names, digest, sealed, expire_time in tx.connection().execute(self._select, given):
             application_id, method, request_id = names
             key = application_id, method, request_id
             if expire_time <= now:
@@ -111,17 +111,17 @@ class Answers(Generic[T]):
             answered.know(key, digest, self._answer.validate_json(body))
         return answered
 
-    def save(self, session: Session, now: datetime, answered: Answered[T]) -> None:
+    def save(self, tx: Tx, now: datetime, answered: Answered[T]) -> None:
         """Keep what was answered now.
 
         Where another server has just used one of the ids, the database refuses, and the call runs again.
         """
         if answered.expired:
             given = {**self._keys.bind(answered.expired), "now": now}
-            session.connection().execute(self._delete, given)
+            tx.connection().execute(self._delete, given)
         until = to_millis(now + self._life)
         rows = [
             (*key, digest, self._vault.seal(_PLACE, "/".join(key), self._answer.dump_json(answer)), until)
             for key, digest, answer in answered.made
         ]
-        self._insert.run(session, rows)
+        self._insert.run(tx, rows)

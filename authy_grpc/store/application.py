@@ -2,7 +2,7 @@
 
 from sqlalchemy import delete
 from sqlalchemy.orm import defer
-from sqlmodel import Session, col, select
+from sqlmodel import col, select
 
 from authy_grpc.domain.application import ApiKey, Application, Scope
 from authy_grpc.domain.errors import NotFound
@@ -16,18 +16,19 @@ from authy_grpc.store.tables import (
     LinkRow,
     WebhookRow,
 )
+from authy_grpc.store.tx import Tx
 
 # Larger than all else of its row: it is read where it is asked for.
 WITHOUT_LOGO = defer(ApplicationRow.logo)  # type: ignore[arg-type]
 
 
-def find(session: Session, application_id: str, *, lock: bool = False) -> ApplicationRow:
+def find(tx: Tx, application_id: str, *, lock: bool = False) -> ApplicationRow:
     """A relying site.
 
     Raises:
         NotFound: there is none.
     """
-    row = session.get(
+    row = tx.get(
         ApplicationRow, application_id, with_for_update=True if lock else None, options=[WITHOUT_LOGO]
     )
     if row is None:
@@ -35,11 +36,11 @@ def find(session: Session, application_id: str, *, lock: bool = False) -> Applic
     return row
 
 
-def listed(session: Session, after: str, limit: int) -> list[Application]:
+def listed(tx: Tx, after: str, limit: int) -> list[Application]:
     """Relying sites, oldest first, without their logos. Their ids rise with time.
 
     Args:
-        session: of a read.
+        tx: of a read.
         after: the id to go on after; empty for the beginning.
         limit: at most so many.
     """
@@ -50,10 +51,10 @@ def listed(session: Session, after: str, limit: int) -> list[Application]:
         .order_by(col(ApplicationRow.application_id))
         .limit(limit)
     )
-    return [to_application(row, logo=False) for row in session.exec(statement)]
+    return [to_application(row, logo=False) for row in tx.exec(statement)]
 
 
-def links(session: Session, application_id: str) -> list[LinkRow]:
+def links(tx: Tx, application_id: str) -> list[LinkRow]:
     """All its links, in a fixed order, locked."""
     statement = (
         select(LinkRow)
@@ -61,29 +62,29 @@ def links(session: Session, application_id: str) -> list[LinkRow]:
         .order_by(col(LinkRow.site_id))
         .with_for_update()
     )
-    return list(session.exec(statement))
+    return list(tx.exec(statement))
 
 
-def find_key(session: Session, api_key_id: str) -> ApiKeyRow:
+def find_key(tx: Tx, api_key_id: str) -> ApiKeyRow:
     """An API key that is not revoked.
 
     Raises:
         NotFound: there is none.
     """
-    row = session.get(ApiKeyRow, api_key_id, with_for_update=True)
+    row = tx.get(ApiKeyRow, api_key_id, with_for_update=True)
     if row is None or row.revoke_time is not None:
         raise NotFound
     return row
 
 
-def keys(session: Session, application_id: str) -> list[ApiKeyRow]:
+def keys(tx: Tx, application_id: str) -> list[ApiKeyRow]:
     """The keys of a relying site that are not revoked, oldest first."""
     statement = (
         select(ApiKeyRow)
         .where(ApiKeyRow.application_id == application_id, col(ApiKeyRow.revoke_time).is_(None))
         .order_by(col(ApiKeyRow.api_key_id))
     )
-    return list(session.exec(statement))
+    return list(tx.exec(statement))
 
 
 def to_row(value: Application, logo_id: str) -> ApplicationRow:
@@ -132,13 +133,13 @@ def to_api_key(row: ApiKeyRow) -> ApiKey:
     )
 
 
-def erase(session: Session, application: ApplicationRow) -> None:
+def erase(tx: Tx, application: ApplicationRow) -> None:
     """Remove a relying site whose links are gone, with all that is its own but its spent ids.
 
     Posts to its webhooks are nobody's then: they go by `retention.py`, in steps.
     """
-    session.flush()
+    tx.flush()
     own = application.application_id
     for table in (ApiKeyRow, EnrollmentRow, ApprovalRow, AnswerRow, EventRow, WebhookRow):
-        session.connection().execute(delete(table).where(col(table.application_id) == own))
-    session.delete(application)
+        tx.connection().execute(delete(table).where(col(table.application_id) == own))
+    tx.delete(application)

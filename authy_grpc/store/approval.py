@@ -6,7 +6,6 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 
 from sqlalchemy import Select, bindparam, insert, select
-from sqlmodel import Session
 
 from authy_grpc.domain.approval import TERMINAL, Approval, ApprovalState, DenyReason, Detail, at, move
 from authy_grpc.domain.errors import NotFound
@@ -16,8 +15,9 @@ from authy_grpc.store.columns import Moment
 from authy_grpc.store.events import Events, NewEvent
 from authy_grpc.store.given import table
 from authy_grpc.store.push import PushLink
-from authy_grpc.store.rows import Selected, Updated
+from authy_grpc.store.statements import Statement, Updated
 from authy_grpc.store.tables import ApprovalRow, DeviceRow, LinkRow, SiteKeyRow
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 
 _QUESTION = "approval.question"
@@ -87,17 +87,17 @@ _BY_ID: Select[Kept] = select(*_ROW).where(_APPROVAL.c.approval_id == bindparam(
 _OPEN: Select[Kept] = select(*_ROW).where(
     _APPROVAL.c.site_id == bindparam("site_id"), _APPROVAL.c.state == _PENDING
 )
-_FIND = Selected(Kept, _BY_ID)
-_LOCK = Selected(Kept, _BY_ID.with_for_update())
-_LOCK_OPEN = Selected(Kept, _OPEN.with_for_update())
-_ASKED = Selected(
+_FIND = Statement(Kept, _BY_ID)
+_LOCK = Statement(Kept, _BY_ID.with_for_update())
+_LOCK_OPEN = Statement(Kept, _OPEN.with_for_update())
+_ASKED = Statement(
     str,
     select(_APPROVAL.c.site_id).where(
         _APPROVAL.c.approval_id == bindparam("approval_id"),
         _APPROVAL.c.account_id == bindparam("account_id"),
     ),
 )
-_ANSWERING = Selected(
+_ANSWERING = Statement(
     AnsweringKey,
     select(_KEY.c.point, _DEVICE.c.device_id, _DEVICE.c.sealed_name)
     .join(_DEVICE, _DEVICE.c.device_id == _KEY.c.device_id)
@@ -110,7 +110,7 @@ _ANSWERING = Selected(
     )
     .with_for_update(),
 )
-_WAITING = Selected(
+_WAITING = Statement(
     Kept,
     select(*_ROW)
     .join(_LINK, _LINK.c.site_id == _APPROVAL.c.site_id)
@@ -122,7 +122,7 @@ _WAITING = Selected(
     )
     .order_by(_APPROVAL.c.approval_id),
 )
-_DUE = Selected(
+_DUE = Statement(
     Kept,
     select(*_ROW)
     .where(_APPROVAL.c.state == _PENDING, _APPROVAL.c.expire_time <= bindparam("now", type_=Moment))
@@ -137,7 +137,7 @@ _KEEP_ANSWERS = Updated(_APPROVAL, "approval_id", "answers")
 
 
 def add(
-    session: Session, vault: Vault, link: PushLink, question: Question, approval: Approval, match_number: str
+    tx: Tx, vault: Vault, link: PushLink, question: Question, approval: Approval, match_number: str
 ) -> Kept:
     """Keep a new approval, which is answered to the bytes of `question`."""
     own = approval.approval_id
@@ -162,54 +162,54 @@ def add(
         expire_time=approval.expire_time,
         respond_time=None,
     )
-    session.connection().execute(_INSERT, {each.name: getattr(kept, each.name) for each in fields(kept)})
+    tx.connection().execute(_INSERT, {each.name: getattr(kept, each.name) for each in fields(kept)})
     return kept
 
 
-def find(session: Session, application_id: str, approval_id: str) -> Kept:
+def find(tx: Tx, application_id: str, approval_id: str) -> Kept:
     """An approval of a site, not locked.
 
     Raises:
         NotFound: there is none, or it is another site's.
     """
-    kept = _FIND.first(session, approval_id=approval_id)
+    kept = _FIND.first(tx, approval_id=approval_id)
     if kept is None or kept.application_id != application_id:
         raise NotFound
     return kept
 
 
-def find_asked(session: Session, account_id: str, approval_id: str) -> str:
+def find_asked(tx: Tx, account_id: str, approval_id: str) -> str:
     """The link by which an account was asked, not locked.
 
     Raises:
         NotFound: there is no such approval, or it is another account's.
     """
-    site_id = _ASKED.first(session, approval_id=approval_id, account_id=account_id)
+    site_id = _ASKED.first(tx, approval_id=approval_id, account_id=account_id)
     if site_id is None:
         raise NotFound
     return site_id
 
 
-def locked(session: Session, approval_id: str) -> Kept | None:
+def locked(tx: Tx, approval_id: str) -> Kept | None:
     """An approval as it is now, locked. Its link is locked before it."""
-    return _LOCK.first(session, approval_id=approval_id)
+    return _LOCK.first(tx, approval_id=approval_id)
 
 
-def open_of_link(session: Session, site_id: str) -> Kept | None:
+def open_of_link(tx: Tx, site_id: str) -> Kept | None:
     """The one question of a link that was not seen to end, locked; the link is locked before it."""
-    return _LOCK_OPEN.first(session, site_id=site_id)
+    return _LOCK_OPEN.first(tx, site_id=site_id)
 
 
-def answering_key(session: Session, site_id: str, device_id: str, kid: str) -> AnsweringKey | None:
+def answering_key(tx: Tx, site_id: str, device_id: str, kid: str) -> AnsweringKey | None:
     """A device's key for a link, locked together with the device, where it may answer with it now.
 
     Args:
-        session: of the work.
+        tx: of the work.
         site_id: the link.
         device_id: whose key.
         kid: which of its keys for this link: never a key of another device or link.
     """
-    return _ANSWERING.first(session, site_id=site_id, device_id=device_id, kid=kid)
+    return _ANSWERING.first(tx, site_id=site_id, device_id=device_id, kid=kid)
 
 
 def question(vault: Vault, row: Kept) -> bytes:
@@ -229,10 +229,10 @@ def answers(row: Kept) -> dict[str, tuple[str, int]]:
     return {digest: (state, left) for digest, (state, left) in json.loads(row.answers).items()}
 
 
-def keep_answers(session: Session, row: Kept, given: Mapping[str, tuple[str, int]]) -> None:
+def keep_answers(tx: Tx, row: Kept, given: Mapping[str, tuple[str, int]]) -> None:
     """Write what receipts were answered."""
     row.answers = json.dumps(given)
-    _KEEP_ANSWERS.run(session, row.approval_id, answers=row.answers)
+    _KEEP_ANSWERS.run(tx, row.approval_id, answers=row.answers)
 
 
 def to_approval(vault: Vault, row: Kept) -> Approval:
@@ -257,11 +257,11 @@ def to_approval(vault: Vault, row: Kept) -> Approval:
     )
 
 
-def save(session: Session, vault: Vault, events: Events, now: datetime, row: Kept, changed: Approval) -> None:
+def save(tx: Tx, vault: Vault, events: Events, now: datetime, row: Kept, changed: Approval) -> None:
     """Write a change of an approval, with its event."""
     receipt = changed.receipt.encode()
     _CHANGE.run(
-        session,
+        tx,
         row.approval_id,
         state=changed.state.value,
         revision=changed.revision,
@@ -269,13 +269,13 @@ def save(session: Session, vault: Vault, events: Events, now: datetime, row: Kep
         deny_reason=changed.deny_reason.value if changed.deny_reason else None,
         sealed_receipt=vault.seal(_RECEIPT, row.approval_id, receipt) if receipt else row.sealed_receipt,
     )
-    record(session, events, now, row, changed)
+    record(tx, events, now, row, changed)
 
 
-def record(session: Session, events: Events, now: datetime, row: Kept, changed: Approval) -> None:
+def record(tx: Tx, events: Events, now: datetime, row: Kept, changed: Approval) -> None:
     """Write the event of a change: it stands in the site's feed and wakes the account's inboxes."""
     events.record(
-        session,
+        tx,
         now,
         NewEvent(
             type=event_type(changed),
@@ -294,32 +294,32 @@ def called_off(approval: Approval, now: datetime) -> Approval:
     return current if current.state in TERMINAL else move(current, ApprovalState.CANCELED, now)
 
 
-def cancel_open(session: Session, vault: Vault, events: Events, now: datetime, site_id: str) -> None:
+def cancel_open(tx: Tx, vault: Vault, events: Events, now: datetime, site_id: str) -> None:
     """End the open question of a link that ends, with its event. The link is locked before.
 
     Args:
-        session: of the change.
+        tx: of the change.
         vault: opens and seals what was asked.
         events: where the site learns it.
         now: when the link ends.
         site_id: the link.
     """
-    row = open_of_link(session, site_id)
+    row = open_of_link(tx, site_id)
     if row is not None:
-        save(session, vault, events, now, row, called_off(to_approval(vault, row), now))
+        save(tx, vault, events, now, row, called_off(to_approval(vault, row), now))
 
 
-def pending(session: Session, vault: Vault, account_id: str, now: datetime) -> tuple[Pending, ...]:
+def pending(tx: Tx, vault: Vault, account_id: str, now: datetime) -> tuple[Pending, ...]:
     """What waits for an answer on an account's devices, oldest first."""
     return tuple(
         Pending(row.approval_id, row.site_id, question(vault, row), row.match_digits, row.expire_time)
-        for row in _WAITING.all(session, account_id=account_id, now=now)
+        for row in _WAITING.all(tx, account_id=account_id, now=now)
     )
 
 
-def due(session: Session, now: datetime) -> list[Due]:
+def due(tx: Tx, now: datetime) -> list[Due]:
     """Questions whose time has run out and that were not seen to end, the oldest hundred, not locked."""
-    return [to_due(row) for row in _DUE.all(session, now=now)]
+    return [to_due(row) for row in _DUE.all(tx, now=now)]
 
 
 def to_due(row: Kept) -> Due:

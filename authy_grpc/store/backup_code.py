@@ -3,11 +3,11 @@
 from collections.abc import Iterable, Sequence
 
 from sqlalchemy import bindparam, delete, select
-from sqlmodel import Session
 
 from authy_grpc.domain.encoding import fold
 from authy_grpc.store.given import Given, table
 from authy_grpc.store.tables import BackupCodeRow
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 from authy_grpc.store.verification import LinkState
 
@@ -39,7 +39,7 @@ class BackupCodes:
         """What a code, as typed, may be kept as."""
         return self._vault.digests(_PURPOSE, _subject(site_id, code))
 
-    def read(self, session: Session, links: Iterable[LinkState]) -> None:
+    def read(self, tx: Tx, links: Iterable[LinkState]) -> None:
         """Add to links the digests of their codes.
 
         Those of a link that has ended go on until its site is told: it has minted them, and could tell by
@@ -49,21 +49,21 @@ class BackupCodes:
         if not by_id:
             return
         given = self._links.bind([(site_id,) for site_id in by_id])
-        for site_id, digest in session.connection().execute(self._select, given):
+        for site_id, digest in tx.connection().execute(self._select, given):
             by_id[site_id].codes.backup.add(digest)
 
-    def save(self, session: Session, links: Iterable[LinkState]) -> None:
+    def save(self, tx: Tx, links: Iterable[LinkState]) -> None:
         """Remove the codes that were used."""
         used = [{"of_site": link.site_id, "used": digest} for link in links for digest in link.codes.spent]
         if used:
-            session.connection().execute(self._delete, used)
+            tx.connection().execute(self._delete, used)
 
-    def replace(self, session: Session, site_id: str, codes: Sequence[str]) -> None:
+    def replace(self, tx: Tx, site_id: str, codes: Sequence[str]) -> None:
         """Keep these codes, and void the earlier ones."""
-        session.connection().execute(delete(_CODES).where(_CODES.c.site_id == site_id))
+        tx.connection().execute(delete(_CODES).where(_CODES.c.site_id == site_id))
         for code in codes:
             digest = self._vault.digest(_PURPOSE, _subject(site_id, code))
-            session.add(BackupCodeRow(site_id=site_id, code_hash=digest))
+            tx.add(BackupCodeRow(site_id=site_id, code_hash=digest))
 
 
 def _subject(site_id: str, code: str) -> bytes:

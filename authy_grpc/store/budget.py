@@ -5,13 +5,12 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlmodel import Session
-
 from authy_grpc.domain.errors import RateLimited
 from authy_grpc.domain.limits import CHANGE_RULES, Rule, spend
 from authy_grpc.store.columns import from_millis, to_millis
 from authy_grpc.store.reserve import reserve
 from authy_grpc.store.tables import BudgetRow
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 
 # One name, or while keys are changed one by each key: a kind and an id or digest, such as `link:sit_…`.
@@ -23,17 +22,17 @@ def names(vault: Vault, purpose: str, value: bytes) -> tuple[str, ...]:
     return tuple(f"{purpose}:{each.hex()}" for each in vault.by_age(purpose, value).values())
 
 
-def spent(session: Session, name: Name) -> tuple[datetime, ...]:
+def spent(tx: Tx, name: Name) -> tuple[datetime, ...]:
     """When a budget was spent before, and not so long ago that no rule looks at it.
 
     Args:
-        session: of the work.
+        tx: of the work.
         name: of the budget; several in an order that is the same everywhere, since each is locked.
     """
     times = Counter[datetime]()
     for each in _names(name):
         # Not the sum: what was spent stands by each name.
-        times |= Counter(_spent(session, each))
+        times |= Counter(_spent(tx, each))
     return tuple(sorted(times.elements()))
 
 
@@ -41,43 +40,43 @@ def _names(name: Name) -> tuple[str, ...]:
     return (name,) if isinstance(name, str) else name
 
 
-def _spent(session: Session, name: str) -> tuple[datetime, ...]:
-    row = session.get(BudgetRow, name, with_for_update=True)
-    if row is None and reserve(session, name):
-        row = session.get(BudgetRow, name, with_for_update=True)
+def _spent(tx: Tx, name: str) -> tuple[datetime, ...]:
+    row = tx.get(BudgetRow, name, with_for_update=True)
+    if row is None and reserve(tx, name):
+        row = tx.get(BudgetRow, name, with_for_update=True)
     return tuple(from_millis(each) for each in json.loads(row.times)) if row else ()
 
 
-def allow(session: Session, name: Name, now: datetime, rules: Sequence[Rule]) -> tuple[datetime, ...]:
+def allow(tx: Tx, name: Name, now: datetime, rules: Sequence[Rule]) -> tuple[datetime, ...]:
     """What a budget will be when it is spent once more now; `keep` writes it.
 
     Raises:
         RateLimited: not before its `retry_after`.
     """
-    return spend(spent(session, name), now, rules)
+    return spend(spent(tx, name), now, rules)
 
 
-def spend_on(session: Session, name: Name, now: datetime, rules: Sequence[Rule]) -> RateLimited | None:
+def spend_on(tx: Tx, name: Name, now: datetime, rules: Sequence[Rule]) -> RateLimited | None:
     """Spend a budget once, or answer its refusal: for works that have written something before."""
     try:
-        times = allow(session, name, now, rules)
+        times = allow(tx, name, now, rules)
     except RateLimited as refusal:
         return refusal
-    keep(session, name, times, rules)
+    keep(tx, name, times, rules)
     return None
 
 
-def change(session: Session, kind: str, account_id: str, now: datetime) -> RateLimited | None:
+def change(tx: Tx, kind: str, account_id: str, now: datetime) -> RateLimited | None:
     """Spend an account's budget of changes that its devices are told of; the account is locked before.
 
     Each kind has its own: what a stolen token may do must not keep the owner from what takes a proof.
     """
-    return spend_on(session, f"{kind}:{account_id}", now, CHANGE_RULES)
+    return spend_on(tx, f"{kind}:{account_id}", now, CHANGE_RULES)
 
 
-def keep(session: Session, name: Name, times: Sequence[datetime], rules: Sequence[Rule]) -> None:
+def keep(tx: Tx, name: Name, times: Sequence[datetime], rules: Sequence[Rule]) -> None:
     """Write what `allow` answered, once all that may refuse has been asked."""
     expire_time = max(times) + max(rule.window for rule in rules)
     text = json.dumps([to_millis(each) for each in times])
     for each in _names(name):
-        session.merge(BudgetRow(name=each, times=text, expire_time=expire_time))
+        tx.merge(BudgetRow(name=each, times=text, expire_time=expire_time))

@@ -4,13 +4,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import inspect, text
-from sqlmodel import Session, select
+from sqlmodel import select
 
 from authy_grpc.store import keyset, probe
 from authy_grpc.store.columns import from_millis
 from authy_grpc.store.engine import connect
 from authy_grpc.store.tables import MetaRow
 from authy_grpc.store.trouble import explained
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 
 # Readers stop at the oldest write that is open, see `events.py`.
@@ -52,13 +53,13 @@ def look(url: str, vault: Vault | None = None) -> Checkup:
     """
     engine = connect(url, writes=False, connections=1)
     try:
-        with explained(url), engine.connect() as connection, Session(connection) as session:
+        with explained(url), engine.connect() as connection, Tx(connection) as tx:
             if not inspect(connection).has_table(str(MetaRow.__tablename__)):
                 return Checkup(empty=True, sealed=False, time=None)
-            sealed = session.exec(select(MetaRow.name)).first() is not None
+            sealed = tx.exec(select(MetaRow.name)).first() is not None
             if sealed and vault is not None:
-                keyset.check(session, vault)
-            newest = probe.newest_time(session) if inspect(connection).has_table("event") else None
+                keyset.check(tx, vault)
+            newest = probe.newest_time(tx) if inspect(connection).has_table("event") else None
             postgres = engine.dialect.name == "postgresql"
             time = connection.scalar(text("SELECT clock_timestamp()")) if postgres else None
             if time is None:

@@ -4,7 +4,8 @@ import time
 
 from sqlalchemy import Engine, text
 from sqlalchemy.exc import DBAPIError
-from sqlmodel import Session
+
+from authy_grpc.store.tx import Tx
 
 CHANNEL = "authy_grpc"
 _ASKS = 10
@@ -21,17 +22,17 @@ class OutcomeUnknown(Exception):
     """The database went away in the midst of a commit, and does not come back to say what became of it."""
 
 
-def announce(session: Session, *, wakes: bool) -> str | None:
+def announce(tx: Tx, *, wakes: bool) -> str | None:
     """Prepare a commit.
 
     Args:
-        session: whose changes are about to be committed.
+        tx: whose changes are about to be committed.
         wakes: whether other servers are told, once it is.
 
     Returns:
         The name by which `was_committed` asks; None where nothing was changed.
     """
-    row = session.connection().execute(_WAKE_AND_SEE_XID if wakes else _SEE_XID).one()
+    row = tx.connection().execute(_WAKE_AND_SEE_XID if wakes else _SEE_XID).one()
     xid: str | None = row[0]
     return xid
 

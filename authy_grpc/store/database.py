@@ -8,7 +8,6 @@ from typing import Any, TypeVar
 
 from sqlalchemy import event
 from sqlalchemy.exc import DBAPIError
-from sqlmodel import Session as Session
 
 from authy_grpc.domain.errors import BackendUnavailable
 from authy_grpc.store import probe
@@ -16,6 +15,7 @@ from authy_grpc.store.engine import connect, truncate_wal
 from authy_grpc.store.fair import FairQueue, in_slices
 from authy_grpc.store.faults import Fault, kind, out_of_reach
 from authy_grpc.store.tally import Tally
+from authy_grpc.store.tx import Tools, Tx
 from authy_grpc.store.writer import MOST_WAITING, Job, Writer
 
 T = TypeVar("T")
@@ -33,12 +33,16 @@ class Database:
 
     Args:
         url: `sqlite:///…` or `postgresql://…`; its schema is up to date.
+        tools: what works are handed; None where they bring their own.
         timeout: seconds after which a call that waits answers UNAVAILABLE.
         guard: see `Writer`.
     """
 
-    def __init__(self, url: str, *, timeout: float = 8.0, guard: bool = False) -> None:
+    def __init__(
+        self, url: str, tools: Tools | None = None, *, timeout: float = 8.0, guard: bool = False
+    ) -> None:
         self.url = url
+        self.tools = tools
         self.postgres = not url.startswith("sqlite")
         # Called in the loop after a commit that recorded events here.
         self.on_events: Callable[[], None] = _nothing
@@ -74,15 +78,14 @@ class Database:
             writes,
             self._loop,
             postgres=self.postgres,
+            tools=tools,
             wake=self._woke,
             broken=self._broke,
             committed=lambda works, counted: self.on_commit(works, counted),
             guard=guard,
         )
 
-    async def write(
-        self, work: Callable[[Session], T | Exception], *, accounts: bool = False, by: str = ""
-    ) -> T:
+    async def write(self, work: Callable[[Tx], T | Exception], *, accounts: bool = False, by: str = "") -> T:
         """Run a work in a transaction and answer after its commit.
 
         A caller that is cancelled before its work began gets none done. One whose time is up is
@@ -107,7 +110,7 @@ class Database:
 
     async def write_batched(
         self,
-        batch: Callable[[Session, Sequence[Item]], Sequence[T | Exception]],
+        batch: Callable[[Tx, Sequence[Item]], Sequence[T | Exception]],
         item: Item,
         *,
         accounts: bool = False,
@@ -125,7 +128,7 @@ class Database:
         outcome: T = await self._submit(job)
         return outcome
 
-    async def read(self, work: Callable[[Session], T], *, by: str = "", pages: bool = False) -> T:
+    async def read(self, work: Callable[[Tx], T], *, by: str = "", pages: bool = False) -> T:
         """Run a work that only reads, in a transaction of its own that sees one moment.
 
         Args:
@@ -142,7 +145,7 @@ class Database:
             return await self._loop.run_in_executor(self._readers, self._read, work)
 
     async def page(
-        self, work: Callable[[Session], Sequence[Item]], make: Callable[[Item], T], *, by: str
+        self, work: Callable[[Tx], Sequence[Item]], make: Callable[[Item], T], *, by: str
     ) -> list[T]:
         """Read many rows, as `read` does, and make something of each, giving way to all else meanwhile.
 
@@ -277,7 +280,7 @@ class Database:
         finally:
             self.on_events()
 
-    def _read(self, work: Callable[[Session], T]) -> T:
+    def _read(self, work: Callable[[Tx], T]) -> T:
         try:
             return self._read_once(work)
         except DBAPIError as error:
@@ -286,9 +289,9 @@ class Database:
                 raise
             return self._read_once(work)
 
-    def _read_once(self, work: Callable[[Session], T]) -> T:
-        with self._reads.begin() as connection, Session(connection, autoflush=False) as session:
-            return work(session)
+    def _read_once(self, work: Callable[[Tx], T]) -> T:
+        with self._reads.begin() as connection, Tx(connection, self.tools) as tx:
+            return work(tx)
 
 
 def _nothing(*_: object) -> None:

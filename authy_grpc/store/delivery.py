@@ -6,13 +6,14 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, Row, Update, bindparam, false, func, literal, or_, select, update
-from sqlmodel import Session, col
+from sqlmodel import col
 
 from authy_grpc.domain.delivery import Delivery, DeliveryState
 from authy_grpc.store.columns import Moment
 from authy_grpc.store.given import table
 from authy_grpc.store.lease import OWN_LEASE
 from authy_grpc.store.tables import DeliveryRow, WebhookRow
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.waiting import FAILED, FOREMOST, PENDING, first_left
 
 _D, _W = table(DeliveryRow), table(WebhookRow)
@@ -67,21 +68,19 @@ _DELIVERED = (
 )
 
 
-def seen(session: Session, delivery_ids: Sequence[str]) -> dict[str, Seen]:
+def seen(tx: Tx, delivery_ids: Sequence[str]) -> dict[str, Seen]:
     """Of some posts those that are leased and whose webhook is there, not locked."""
-    rows = session.connection().execute(_SEEN, {"delivery_ids": list(delivery_ids)})
+    rows = tx.connection().execute(_SEEN, {"delivery_ids": list(delivery_ids)})
     return {name: Seen(*rest) for name, *rest in rows}
 
 
-def deliver(
-    session: Session, now: datetime, delivery_id: str, attempt: int, status: int, millis: int
-) -> None:
+def deliver(tx: Tx, now: datetime, delivery_id: str, attempt: int, status: int, millis: int) -> None:
     """Write that a post has arrived, where the lease is still the last one."""
     given = {"of_delivery_id": delivery_id, "of_attempt": attempt, "now": now}
-    session.connection().execute(_DELIVERED, {**given, "http_status": status, "duration_millis": millis})
+    tx.connection().execute(_DELIVERED, {**given, "http_status": status, "duration_millis": millis})
 
 
-def locked(session: Session, delivery_id: str, attempt: int) -> DeliveryRow | None:
+def locked(tx: Tx, delivery_id: str, attempt: int) -> DeliveryRow | None:
     """A post as it is now, by its last lease; the webhook is locked before it. None where that is over."""
     statement = (
         select(DeliveryRow)
@@ -93,22 +92,22 @@ def locked(session: Session, delivery_id: str, attempt: int) -> DeliveryRow | No
         )
         .with_for_update()
     )
-    return session.execute(statement).scalar()
+    return tx.execute(statement).scalar()
 
 
-def make_due(session: Session, now: datetime, webhook_id: str) -> None:
+def make_due(tx: Tx, now: datetime, webhook_id: str) -> None:
     """Have all that waits for its time be due at once, of a webhook."""
-    session.connection().execute(_waiting(now, webhook_id).where(_D.c.due_time > now).values(due_time=now))
+    tx.connection().execute(_waiting(now, webhook_id).where(_D.c.due_time > now).values(due_time=now))
 
 
-def begin_anew(session: Session, now: datetime, webhook_id: str) -> None:
+def begin_anew(tx: Tx, now: datetime, webhook_id: str) -> None:
     """Have all that waits be due at once, as if it had never failed: something else is behind the webhook."""
     tried = _waiting(now, webhook_id).where(or_(_D.c.due_time > now, _D.c.failures > 0))
-    session.connection().execute(tried.values(due_time=now, failures=0))
+    tx.connection().execute(tried.values(due_time=now, failures=0))
 
 
 def post_again(
-    session: Session,
+    tx: Tx,
     now: datetime,
     webhook_id: str,
     *,
@@ -118,7 +117,7 @@ def post_again(
     """Have posts go out anew, whatever became of them, but those that are on their way; answers how many.
 
     Args:
-        session: of the work, with the webhook locked.
+        tx: of the work, with the webhook locked.
         now: the time.
         webhook_id: of which.
         delivery_id: the one.
@@ -129,7 +128,7 @@ def post_again(
         wanted.append(_D.c.delivery_id == delivery_id)
     if failed_since is not None:
         wanted += [_D.c.state == FAILED, _D.c.last_attempt_time >= failed_since]
-    connection = session.connection()
+    connection = tx.connection()
     place = func.row_number().over(partition_by=_D.c.subject_id, order_by=_D.c.sequence)
     again = select(_D.c.sequence, place.label("place"), first_left().label("first")).where(*wanted)
     found = again.subquery("again")
@@ -150,19 +149,19 @@ def post_again(
     return count
 
 
-def is_of(session: Session, webhook_id: str, delivery_id: str, event_id: str) -> bool:
+def is_of(tx: Tx, webhook_id: str, delivery_id: str, event_id: str) -> bool:
     """Whether a post is of this event, to this webhook."""
     there = select(_D.c.sequence).where(
         _D.c.delivery_id == delivery_id, _D.c.webhook_id == webhook_id, _D.c.event_id == event_id
     )
-    return session.connection().execute(there).first() is not None
+    return tx.connection().execute(there).first() is not None
 
 
-def listed(session: Session, webhook_id: str, before: int | None, limit: int) -> list[tuple[int, Delivery]]:
+def listed(tx: Tx, webhook_id: str, before: int | None, limit: int) -> list[tuple[int, Delivery]]:
     """Posts to a webhook, newest event first, each with its place.
 
     Args:
-        session: of a read.
+        tx: of a read.
         webhook_id: which.
         before: the place to go on from; None for the newest.
         limit: at most so many.
@@ -170,7 +169,7 @@ def listed(session: Session, webhook_id: str, before: int | None, limit: int) ->
     statement = select(_D).where(_D.c.webhook_id == webhook_id)
     if before is not None:
         statement = statement.where(_D.c.sequence < before)
-    rows = session.connection().execute(statement.order_by(_D.c.sequence.desc()).limit(limit))
+    rows = tx.connection().execute(statement.order_by(_D.c.sequence.desc()).limit(limit))
     return [(row.sequence, _delivery(row)) for row in rows]
 
 

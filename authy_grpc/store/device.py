@@ -5,15 +5,16 @@ from datetime import datetime
 
 from sqlalchemy import bindparam
 from sqlalchemy import select as select_columns
-from sqlmodel import Session, col, select
+from sqlmodel import col, select
 
 from authy_grpc.domain.device import LIMITED, LISTED, Device, DevicePlatform, DeviceState, state_at
 from authy_grpc.domain.errors import BadCredential, NotFound
 from authy_grpc.domain.keys import device_check
 from authy_grpc.store.given import table
 from authy_grpc.store.link import DEVICE_SECRET
-from authy_grpc.store.rows import Selected
+from authy_grpc.store.statements import Statement
 from authy_grpc.store.tables import AccountRow, DeviceRow, LinkRow, SiteKeyRow
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 
 _NAME = "device.name"
@@ -32,7 +33,7 @@ class Seen:
 
 
 _ACCOUNT, _DEVICE = table(AccountRow), table(DeviceRow)
-_SEEN = Selected(
+_SEEN = Statement(
     lambda state, *rest: Seen(DeviceState(state), *rest),
     select_columns(
         _DEVICE.c.state,
@@ -51,68 +52,68 @@ _SEEN = Selected(
 )
 
 
-def seen(session: Session, account_id: str, device_id: str) -> Seen:
+def seen(tx: Tx, account_id: str, device_id: str) -> Seen:
     """What the device that calls is told of itself and its account, besides questions.
 
     Raises:
         BadCredential: it was put out, or its account erased, since its token was looked at.
     """
-    found = _SEEN.first(session, account_id=account_id, device_id=device_id)
+    found = _SEEN.first(tx, account_id=account_id, device_id=device_id)
     if found is None:
         raise BadCredential
     return found
 
 
-def lock(session: Session, device_id: str) -> DeviceRow | None:
+def lock(tx: Tx, device_id: str) -> DeviceRow | None:
     """A device as it is now, locked; None where there is none."""
-    return session.get(DeviceRow, device_id, with_for_update=True, populate_existing=True)
+    return tx.get(DeviceRow, device_id, with_for_update=True, populate_existing=True)
 
 
-def acting(session: Session, device_id: str) -> DeviceRow:
+def acting(tx: Tx, device_id: str) -> DeviceRow:
     """The device that calls.
 
     Raises:
         BadCredential: it was put out since its token was looked at.
     """
-    row = session.get(DeviceRow, device_id)
+    row = tx.get(DeviceRow, device_id)
     if row is None or row.state == DeviceState.REVOKED:
         raise BadCredential
     return row
 
 
-def find(session: Session, account_id: str, device_id: str) -> DeviceRow:
+def find(tx: Tx, account_id: str, device_id: str) -> DeviceRow:
     """A device of an account, locked.
 
     Raises:
         NotFound: there is none, or it is another account's.
     """
-    row = lock(session, device_id)
+    row = lock(tx, device_id)
     if row is None or row.account_id != account_id:
         raise NotFound
     return row
 
 
-def of_account(session: Session, account_id: str) -> list[DeviceRow]:
+def of_account(tx: Tx, account_id: str) -> list[DeviceRow]:
     """The devices of an account that are not revoked, oldest first."""
     statement = select(DeviceRow).where(DeviceRow.account_id == account_id, DeviceRow.state != "REVOKED")
-    return list(session.exec(statement.order_by(col(DeviceRow.create_time), col(DeviceRow.device_id))))
+    return list(tx.exec(statement.order_by(col(DeviceRow.create_time), col(DeviceRow.device_id))))
 
 
-def all_of(session: Session, account_id: str) -> list[DeviceRow]:
+def all_of(tx: Tx, account_id: str) -> list[DeviceRow]:
     """All devices of an account that are kept."""
-    return list(session.exec(select(DeviceRow).where(DeviceRow.account_id == account_id)))
+    return list(tx.exec(select(DeviceRow).where(DeviceRow.account_id == account_id)))
 
 
-def listed(session: Session, account_id: str, now: datetime) -> list[DeviceRow]:
+def listed(tx: Tx, account_id: str, now: datetime) -> list[DeviceRow]:
     """The devices of an account, oldest first, with those revoked not long ago."""
     not_long_ago = col(DeviceRow.revoke_time) > now - LISTED
     statement = select(DeviceRow).where(
         DeviceRow.account_id == account_id, (col(DeviceRow.state) != "REVOKED") | not_long_ago
     )
-    return list(session.exec(statement.order_by(col(DeviceRow.create_time), col(DeviceRow.device_id))))
+    return list(tx.exec(statement.order_by(col(DeviceRow.create_time), col(DeviceRow.device_id))))
 
 
-def due(session: Session, now: datetime) -> list[str]:
+def due(tx: Tx, now: datetime) -> list[str]:
     """The accounts of devices that have waited long enough, some of them."""
     statement = (
         select(DeviceRow.account_id)
@@ -120,10 +121,10 @@ def due(session: Session, now: datetime) -> list[str]:
         .distinct()
         .limit(_STEP)
     )
-    return list(session.exec(statement))
+    return list(tx.exec(statement))
 
 
-def told_keys(session: Session, device_id: str) -> list[SiteKeyRow]:
+def told_keys(tx: Tx, device_id: str) -> list[SiteKeyRow]:
     """The keys of a device that sites know and take for good."""
     statement = (
         select(SiteKeyRow)
@@ -131,7 +132,7 @@ def told_keys(session: Session, device_id: str) -> list[SiteKeyRow]:
         .where(SiteKeyRow.device_id == device_id, SiteKeyRow.state == "ACTIVE", LinkRow.state == "ACTIVE")
         .order_by(col(SiteKeyRow.kid))
     )
-    return list(session.exec(statement))
+    return list(tx.exec(statement))
 
 
 def state(row: DeviceRow, now: datetime) -> DeviceState:

@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlmodel import Session, col, select
+from sqlmodel import col, select
 
 from authy_grpc.domain import enrollment as rules
 from authy_grpc.domain.enrollment import Enrollment, EnrollmentMethod, EnrollmentState
@@ -17,6 +17,7 @@ from authy_grpc.store.events import Events, NewEvent
 from authy_grpc.store.link import subject
 from authy_grpc.store.reserve import reserve
 from authy_grpc.store.tables import AccountRow, EnrollmentRow, LinkRow
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 
 CUSTOM_USER_ID = "enrollment.custom_user_id"
@@ -24,7 +25,7 @@ _OPEN = sorted(set(EnrollmentState) - rules.TERMINAL)
 _DUE = 100
 
 
-def find(session: Session, application_id: str, enrollment_id: str, *, lock: bool = False) -> EnrollmentRow:
+def find(tx: Tx, application_id: str, enrollment_id: str, *, lock: bool = False) -> EnrollmentRow:
     """An enrollment of a site.
 
     Raises:
@@ -35,32 +36,30 @@ def find(session: Session, application_id: str, enrollment_id: str, *, lock: boo
     )
     # Locked, it is as it is now, whatever the session has read of it before.
     locked = statement.with_for_update().execution_options(populate_existing=True)
-    row = session.exec(locked if lock else statement).first()
+    row = tx.exec(locked if lock else statement).first()
     if row is None:
         raise NotFound
     return row
 
 
-def find_by_token(session: Session, token: str) -> EnrollmentRow:
+def find_by_token(tx: Tx, token: str) -> EnrollmentRow:
     """The enrollment of a QR code's token, locked.
 
     Raises:
         NotFound: there is none.
     """
     statement = select(EnrollmentRow).where(EnrollmentRow.token_hash == hash_secret(token))
-    row = session.exec(statement.with_for_update()).first()
+    row = tx.exec(statement.with_for_update()).first()
     if row is None:
         raise NotFound
     return row
 
 
-def lock_about(
-    session: Session, seen: EnrollmentRow, *, account: bool = False
-) -> tuple[EnrollmentRow, LinkRow | None]:
+def lock_about(tx: Tx, seen: EnrollmentRow, *, account: bool = False) -> tuple[EnrollmentRow, LinkRow | None]:
     """An enrollment with the link that it is about, as they are now, locked.
 
     Args:
-        session: of the work.
+        tx: of the work.
         seen: the enrollment, as it was read.
         account: whether to lock the account that holds both, too: before them, as everywhere.
 
@@ -68,19 +67,19 @@ def lock_about(
         NotFound: it is gone.
     """
     if account and seen.account_id is not None:
-        session.get(AccountRow, seen.account_id, with_for_update={"key_share": True})
-    row = find(session, seen.application_id, seen.enrollment_id, lock=True)
-    link = session.get(LinkRow, row.site_id, with_for_update=True) if row.site_id else None
+        tx.get(AccountRow, seen.account_id, with_for_update={"key_share": True})
+    row = find(tx, seen.application_id, seen.enrollment_id, lock=True)
+    link = tx.get(LinkRow, row.site_id, with_for_update=True) if row.site_id else None
     return row, link
 
 
-def open_of(session: Session, vault: Vault, application_id: str, custom_user_id: str) -> list[EnrollmentRow]:
+def open_of(tx: Tx, vault: Vault, application_id: str, custom_user_id: str) -> list[EnrollmentRow]:
     """The open enrollments of a site's own user reference, locked: one at most. Nobody begins another."""
     columns = col(EnrollmentRow.custom_user_digest), col(EnrollmentRow.custom_user_digest_odd)
     pair = vault.pair("custom_user_id", subject(application_id, custom_user_id))
     # Not the row: of many who begin anew at once each would find the one before ended, and its own refused.
     for digest in sorted(filter(None, pair)):
-        reserve(session, f"enrollment:{digest.hex()}")
+        reserve(tx, f"enrollment:{digest.hex()}")
     statement = (
         select(EnrollmentRow)
         .where(
@@ -90,20 +89,20 @@ def open_of(session: Session, vault: Vault, application_id: str, custom_user_id:
         )
         .with_for_update()
     )
-    return list(session.exec(statement))
+    return list(tx.exec(statement))
 
 
-def awaiting(session: Session, site_id: str) -> list[EnrollmentRow]:
+def awaiting(tx: Tx, site_id: str) -> list[EnrollmentRow]:
     """The enrollments that wait for a first code to make or renew a link, locked."""
     statement = (
         select(EnrollmentRow)
         .where(EnrollmentRow.site_id == site_id, EnrollmentRow.state == "AWAITING_CODE")
         .with_for_update()
     )
-    return list(session.exec(statement))
+    return list(tx.exec(statement))
 
 
-def due(session: Session, now: datetime) -> list[EnrollmentRow]:
+def due(tx: Tx, now: datetime) -> list[EnrollmentRow]:
     """A hundred open enrollments whose time is over, locked, without what another server has taken."""
     statement = (
         select(EnrollmentRow)
@@ -112,7 +111,7 @@ def due(session: Session, now: datetime) -> list[EnrollmentRow]:
         .limit(_DUE)
         .with_for_update(skip_locked=True)
     )
-    return list(session.exec(statement))
+    return list(tx.exec(statement))
 
 
 class EnrollmentChanges:
@@ -133,16 +132,16 @@ class EnrollmentChanges:
         """An enrollment as it stands: past its time it is EXPIRED, whether or not that was written."""
         return rules.at(self._read(row), now)
 
-    def begin(self, session: Session, now: datetime, row: EnrollmentRow) -> Enrollment:
+    def begin(self, tx: Tx, now: datetime, row: EnrollmentRow) -> Enrollment:
         """Write a new enrollment."""
         enrollment = self._read(row)
-        session.add(row)
-        self._record(session, now, row, enrollment)
+        tx.add(row)
+        self._record(tx, now, row, enrollment)
         return enrollment
 
     def move(
         self,
-        session: Session,
+        tx: Tx,
         now: datetime,
         row: EnrollmentRow,
         *states: EnrollmentState,
@@ -152,7 +151,7 @@ class EnrollmentChanges:
         """Bring an enrollment to its next state, and the next.
 
         Args:
-            session: of the work, in which the row is locked.
+            tx: of the work, in which the row is locked.
             now: the time.
             row: of the enrollment.
             states: in order.
@@ -174,14 +173,14 @@ class EnrollmentChanges:
                     keys=(key,) if done and key else (),
                 )
             )
-        return self._write(session, now, row, *steps[1:])
+        return self._write(tx, now, row, *steps[1:])
 
-    def end(self, session: Session, now: datetime, row: EnrollmentRow, state: EnrollmentState) -> Enrollment:
+    def end(self, tx: Tx, now: datetime, row: EnrollmentRow, state: EnrollmentState) -> Enrollment:
         """Bring an open enrollment to nothing: to `state`, or to EXPIRED where its time is over."""
         present = self.present(row, now)
         if present.state is EnrollmentState.EXPIRED:
-            return self._write(session, now, row, present)
-        return self.move(session, now, row, state)
+            return self._write(tx, now, row, present)
+        return self.move(tx, now, row, state)
 
     def _read(self, row: EnrollmentRow) -> Enrollment:
         custom_user_id = self._vault.open(CUSTOM_USER_ID, row.enrollment_id, row.sealed_custom_user_id)
@@ -201,17 +200,17 @@ class EnrollmentChanges:
             keys=keys,
         )
 
-    def _write(self, session: Session, now: datetime, row: EnrollmentRow, *steps: Enrollment) -> Enrollment:
+    def _write(self, tx: Tx, now: datetime, row: EnrollmentRow, *steps: Enrollment) -> Enrollment:
         last = steps[-1]
         row.state, row.revision, row.update_time = last.state.value, last.revision, last.update_time
         row.authy_id = last.authy_id
-        session.add(row)
-        self._record(session, now, row, *steps)
+        tx.add(row)
+        self._record(tx, now, row, *steps)
         if last.state in rules.TERMINAL and last.state is not EnrollmentState.COMPLETED:
-            self._drop_link(session, now, row)
+            self._drop_link(tx, now, row)
         return last
 
-    def _record(self, session: Session, now: datetime, row: EnrollmentRow, *steps: Enrollment) -> None:
+    def _record(self, tx: Tx, now: datetime, row: EnrollmentRow, *steps: Enrollment) -> None:
         events = [
             NewEvent(
                 type=event_type(each),
@@ -222,12 +221,12 @@ class EnrollmentChanges:
             )
             for each in steps
         ]
-        self._events.record(session, now, *events)
+        self._events.record(tx, now, *events)
 
-    def _drop_link(self, session: Session, now: datetime, row: EnrollmentRow) -> None:
-        link = session.get(LinkRow, row.site_id) if row.site_id else None
+    def _drop_link(self, tx: Tx, now: datetime, row: EnrollmentRow) -> None:
+        link = tx.get(LinkRow, row.site_id) if row.site_id else None
         if link is None or link.state != "AWAITING":
             return
-        session.delete(link)
+        tx.delete(link)
         if link.account_id is not None:
-            self._accounts.changed(session, now, link.account_id, sites=True)
+            self._accounts.changed(tx, now, link.account_id, sites=True)

@@ -13,7 +13,7 @@ from typing import Any, ClassVar
 
 from pydantic import TypeAdapter
 from sqlalchemy import BigInteger, Integer, Row, Select, bindparam, func, or_, select, text, tuple_
-from sqlmodel import Session, col
+from sqlmodel import col
 
 from authy_grpc.domain.approval import Approval
 from authy_grpc.domain.enrollment import Enrollment
@@ -26,6 +26,7 @@ from authy_grpc.store.outbox import Outbox
 from authy_grpc.store.position import EARLIEST as EARLIEST
 from authy_grpc.store.position import Position as Position
 from authy_grpc.store.tables import EventRow, MetaRow
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 
 Body = Enrollment | Approval | UserEvent | WebhookEvent | None
@@ -139,11 +140,11 @@ class Events:
         # To make a statement takes longer than to run it.
         self._select = lru_cache(_REMEMBERED)(self._make_select)
 
-    def record(self, session: Session, now: datetime, *events: NewEvent) -> list[str]:
+    def record(self, tx: Tx, now: datetime, *events: NewEvent) -> list[str]:
         """Write events and their posts in the transaction of the change, whose commit wakes those who watch.
 
         Args:
-            session: of the change.
+            tx: of the change.
             now: when it happened.
             events: in order.
 
@@ -153,9 +154,9 @@ class Events:
         if not events:
             return []
         ids = [new_id("evt", now, self._random) for _ in events]
-        self._insert.run(session, [self._row(*each, now) for each in zip(ids, events, strict=True)])
+        self._insert.run(tx, [self._row(*each, now) for each in zip(ids, events, strict=True)])
         self._outbox.add(
-            session,
+            tx,
             now,
             [
                 (event_id, event.type, event.subject_id, event.application_id, event.webhook_id)
@@ -164,20 +165,20 @@ class Events:
             ],
         )
         for event in events:
-            tally.count_event(session, event.type, event.body)
+            tally.count_event(tx, event.type, event.body)
         # Credentials that changed are forgotten here before the caller is answered.
-        changed: set[str] = session.info.setdefault("woke", set())
+        changed: set[str] = tx.info.setdefault("woke", set())
         changed.update(event.subject_id for event in events if event.account_id == CREDENTIALS)
         return ids
 
-    def find(self, session: Session, event_ids: Sequence[str]) -> dict[str, Recorded]:
+    def find(self, tx: Tx, event_ids: Sequence[str]) -> dict[str, Recorded]:
         """Events by their ids; those that are kept no longer are left out."""
-        rows = session.connection().execute(_BY_ID, {"event_ids": list(event_ids)})
+        rows = tx.connection().execute(_BY_ID, {"event_ids": list(event_ids)})
         return {row.event_id: self._recorded(row) for row in rows}
 
     def read_after(
         self,
-        session: Session,
+        tx: Tx,
         position: Position,
         *,
         application_id: str | None = None,
@@ -187,7 +188,7 @@ class Events:
         """Read events in order, up to the one with which they exceed `PAGE_BYTES`.
 
         Args:
-            session: of a read.
+            tx: of a read.
             position: after which.
             application_id: whose feed; None for all rows, those that only wake too.
             types: whole types, or beginnings that end in `*`; none for all.
@@ -202,7 +203,7 @@ class Events:
             "application_id": application_id,
             "limit": limit,
         }
-        return [self._recorded(row) for row in session.connection().execute(statement, given)]
+        return [self._recorded(row) for row in tx.connection().execute(statement, given)]
 
     def _make_select(self, of_one: bool, types: tuple[str, ...]) -> Select[Any]:
         """The statement of `read_after`: of one application or all, of some types or all."""
@@ -224,35 +225,35 @@ class Events:
             .order_by(_TABLE.c.epoch, _TABLE.c.xid, _TABLE.c.sequence)
         )
 
-    def newest(self, session: Session) -> Position:
+    def newest(self, tx: Tx) -> Position:
         """The position after which all that happens from now on stands, and nothing that can be read yet."""
         if self._postgres:
-            return Position(self._epoch, session.execute(_NOW_ON_POSTGRES).scalar_one(), -1)
-        return Position(self._epoch, 0, session.execute(_NOW_ON_SQLITE).scalar() or 0)
+            return Position(self._epoch, tx.execute(_NOW_ON_POSTGRES).scalar_one(), -1)
+        return Position(self._epoch, 0, tx.execute(_NOW_ON_SQLITE).scalar() or 0)
 
-    def unsettled(self, session: Session, position: Position) -> bool:
+    def unsettled(self, tx: Tx, position: Position) -> bool:
         """Whether committed events after `position` wait for an older transaction to end."""
         if not self._postgres:
             return False
         given = {"epoch": position.epoch, "xid": position.xid, "sequence": position.sequence}
-        return session.connection().execute(_ANY_AFTER, given).first() is not None
+        return tx.connection().execute(_ANY_AFTER, given).first() is not None
 
-    def begin_epoch(self, session: Session) -> None:
+    def begin_epoch(self, tx: Tx) -> None:
         """At start: a restored dump counts transactions anew, so its events get a higher epoch."""
-        meta = session.get(MetaRow, _EPOCH, with_for_update=True)
+        meta = tx.get(MetaRow, _EPOCH, with_for_update=True)
         self._epoch = int(meta.value) if meta else 0
         if not self._postgres:
             return
-        newest = session.execute(
+        newest = tx.execute(
             select(col(EventRow.xid))
             .where(col(EventRow.epoch) == self._epoch)
             .order_by(col(EventRow.xid).desc())
             .limit(1)
         ).scalar()
-        current = session.execute(text("SELECT pg_current_xact_id()::text::bigint")).scalar_one()
+        current = tx.execute(text("SELECT pg_current_xact_id()::text::bigint")).scalar_one()
         if (newest or 0) > current:
             self._epoch += 1
-            session.merge(MetaRow(name=_EPOCH, value=str(self._epoch).encode()))
+            tx.merge(MetaRow(name=_EPOCH, value=str(self._epoch).encode()))
 
     def _settled(self, statement: Select[Any]) -> Select[Any]:
         if not self._postgres:

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import text
-from sqlmodel import Session
 
 from authy_grpc.store.columns import from_millis
 from authy_grpc.store.events import Position
+from authy_grpc.store.tx import Tx
 
 # So many posts are counted at most, in a few hundredths of a second.
 MOST_COUNTED = 100_000
@@ -42,13 +42,13 @@ class Backlog:
     oldest: datetime | None
 
 
-def backlog(session: Session) -> Backlog:
+def backlog(tx: Tx) -> Backlog:
     """What waits to be posted."""
-    count, millis = session.connection().execute(_BACKLOG, {"most": MOST_COUNTED}).one()
+    count, millis = tx.connection().execute(_BACKLOG, {"most": MOST_COUNTED}).one()
     return Backlog(count, None if millis is None else from_millis(millis))
 
 
-def unread_since(session: Session, position: Position) -> datetime | None:
+def unread_since(tx: Tx, position: Position) -> datetime | None:
     """When the first event after a place in the feed was recorded; None where there is none."""
-    millis = session.connection().scalar(_FIRST_AFTER, position._asdict())
+    millis = tx.connection().scalar(_FIRST_AFTER, position._asdict())
     return None if millis is None else from_millis(millis)

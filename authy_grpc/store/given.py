@@ -8,9 +8,10 @@ from typing import Any
 from sqlalchemy import ARRAY, BigInteger, FromClause, Table, bindparam, func, insert, literal_column, select
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.types import TypeEngine
-from sqlmodel import Session, SQLModel
+from sqlmodel import SQLModel
 
 from authy_grpc.store.columns import Moment
+from authy_grpc.store.tx import Tx
 
 Row = Sequence[Any]
 
@@ -78,11 +79,11 @@ class Inserted:
             self._text = str(compiled)
             self._ordered = itemgetter(*map(columns.index, compiled.positiontup or ()))
 
-    def run(self, session: Session, rows: Sequence[Row]) -> None:
+    def run(self, tx: Tx, rows: Sequence[Row]) -> None:
         """Write rows, if there are any, each in the order of the columns."""
         if not rows:
             return
-        connection = session.connection()
+        connection = tx.connection()
         if self._given is not None:
             connection.execute(self._statement, self._given.bind(rows))
         else:

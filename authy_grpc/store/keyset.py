@@ -1,8 +1,7 @@
 """Owns the database's memory of its keyset: a server with another one must not start."""
 
-from sqlmodel import Session
-
 from authy_grpc.store.tables import MetaRow
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import KeysetError, Vault
 
 _NAME = "keyset.check"
@@ -10,7 +9,7 @@ _TEXT = b"authy_grpc"
 _PLACE = "meta.value"
 
 
-def check(session: Session, vault: Vault) -> None:
+def check(tx: Tx, vault: Vault) -> None:
     """Ask whether the keyset is the database's own, at any step of a rotation.
 
     A database that has none yet keeps this one's marks: a sealed text, which a keyset must open, and
@@ -20,14 +19,14 @@ def check(session: Session, vault: Vault) -> None:
         KeysetError: it is another one's, or damaged, or its new keys are not those that others have.
     """
     new = []
-    row = session.get(MetaRow, _NAME)
+    row = tx.get(MetaRow, _NAME)
     if row is None:
         new.append(MetaRow(name=_NAME, value=vault.seal(_PLACE, _NAME, _TEXT)))
     else:
         _open(vault, row)
     for age, digest in vault.by_age("number", _TEXT).items():
         name = f"keyset.{age}"
-        known = session.get(MetaRow, name)
+        known = tx.get(MetaRow, name)
         if known is None:
             new.append(MetaRow(name=name, value=digest))
         elif known.value != digest:
@@ -35,16 +34,16 @@ def check(session: Session, vault: Vault) -> None:
                 "This keyset has keys that were added apart from those of the other servers:"
                 " `authy-grpc keys add` runs once, and every server gets a copy of that keyset."
             )
-    session.add_all(new)
+    tx.add_all(new)
 
 
-def seal_anew(session: Session, vault: Vault) -> None:
+def seal_anew(tx: Tx, vault: Vault) -> None:
     """Seal the database's mark by the primary key: servers that do not have it start no more.
 
     Raises:
         KeysetError: the keyset is not the database's own.
     """
-    row = session.get_one(MetaRow, _NAME, with_for_update=True)
+    row = tx.get_one(MetaRow, _NAME, with_for_update=True)
     _open(vault, row)
     row.value = vault.seal(_PLACE, _NAME, _TEXT)
 

@@ -23,13 +23,13 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlmodel import Session
 
 from authy_grpc.domain.delivery import MOST_IN_FLIGHT, MOST_OF_SITE, PROBE_EVERY
 from authy_grpc.store.columns import Moment
 from authy_grpc.store.given import table
-from authy_grpc.store.rows import Selected
+from authy_grpc.store.statements import Statement
 from authy_grpc.store.tables import DeliveryRow, WebhookRow
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.waiting import FOREMOST, PENDING, first_left, let_go
 
 # So many webhooks have their turn at a time.
@@ -144,7 +144,7 @@ _NEXT = (
     .order_by(_D.c.due_time, _D.c.sequence)
     .limit(_LIMIT)
 )
-_NEXT_DUE, _NEXT_AT_ALL = Selected(Due, _NEXT.where(_DUE)), Selected(Due, _NEXT)
+_NEXT_DUE, _NEXT_AT_ALL = Statement(Due, _NEXT.where(_DUE)), Statement(Due, _NEXT)
 _SEQUENCES = _D.c.sequence.in_(bindparam("sequences", expanding=True))
 # Asked again: a late report may have ended one meanwhile.
 _LEASE = (
@@ -171,16 +171,16 @@ OWN_LEASE = and_(
 _RELEASE = update(_D).where(OWN_LEASE).values(lease_until=None)
 
 
-def any_due(session: Session, now: datetime) -> bool:
+def any_due(tx: Tx, now: datetime) -> bool:
     """Whether there is anything to lease."""
-    return session.connection().execute(_ANY_WORK, {"now": now}).first() is not None
+    return tx.connection().execute(_ANY_WORK, {"now": now}).first() is not None
 
 
-def lease(session: Session, now: datetime, until: datetime, limit: int) -> list[tuple[Row[Any], Due]]:
+def lease(tx: Tx, now: datetime, until: datetime, limit: int) -> list[tuple[Row[Any], Due]]:
     """Lease what is due, in turns: the first post of each webhook, then the second of each, and so on.
 
     Args:
-        session: of the work.
+        tx: of the work.
         now: the time.
         until: when they fall due again.
         limit: at most so many.
@@ -188,17 +188,17 @@ def lease(session: Session, now: datetime, until: datetime, limit: int) -> list[
     Returns:
         The row of the webhook, and the post as it was before.
     """
-    connection = session.connection()
+    connection = tx.connection()
     given = {"now": now, "limit": min(limit, _WEBHOOKS)}
     webhooks = {row.webhook_id: row for row in connection.execute(_WITH_WORK, given)}
     # As they are now that all who might lease more are kept out.
     counts = _pairs(connection.execute(_COUNTS, {"now": now, "webhook_ids": list(webhooks)}))
     queues = [
-        [(row, due) for due in _next(session, now, row, min(limit, MOST_IN_FLIGHT - counts.get(own, 0)))]
+        [(row, due) for due in _next(tx, now, row, min(limit, MOST_IN_FLIGHT - counts.get(own, 0)))]
         for own, row in webhooks.items()
     ]
     in_turn = (each for each in chain.from_iterable(zip_longest(*queues)) if each is not None)
-    taken = list(islice(_within_sites(session, now, webhooks.values(), in_turn), limit))
+    taken = list(islice(_within_sites(tx, now, webhooks.values(), in_turn), limit))
     if not taken:
         return []
     given = {"sequences": [due.sequence for _, due in taken], "until": until}
@@ -212,43 +212,43 @@ def lease(session: Session, now: datetime, until: datetime, limit: int) -> list[
 
 
 def _within_sites(
-    session: Session, now: datetime, webhooks: Iterable[Row[Any]], posts: Iterable[tuple[Row[Any], Due]]
+    tx: Tx, now: datetime, webhooks: Iterable[Row[Any]], posts: Iterable[tuple[Row[Any], Due]]
 ) -> Iterator[tuple[Row[Any], Due]]:
     """Those of some posts for which there is room: each site has its own."""
     given = {"now": now, "application_ids": list({row.application_id for row in webhooks})}
-    in_flight = Counter(_pairs(session.connection().execute(_COUNTS_OF_SITES, given)))
+    in_flight = Counter(_pairs(tx.connection().execute(_COUNTS_OF_SITES, given)))
     for row, due in posts:
         if in_flight[row.application_id] < MOST_OF_SITE:
             in_flight[row.application_id] += 1
             yield row, due
 
 
-def _next(session: Session, now: datetime, webhook: Row[Any], limit: int) -> list[Due]:
+def _next(tx: Tx, now: datetime, webhook: Row[Any], limit: int) -> list[Due]:
     own = webhook.webhook_id
     if webhook.next_probe_time is not None:
-        return _NEXT_AT_ALL.all(session, webhook_id=own, now=now, limit=1)
-    return _NEXT_DUE.all(session, webhook_id=own, now=now, limit=limit) if limit > 0 else []
+        return _NEXT_AT_ALL.all(tx, webhook_id=own, now=now, limit=1)
+    return _NEXT_DUE.all(tx, webhook_id=own, now=now, limit=limit) if limit > 0 else []
 
 
-def drop(session: Session, now: datetime, leased: Sequence[tuple[Row[Any], Due]]) -> None:
+def drop(tx: Tx, now: datetime, leased: Sequence[tuple[Row[Any], Due]]) -> None:
     """Remove posts whose events are kept no longer."""
     if leased:
-        session.connection().execute(_DROP, {"sequences": [due.sequence for _, due in leased]})
-        let_go(session, now, [(row.webhook_id, due.subject_id) for row, due in leased])
+        tx.connection().execute(_DROP, {"sequences": [due.sequence for _, due in leased]})
+        let_go(tx, now, [(row.webhook_id, due.subject_id) for row, due in leased])
 
 
-def held(session: Session, now: datetime, delivery_ids: Sequence[str]) -> dict[str, int]:
+def held(tx: Tx, now: datetime, delivery_ids: Sequence[str]) -> dict[str, int]:
     """Of some leased posts those that are neither reported nor free by time, with the number of the lease."""
     given = {"now": now, "delivery_ids": list(delivery_ids)}
-    return _pairs(session.connection().execute(_HELD, given))
+    return _pairs(tx.connection().execute(_HELD, given))
 
 
 def _pairs(rows: Iterable[Any]) -> dict[str, int]:
     return {row[0]: row[1] for row in rows}
 
 
-def release(session: Session, leases: Sequence[tuple[str, int]]) -> None:
+def release(tx: Tx, leases: Sequence[tuple[str, int]]) -> None:
     """Give leases back that nobody works on: posts, and the numbers of their leases."""
     for delivery_id, attempt in leases:
         given = {"of_delivery_id": delivery_id, "of_attempt": attempt}
-        session.connection().execute(_RELEASE, given)
+        tx.connection().execute(_RELEASE, given)

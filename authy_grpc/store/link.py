@@ -6,7 +6,7 @@ told. Whether they still count is another question, which `verification.py` answ
 
 from datetime import datetime
 
-from sqlmodel import Session, col, select
+from sqlmodel import col, select
 
 from authy_grpc.domain.errors import NotFound
 from authy_grpc.domain.event import UserEvent, UserEventType
@@ -18,17 +18,18 @@ from authy_grpc.store.columns import has_digest
 from authy_grpc.store.events import NewEvent
 from authy_grpc.store.push import PushLink
 from authy_grpc.store.tables import ApplicationRow, LinkRow, SiteKeyRow
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 
 CUSTOM_USER_ID = "link.custom_user_id"
 DEVICE_SECRET = "device.secret"
 
 
-def find(session: Session, application_id: str, authy_id: str, *, lock: bool = False) -> LinkRow:
+def find(tx: Tx, application_id: str, authy_id: str, *, lock: bool = False) -> LinkRow:
     """The link that a site knows by an authy_id.
 
     Args:
-        session: of the work.
+        tx: of the work.
         application_id: of the site that asks.
         authy_id: as it gave it.
         lock: whether the work will change it.
@@ -41,14 +42,14 @@ def find(session: Session, application_id: str, authy_id: str, *, lock: bool = F
         LinkRow.authy_id == authy_id,
         LinkRow.state != "AWAITING",
     )
-    row = session.exec(statement.with_for_update() if lock else statement).first()
+    row = tx.exec(statement.with_for_update() if lock else statement).first()
     if row is None:
         raise NotFound
     return row
 
 
 def find_by_custom_user_id(
-    session: Session, vault: Vault, application_id: str, custom_user_id: str, *, lock: bool = False
+    tx: Tx, vault: Vault, application_id: str, custom_user_id: str, *, lock: bool = False
 ) -> LinkRow | None:
     """The link of a site's own user reference, or None. It tries the digests of every key."""
     columns = col(LinkRow.custom_user_digest), col(LinkRow.custom_user_digest_odd)
@@ -58,7 +59,7 @@ def find_by_custom_user_id(
         has_digest(columns, pair),
         LinkRow.state != "AWAITING",
     )
-    return session.exec(statement.with_for_update() if lock else statement).first()
+    return tx.exec(statement.with_for_update() if lock else statement).first()
 
 
 def subject(application_id: str, custom_user_id: str) -> bytes:
@@ -81,14 +82,14 @@ def known_key(kid: str, point: bytes, create_time: datetime, revoke_time: dateti
     return SiteKey(kid, write_jwk(point), create_time, revoke_time)
 
 
-def told_keys(session: Session, site_id: str) -> tuple[SiteKey, ...]:
+def told_keys(tx: Tx, site_id: str) -> tuple[SiteKey, ...]:
     """All keys that the site knows of, oldest first, the revoked ones too."""
     statement = (
         select(SiteKeyRow)
         .where(SiteKeyRow.site_id == site_id)
         .order_by(col(SiteKeyRow.create_time), col(SiteKeyRow.kid))
     )
-    return tuple(site_key(row) for row in session.exec(statement))
+    return tuple(site_key(row) for row in tx.exec(statement))
 
 
 def has_phone(link: LinkRow) -> bool:
@@ -121,13 +122,13 @@ def event(
     )
 
 
-def forget_future_steps(session: Session, link: LinkRow, now: datetime) -> None:
+def forget_future_steps(tx: Tx, link: LinkRow, now: datetime) -> None:
     """Forget the steps of soft tokens that were used by a clock which ran ahead."""
-    application = session.get_one(ApplicationRow, link.application_id, options=[WITHOUT_LOGO])
+    application = tx.get_one(ApplicationRow, link.application_id, options=[WITHOUT_LOGO])
     period = application.code_period_seconds
     link.seed_last_step = without_future(link.seed_last_step, now, period)
-    session.add(link)
+    tx.add(link)
     keys = select(SiteKeyRow).where(SiteKeyRow.site_id == link.site_id, SiteKeyRow.state == "ACTIVE")
-    for key in session.exec(keys):
+    for key in tx.exec(keys):
         key.last_step = without_future(key.last_step, now, period)
-        session.add(key)
+        tx.add(key)

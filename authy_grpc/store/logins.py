@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 
 from sqlalchemy import String, update
-from sqlmodel import Session
 
 from authy_grpc.domain.ids import new_id
 from authy_grpc.store.account import ACTIVITY
 from authy_grpc.store.columns import to_millis
 from authy_grpc.store.given import Given, Inserted, table
 from authy_grpc.store.tables import AccountRow, ActivityRow
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 from authy_grpc.store.verification import LinkState
 
@@ -44,7 +44,7 @@ class Logins:
         columns = ("activity_id", "account_id", "type", "sealed_body", "create_time")
         self._insert = Inserted(postgres, _ACTIVITY, *columns)
 
-    def save(self, session: Session, now: datetime, accepted: Sequence[tuple[LinkState, str]]) -> None:
+    def save(self, tx: Tx, now: datetime, accepted: Sequence[tuple[LinkState, str]]) -> None:
         """Write which links had a code accepted, each with the `kid` of a soft token; empty for another's.
 
         Their accounts are locked already.
@@ -53,7 +53,7 @@ class Logins:
         if not seen:
             return
         accounts = {account_id for _, _, account_id in seen}
-        session.connection().execute(self._update, self._accounts.bind([(each,) for each in accounts]))
+        tx.connection().execute(self._update, self._accounts.bind([(each,) for each in accounts]))
         rows = []
         for link, kid, account_id in seen:
             activity_id = new_id("act", now, self._random)
@@ -62,7 +62,7 @@ class Logins:
             body = json.dumps({"site": site_name, "device": self._device_name(link, kid)}).encode()
             sealed = self._vault.seal(ACTIVITY, activity_id, body)
             rows.append((activity_id, account_id, "code.accepted", sealed, to_millis(now)))
-        self._insert.run(session, rows)
+        self._insert.run(tx, rows)
 
     def _device_name(self, link: LinkState, kid: str) -> str:
         if kid not in link.device_names:

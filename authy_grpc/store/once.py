@@ -7,12 +7,12 @@ from typing import Any, TypeVar
 
 from pydantic import TypeAdapter
 from sqlalchemy import bindparam, insert, select, update
-from sqlmodel import Session
 
 from authy_grpc.domain.errors import Refusal, RequestIdReused
 from authy_grpc.store.given import table
-from authy_grpc.store.rows import Selected
+from authy_grpc.store.statements import Statement
 from authy_grpc.store.tables import AnswerRow
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 
 T = TypeVar("T")
@@ -43,7 +43,7 @@ class _Found:
 
 
 _ANSWER = table(AnswerRow)
-_FIND = Selected(
+_FIND = Statement(
     _Found,
     select(_ANSWER.c.request_digest, _ANSWER.c.sealed_body, _ANSWER.c.expire_time)
     .where(*[column == bindparam(column.name) for column in _ANSWER.primary_key])
@@ -58,7 +58,7 @@ _UPDATE = (
 
 
 def once(
-    session: Session,
+    tx: Tx,
     vault: Vault,
     application_id: str,
     request: Request,
@@ -71,7 +71,7 @@ def once(
     """Answer a call, once for each request_id, in the transaction of its effect.
 
     Args:
-        session: of the work.
+        tx: of the work.
         vault: seals the answer.
         application_id: who asks. The site, never one of its keys: a key may be changed between tries.
         request: what is asked.
@@ -87,7 +87,7 @@ def once(
         return make()
     key = {"application_id": application_id, "method": request.method, "request_id": request.request_id}
     place = "/".join(key.values())
-    found = _FIND.first(session, **key)
+    found = _FIND.first(tx, **key)
     if found is not None and found.expire_time > now:
         if found.request_digest not in vault.digests("request", request.content):
             raise RequestIdReused
@@ -103,5 +103,5 @@ def once(
         # Where another server has answered meanwhile a new row is refused, and the work is run again.
         statement = _INSERT if found is None else _UPDATE
         names = key if found is None else {f"of_{name}": value for name, value in key.items()}
-        session.connection().execute(statement, {**names, **values})
+        tx.connection().execute(statement, {**names, **values})
     return made

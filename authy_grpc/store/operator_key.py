@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import bindparam, insert, select, update
-from sqlmodel import Session, col
+from sqlmodel import col
 
 from authy_grpc.domain.errors import NotFound
 from authy_grpc.store.tables import OperatorKeyRow
+from authy_grpc.store.tx import Tx
 
 _id, _name, _revoked = (
     col(OperatorKeyRow.operator_key_id),
@@ -23,44 +24,44 @@ _LISTED = select(*_COLUMNS).where(_revoked.is_(None)).order_by(_id)
 _NAMED = select(_id).where(_name == bindparam("name"), _revoked.is_(None)).with_for_update()
 
 
-def by_hash(session: Session, secret_hash: bytes) -> tuple[str, str] | None:
+def by_hash(tx: Tx, secret_hash: bytes) -> tuple[str, str] | None:
     """The id and name of the key of a hash; None where it is unknown or revoked."""
-    found = session.connection().execute(_BY_HASH, {"secret_hash": secret_hash}).first()
+    found = tx.connection().execute(_BY_HASH, {"secret_hash": secret_hash}).first()
     return None if found is None else (found[0], found[1])
 
 
-def stands(session: Session, operator_key_id: str) -> bool:
+def stands(tx: Tx, operator_key_id: str) -> bool:
     """Whether a key has not been revoked."""
-    return session.connection().execute(_STANDS, {"own": operator_key_id}).first() is not None
+    return tx.connection().execute(_STANDS, {"own": operator_key_id}).first() is not None
 
 
-def listed(session: Session) -> Sequence[tuple[str, str, datetime, datetime | None]]:
+def listed(tx: Tx) -> Sequence[tuple[str, str, datetime, datetime | None]]:
     """The keys that are not revoked, oldest first: id, name, time of making and of last use."""
-    return [(row[0], row[1], row[2], row[3]) for row in session.connection().execute(_LISTED)]
+    return [(row[0], row[1], row[2], row[3]) for row in tx.connection().execute(_LISTED)]
 
 
-def is_named(session: Session, name: str) -> bool:
+def is_named(tx: Tx, name: str) -> bool:
     """Whether a key that is not revoked has a name."""
-    return session.connection().execute(_NAMED, {"name": name}).first() is not None
+    return tx.connection().execute(_NAMED, {"name": name}).first() is not None
 
 
-def add(session: Session, *, operator_key_id: str, name: str, secret_hash: bytes, now: datetime) -> None:
+def add(tx: Tx, *, operator_key_id: str, name: str, secret_hash: bytes, now: datetime) -> None:
     """Keep a new key."""
-    session.connection().execute(
+    tx.connection().execute(
         insert(OperatorKeyRow).values(
             operator_key_id=operator_key_id, name=name, secret_hash=secret_hash, create_time=now
         )
     )
 
 
-def revoke(session: Session, name: str, now: datetime) -> str:
+def revoke(tx: Tx, name: str, now: datetime) -> str:
     """Revoke the key of a name; answers its id.
 
     Raises:
         NotFound: no key that is not revoked has this name.
     """
-    found = session.connection().execute(_NAMED, {"name": name}).first()
+    found = tx.connection().execute(_NAMED, {"name": name}).first()
     if found is None:
         raise NotFound
-    session.connection().execute(update(OperatorKeyRow).where(_id == found[0]).values(revoke_time=now))
+    tx.connection().execute(update(OperatorKeyRow).where(_id == found[0]).values(revoke_time=now))
     return str(found[0])

@@ -8,9 +8,8 @@ import json
 from collections.abc import Sequence
 from datetime import datetime
 
-from sqlmodel import Session
-
 from authy_grpc.store.columns import to_millis
+from authy_grpc.store.tx import Tx
 
 # An event's id, type and subject, whose feed it stands in, and the one webhook it is for, empty for any.
 Post = tuple[str, str, str, str, str]
@@ -73,17 +72,17 @@ class Outbox:
     def __init__(self, postgres: bool) -> None:
         self._postgres = postgres
 
-    def add(self, session: Session, now: datetime, posts: Sequence[Post]) -> None:
+    def add(self, tx: Tx, now: datetime, posts: Sequence[Post]) -> None:
         """Write a post to each webhook that wants it.
 
         Args:
-            session: in which the events were written.
+            tx: in which the events were written.
             now: when they happened.
             posts: in the order of the events.
         """
         if not posts:
             return
-        millis, connection = to_millis(now), session.connection()
+        millis, connection = to_millis(now), tx.connection()
         if self._postgres:
             columns = map(list, zip(*posts, strict=True))
             connection.exec_driver_sql(_ON_POSTGRES, (millis, *columns))

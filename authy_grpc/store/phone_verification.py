@@ -6,12 +6,13 @@ from datetime import datetime
 
 from pydantic import TypeAdapter
 from sqlalchemy import update
-from sqlmodel import Session, col, select
+from sqlmodel import col, select
 
 from authy_grpc.domain.account import Registration
 from authy_grpc.domain.clock import WELL_BEYOND_NOW
 from authy_grpc.domain.phone import ANSWERED_FOR, GOOD_FOR, GUESSES, PhonePurpose
 from authy_grpc.store.tables import PhoneVerificationRow
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 
 _NUMBER = "phone_verification.number"
@@ -22,7 +23,7 @@ _REGISTRATION = TypeAdapter(Registration)
 
 
 def add(
-    session: Session,
+    tx: Tx,
     vault: Vault,
     verification_id: str,
     *,
@@ -33,7 +34,7 @@ def add(
     expire_time: datetime,
 ) -> None:
     """Keep a code that goes out."""
-    session.add(
+    tx.add(
         PhoneVerificationRow(
             verification_id=verification_id,
             sealed_number=vault.seal(_NUMBER, verification_id, number.encode()),
@@ -46,19 +47,19 @@ def add(
     )
 
 
-def newest_but(session: Session, count: int, now: datetime) -> datetime | None:
+def newest_but(tx: Tx, count: int, now: datetime) -> datetime | None:
     """When the code expires that was sent before the newest so many; None where there is none.
 
     Those that a clock which ran ahead has sent are passed over, see `domain/clock.py`.
     """
     expires = col(PhoneVerificationRow.expire_time)
     sent = select(expires).where(expires <= now + GOOD_FOR + WELL_BEYOND_NOW)
-    return session.exec(sent.order_by(expires.desc()).offset(count).limit(1)).first()
+    return tx.exec(sent.order_by(expires.desc()).offset(count).limit(1)).first()
 
 
-def find(session: Session, verification_id: str) -> PhoneVerificationRow | None:
+def find(tx: Tx, verification_id: str) -> PhoneVerificationRow | None:
     """A verification, locked, or None."""
-    return session.get(PhoneVerificationRow, verification_id, with_for_update=True)
+    return tx.get(PhoneVerificationRow, verification_id, with_for_update=True)
 
 
 def number(vault: Vault, row: PhoneVerificationRow) -> str:
@@ -90,7 +91,7 @@ def answer(vault: Vault, row: PhoneVerificationRow) -> Registration | None:
     return replace(registration, server_agreement_key=kept[:_POINT_BYTES])
 
 
-def erase(session: Session, vault: Vault, number: str, device_ids: Sequence[str]) -> None:
+def erase(tx: Tx, vault: Vault, number: str, device_ids: Sequence[str]) -> None:
     """Empty the rows of a number, and those that devices registered by. They are no verification any more.
 
     The rows stay: what all callers together may have sent is counted from them, see `newest_but`.
@@ -106,10 +107,10 @@ def erase(session: Session, vault: Vault, number: str, device_ids: Sequence[str]
         "device_id": None,
         "sealed_answer": None,
     }
-    session.connection().execute(update(PhoneVerificationRow).where(own).values(nothing))
+    tx.connection().execute(update(PhoneVerificationRow).where(own).values(nothing))
 
 
-def forget_answers(session: Session, now: datetime) -> int:
+def forget_answers(tx: Tx, now: datetime) -> int:
     """Drop answers that are not given again: they hold recovery codes. Answers how many."""
     forget = (
         update(PhoneVerificationRow)
@@ -119,4 +120,4 @@ def forget_answers(session: Session, now: datetime) -> int:
         )
         .values(sealed_answer=None)
     )
-    return session.connection().execute(forget).rowcount
+    return tx.connection().execute(forget).rowcount

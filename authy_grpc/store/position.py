@@ -3,9 +3,8 @@
 import struct
 from typing import NamedTuple
 
-from sqlmodel import Session
-
 from authy_grpc.store.tables import MetaRow
+from authy_grpc.store.tx import Tx
 
 _PRUNED = "feed.pruned"
 # All places are as long as each other: a cursor's length says nothing of how much happens at other sites.
@@ -33,17 +32,17 @@ def unpack(data: bytes) -> Position:
     return Position(*_FORM.unpack(data))
 
 
-def pruned(session: Session, *, lock: bool = False) -> Position:
+def pruned(tx: Tx, *, lock: bool = False) -> Position:
     """The newest event that is no longer kept: a cursor before it has missed something.
 
     Args:
-        session: of the work.
+        tx: of the work.
         lock: whether the work will remove more.
     """
-    row = session.get(MetaRow, _PRUNED, with_for_update=True if lock else None)
+    row = tx.get(MetaRow, _PRUNED, with_for_update=True if lock else None)
     return unpack(row.value) if row else EARLIEST
 
 
-def set_pruned(session: Session, position: Position) -> None:
+def set_pruned(tx: Tx, position: Position) -> None:
     """Say that all up to a place has been removed."""
-    session.merge(MetaRow(name=_PRUNED, value=pack(position)))
+    tx.merge(MetaRow(name=_PRUNED, value=pack(position)))

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 
 from sqlalchemy import Select, bindparam, exists, select
-from sqlmodel import Session
 
 from authy_grpc.domain.errors import NotFound
 from authy_grpc.store.given import table
-from authy_grpc.store.rows import Selected, Updated
+from authy_grpc.store.statements import Statement, Updated
 from authy_grpc.store.tables import ApplicationRow, LinkRow, SiteKeyRow
+from authy_grpc.store.tx import Tx
 
 _LINK, _APPLICATION, _KEY = table(LinkRow), table(ApplicationRow), table(SiteKeyRow)
 
@@ -51,18 +51,18 @@ class Asking:
     has_told_key: bool
 
 
-def _select(*names: str) -> Selected[PushLink]:
+def _select(*names: str) -> Statement[PushLink]:
     statement: Select[PushLink] = (
         select(*[_LINK.c[each.name] for each in fields(PushLink)])
         .where(*[_LINK.c[name] == bindparam(name) for name in names])
         .with_for_update()
     )
-    return Selected(PushLink, statement)
+    return Statement(PushLink, statement)
 
 
 _OF_USER = _select("application_id", "authy_id")
 _BY_ID = _select("site_id")
-_ASKING = Selected(
+_ASKING = Statement(
     Asking,
     select(
         _APPLICATION.c.name,
@@ -84,46 +84,46 @@ _SUCCEEDED = Updated(
 )
 
 
-def lock_user(session: Session, application_id: str, authy_id: str) -> PushLink:
+def lock_user(tx: Tx, application_id: str, authy_id: str) -> PushLink:
     """The link that a site knows by an authy_id, locked.
 
     Raises:
         NotFound: there is none, or it is another site's.
     """
-    link = _OF_USER.first(session, application_id=application_id, authy_id=authy_id)
+    link = _OF_USER.first(tx, application_id=application_id, authy_id=authy_id)
     if link is None or link.state == "AWAITING":
         raise NotFound
     return link
 
 
-def lock(session: Session, site_id: str) -> PushLink | None:
+def lock(tx: Tx, site_id: str) -> PushLink | None:
     """A link as it is now, locked; None where it is gone."""
-    return _BY_ID.first(session, site_id=site_id)
+    return _BY_ID.first(tx, site_id=site_id)
 
 
-def asking(session: Session, link: PushLink) -> Asking:
+def asking(tx: Tx, link: PushLink) -> Asking:
     """What a new question to a locked link says of its site.
 
     Raises:
         NotFound: the site is gone.
     """
-    found = _ASKING.first(session, site_id=link.site_id, application_id=link.application_id)
+    found = _ASKING.first(tx, site_id=link.site_id, application_id=link.application_id)
     if found is None:
         raise NotFound
     return found
 
 
-def missed(session: Session, link: PushLink, misses: int, frozen_until: datetime | None) -> None:
+def missed(tx: Tx, link: PushLink, misses: int, frozen_until: datetime | None) -> None:
     """Write what questions that came to nothing count."""
     link.push_misses, link.push_frozen_until = misses, frozen_until
-    _MISSED.run(session, link.site_id, push_misses=misses, push_frozen_until=frozen_until)
+    _MISSED.run(tx, link.site_id, push_misses=misses, push_frozen_until=frozen_until)
 
 
-def succeeded(session: Session, link: PushLink, now: datetime) -> None:
+def succeeded(tx: Tx, link: PushLink, now: datetime) -> None:
     """Write a success: it lifts what wrong codes and refused questions brought about."""
     link.locked_until, link.push_misses, link.push_frozen_until = None, 0, None
     _SUCCEEDED.run(
-        session,
+        tx,
         link.site_id,
         failures=0,
         locked_until=None,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import Column, LargeBinary, func, inspect, select, tuple_
-from sqlmodel import Session, SQLModel
+from sqlmodel import SQLModel
 
 from authy_grpc.store.link import subject
 from authy_grpc.store.tables import (
@@ -26,6 +26,7 @@ from authy_grpc.store.tables import (
     TextRow,
     WebhookRow,
 )
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import PREFIX_BYTES, Vault
 
 STEP = 500
@@ -173,11 +174,11 @@ class Page:
     stale: list[Key]
 
 
-def look(session: Session, vault: Vault, table: Table, after: Key) -> Page:
+def look(tx: Tx, vault: Vault, table: Table, after: Key) -> Page:
     """Look at the rows of a table, `STEP` at most.
 
     Args:
-        session: of a read.
+        tx: of a read.
         vault: whose primary key all should be sealed by.
         table: which.
         after: the `last` of the page before; empty for the beginning.
@@ -189,17 +190,17 @@ def look(session: Session, vault: Vault, table: Table, after: Key) -> Page:
     statement = select(*key, *prefixes, *without_key).order_by(*key).limit(STEP)
     if after:
         statement = statement.where(tuple_(*key) > tuple_(*after))
-    rows = session.connection().execute(statement).all()
+    rows = tx.connection().execute(statement).all()
     keys = [tuple(row[: len(key)]) for row in rows]
     stale = [own for own, row in zip(keys, rows, strict=True) if _is_stale(vault, row[len(key) :])]
     return Page(len(rows), keys[-1] if keys else after, stale)
 
 
-def make_anew(session: Session, vault: Vault, table: Table, keys: Sequence[Key], *, wait: bool) -> set[Key]:
+def make_anew(tx: Tx, vault: Vault, table: Table, keys: Sequence[Key], *, wait: bool) -> set[Key]:
     """Seal rows by the primary key, with digests by every key.
 
     Args:
-        session: of a work.
+        tx: of a work.
         vault: opens what is sealed by any of its keys.
         table: of the rows.
         keys: of the rows.
@@ -216,7 +217,7 @@ def make_anew(session: Session, vault: Vault, table: Table, keys: Sequence[Key],
     wanted = tuple_(*columns).in_(keys) if len(columns) > 1 else columns[0].in_([key for (key,) in keys])
     statement = select(table.model).where(wanted).order_by(*columns)
     done = set()
-    for row in session.execute(statement.with_for_update(skip_locked=not wait)).scalars():
+    for row in tx.execute(statement.with_for_update(skip_locked=not wait)).scalars():
         _make_anew(vault, table, row)
         done.add(tuple(getattr(row, column.name) for column in columns))
     return done

@@ -1,20 +1,21 @@
 """Locks what has no row yet (advisory lock): of two who make it the second sees what the first has made."""
 
 from sqlalchemy import func, select
-from sqlmodel import Session
+
+from authy_grpc.store.tx import Tx
 
 
-def reserve(session: Session, name: str) -> bool:
+def reserve(tx: Tx, name: str) -> bool:
     """Lock a name until the transaction ends; what is read from then on is as those before have left it.
 
     Args:
-        session: of a work.
+        tx: of a work.
         name: of what is to be made: a kind and an id or digest.
 
     Returns:
         Whether that was needed: SQLite has one writer.
     """
-    if session.get_bind().dialect.name != "postgresql":
+    if tx.get_bind().dialect.name != "postgresql":
         return False
-    session.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
+    tx.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
     return True

@@ -5,7 +5,7 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Select, and_, delete, exists, inspect, select, tuple_
 from sqlalchemy.orm import aliased
-from sqlmodel import Session, SQLModel, col
+from sqlmodel import SQLModel, col
 
 from authy_grpc.domain import approval, enrollment
 from authy_grpc.store.position import Position, pruned, set_pruned
@@ -25,6 +25,7 @@ from authy_grpc.store.tables import (
     SessionRow,
     WebhookRow,
 )
+from authy_grpc.store.tx import Tx
 
 STEP = 500
 _ENDED = timedelta(days=7)
@@ -38,11 +39,11 @@ _ENDED_ENROLLMENT = sorted(state.value for state in enrollment.TERMINAL)
 _ENDED_APPROVAL = sorted(state.value for state in approval.TERMINAL)
 
 
-def prune(session: Session, now: datetime) -> int:
+def prune(tx: Tx, now: datetime) -> int:
     """Remove what is kept no longer, some of each kind; answers how many rows went."""
-    removed = _prune_events(session, now - _EVENTS)
+    removed = _prune_events(tx, now - _EVENTS)
     for table, condition in _conditions(now):
-        removed += _remove(session, table, condition)
+        removed += _remove(tx, table, condition)
     return removed
 
 
@@ -99,24 +100,24 @@ def _gone_webhooks() -> Select[Any]:
     return select(known.c.webhook_id).where(known.c.webhook_id.is_not(None), ~there)
 
 
-def _remove(session: Session, table: type[SQLModel], condition: ColumnElement[bool]) -> int:
+def _remove(tx: Tx, table: type[SQLModel], condition: ColumnElement[bool]) -> int:
     key = tuple_(*inspect(table).primary_key)
     some = select(*inspect(table).primary_key).where(condition).limit(STEP)
     # Asked once more of each row as it is when it goes: it may have been renewed since it was found.
-    done = session.connection().execute(delete(table).where(key.in_(some), condition))
+    done = tx.connection().execute(delete(table).where(key.in_(some), condition))
     return done.rowcount
 
 
-def _prune_events(session: Session, before: datetime) -> int:
+def _prune_events(tx: Tx, before: datetime) -> int:
     """Events go in the order of the feed, so that one position says what is gone."""
-    before_that = pruned(session, lock=True)
+    before_that = pruned(tx, lock=True)
     order = (col(EventRow.epoch), col(EventRow.xid), col(EventRow.sequence))
     old = select(*order, col(EventRow.create_time)).order_by(*order).limit(STEP)
-    gone = [row for row in session.connection().execute(old) if row.create_time < before]
+    gone = [row for row in tx.connection().execute(old) if row.create_time < before]
     if not gone:
         return 0
     sequences = [row.sequence for row in gone]
-    session.connection().execute(delete(EventRow).where(col(EventRow.sequence).in_(sequences)))
+    tx.connection().execute(delete(EventRow).where(col(EventRow.sequence).in_(sequences)))
     newest = max(Position(row.epoch, row.xid, row.sequence) for row in gone)
-    set_pruned(session, max(newest, before_that))
+    set_pruned(tx, max(newest, before_that))
     return len(gone)

@@ -5,13 +5,13 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Boolean, Integer, String, and_, exists, select, update
-from sqlmodel import Session
 
 from authy_grpc.domain.event import UserEventType
 from authy_grpc.domain.user import Factor
 from authy_grpc.domain.verification import SentCode
 from authy_grpc.store.given import Given, table
 from authy_grpc.store.tables import AccountRow, ApplicationRow, LinkRow, SentCodeRow, TellingRow
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 from authy_grpc.store.verification import LinkState
 
@@ -40,12 +40,12 @@ class SentCodes:
             .where(sent.site_id == changes.site_id, sent.action == changes.action)
         )
 
-    def read(self, session: Session, wanted: Iterable[tuple[LinkState, str]]) -> None:
+    def read(self, tx: Tx, wanted: Iterable[tuple[LinkState, str]]) -> None:
         """Add to links the codes that were sent for these actions, and whether each counts."""
         links = {(link.site_id, action): link for link, action in wanted}
         if not links:
             return
-        rows = session.connection().execute(self._select, self._keys.bind(list(links)))
+        rows = tx.connection().execute(self._select, self._keys.bind(list(links)))
         for site_id, action, channel, sealed, failures, used, expire_time, counts in rows:
             links[site_id, action].codes.sent[action] = SentCode(
                 code=self._open(site_id, action, sealed),
@@ -56,7 +56,7 @@ class SentCodes:
                 counts=bool(counts),
             )
 
-    def save(self, session: Session, links: Iterable[LinkState]) -> None:
+    def save(self, tx: Tx, links: Iterable[LinkState]) -> None:
         """Write which codes were used, and wrong codes offered in the place of others."""
         rows = [
             (link.site_id, action, link.codes.sent[action].failures, link.codes.sent[action].used)
@@ -64,11 +64,11 @@ class SentCodes:
             for action in link.codes.touched
         ]
         if rows:
-            session.connection().execute(self._update, self._changes.bind(rows))
+            tx.connection().execute(self._update, self._changes.bind(rows))
 
-    def find(self, session: Session, site_id: str, action: str) -> SentCode | None:
+    def find(self, tx: Tx, site_id: str, action: str) -> SentCode | None:
         """The code that was last sent for an action, good or not."""
-        row = session.get(SentCodeRow, (site_id, action))
+        row = tx.get(SentCodeRow, (site_id, action))
         if row is None:
             return None
         return SentCode(
@@ -79,9 +79,9 @@ class SentCodes:
             used=row.used,
         )
 
-    def keep(self, session: Session, now: datetime, site_id: str, action: str, sent: SentCode) -> None:
+    def keep(self, tx: Tx, now: datetime, site_id: str, action: str, sent: SentCode) -> None:
         """Write a code that is being sent, in the place of the one before it."""
-        session.merge(
+        tx.merge(
             SentCodeRow(
                 site_id=site_id,
                 action=action,

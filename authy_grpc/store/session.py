@@ -1,12 +1,13 @@
 """Owns device tokens: they are found by their hash in `credential.py`, and kept and ended here."""
 
 from sqlalchemy import delete
-from sqlmodel import Session, col, select
+from sqlmodel import col, select
 
 from authy_grpc.store.tables import SessionRow
+from authy_grpc.store.tx import Tx
 
 
-def oldest(session: Session, device_id: str, kept: int) -> list[SessionRow]:
+def oldest(tx: Tx, device_id: str, kept: int) -> list[SessionRow]:
     """The sessions of a device that are more than may be kept, oldest first."""
     statement = (
         select(SessionRow)
@@ -14,15 +15,15 @@ def oldest(session: Session, device_id: str, kept: int) -> list[SessionRow]:
         .order_by(col(SessionRow.create_time).desc(), col(SessionRow.session_id).desc())
         .offset(kept)
     )
-    return list(session.exec(statement))
+    return list(tx.exec(statement))
 
 
-def end(session: Session, session_id: str) -> bool:
+def end(tx: Tx, session_id: str) -> bool:
     """End a session; answers whether there was one."""
     ended = delete(SessionRow).where(col(SessionRow.session_id) == session_id)
-    return session.connection().execute(ended).rowcount > 0
+    return tx.connection().execute(ended).rowcount > 0
 
 
-def end_all(session: Session, device_id: str) -> None:
+def end_all(tx: Tx, device_id: str) -> None:
     """End all sessions of a device."""
-    session.connection().execute(delete(SessionRow).where(col(SessionRow.device_id) == device_id))
+    tx.connection().execute(delete(SessionRow).where(col(SessionRow.device_id) == device_id))

@@ -2,18 +2,19 @@
 
 from datetime import datetime
 
-from sqlmodel import Session, col, select
+from sqlmodel import col, select
 
 from authy_grpc.domain.errors import NotFound
 from authy_grpc.domain.site import Site
 from authy_grpc.store.application import WITHOUT_LOGO
 from authy_grpc.store.tables import ApplicationRow, EnrollmentRow, LinkRow, SiteKeyRow
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 
 _LABEL = "link.label"
 
 
-def find(session: Session, account_id: str, site_id: str, now: datetime, *, lock: bool = False) -> LinkRow:
+def find(tx: Tx, account_id: str, site_id: str, now: datetime, *, lock: bool = False) -> LinkRow:
     """A link of an account that has not ended.
 
     Raises:
@@ -24,21 +25,21 @@ def find(session: Session, account_id: str, site_id: str, now: datetime, *, lock
         LinkRow.account_id == account_id,
         col(LinkRow.state).in_(("AWAITING", "ACTIVE")),
     )
-    row = session.exec(statement.with_for_update() if lock else statement).first()
-    if row is None or (row.state == "AWAITING" and site_id not in _awaiting(session, account_id, now)):
+    row = tx.exec(statement.with_for_update() if lock else statement).first()
+    if row is None or (row.state == "AWAITING" and site_id not in _awaiting(tx, account_id, now)):
         raise NotFound
     return row
 
 
-def active_key(session: Session, site_id: str, device_id: str) -> SiteKeyRow | None:
+def active_key(tx: Tx, site_id: str, device_id: str) -> SiteKeyRow | None:
     """The key that a device has for a link, or None."""
     statement = select(SiteKeyRow).where(
         SiteKeyRow.site_id == site_id, SiteKeyRow.device_id == device_id, SiteKeyRow.state == "ACTIVE"
     )
-    return session.exec(statement).first()
+    return tx.exec(statement).first()
 
 
-def listed(session: Session, vault: Vault, account_id: str, device_id: str, now: datetime) -> list[Site]:
+def listed(tx: Tx, vault: Vault, account_id: str, device_id: str, now: datetime) -> list[Site]:
     """The links of an account as one of its devices sees them, oldest first."""
     statement = (
         select(LinkRow, ApplicationRow)
@@ -47,20 +48,20 @@ def listed(session: Session, vault: Vault, account_id: str, device_id: str, now:
         .where(LinkRow.account_id == account_id, col(LinkRow.state).in_(("AWAITING", "ACTIVE")))
         .order_by(col(LinkRow.create_time), col(LinkRow.site_id))
     )
-    awaiting = _awaiting(session, account_id, now)
-    keyed = _keyed(session, device_id) | {site_id for site_id, by in awaiting.items() if by == device_id}
+    awaiting = _awaiting(tx, account_id, now)
+    keyed = _keyed(tx, device_id) | {site_id for site_id, by in awaiting.items() if by == device_id}
     return [
         site(vault, link, application, has_key=link.site_id in keyed)
-        for link, application in session.exec(statement)
+        for link, application in tx.exec(statement)
         if link.state == "ACTIVE" or link.site_id in awaiting
     ]
 
 
-def one(session: Session, vault: Vault, link: LinkRow, device_id: str, now: datetime) -> Site:
+def one(tx: Tx, vault: Vault, link: LinkRow, device_id: str, now: datetime) -> Site:
     """A link as a device sees it, by what is in the store."""
-    application = session.get_one(ApplicationRow, link.application_id, options=[WITHOUT_LOGO])
-    accepted = _awaiting(session, link.account_id or "", now).get(link.site_id) == device_id
-    has_key = accepted or active_key(session, link.site_id, device_id) is not None
+    application = tx.get_one(ApplicationRow, link.application_id, options=[WITHOUT_LOGO])
+    accepted = _awaiting(tx, link.account_id or "", now).get(link.site_id) == device_id
+    has_key = accepted or active_key(tx, link.site_id, device_id) is not None
     return site(vault, link, application, has_key=has_key)
 
 
@@ -92,30 +93,30 @@ def site(vault: Vault, link: LinkRow, application: ApplicationRow, *, has_key: b
     )
 
 
-def logo(session: Session, logo_id: str) -> bytes:
+def logo(tx: Tx, logo_id: str) -> bytes:
     """The logo of any site, by an id that nobody guesses.
 
     Raises:
         NotFound: there is none.
     """
-    found = session.exec(select(ApplicationRow.logo).where(ApplicationRow.logo_id == logo_id)).first()
+    found = tx.exec(select(ApplicationRow.logo).where(ApplicationRow.logo_id == logo_id)).first()
     if not found or not logo_id:
         raise NotFound
     return found
 
 
-def _awaiting(session: Session, account_id: str, now: datetime) -> dict[str, str | None]:
+def _awaiting(tx: Tx, account_id: str, now: datetime) -> dict[str, str | None]:
     """The links for which a site still asks for a first code, and the devices whose code it is."""
     statement = select(EnrollmentRow.site_id, EnrollmentRow.device_id).where(
         EnrollmentRow.account_id == account_id,
         EnrollmentRow.state == "AWAITING_CODE",
         EnrollmentRow.expire_time > now,
     )
-    return {site_id: device_id for site_id, device_id in session.exec(statement) if site_id is not None}
+    return {site_id: device_id for site_id, device_id in tx.exec(statement) if site_id is not None}
 
 
-def _keyed(session: Session, device_id: str) -> set[str]:
+def _keyed(tx: Tx, device_id: str) -> set[str]:
     statement = select(SiteKeyRow.site_id).where(
         SiteKeyRow.device_id == device_id, SiteKeyRow.state == "ACTIVE"
     )
-    return set(session.exec(statement))
+    return set(tx.exec(statement))

@@ -6,13 +6,12 @@ A key is the name of a metric and the values of its labels. All of them are in `
 from collections import Counter
 from collections.abc import Mapping
 
-from sqlmodel import Session
-
 from authy_grpc.domain.approval import Approval, ApprovalState, DenyReason
 from authy_grpc.domain.enrollment import Enrollment, EnrollmentState
 from authy_grpc.domain.event import UserEventType
 from authy_grpc.domain.user import Factor
 from authy_grpc.domain.verification import CodeResult
+from authy_grpc.store.tx import Tx
 
 Key = tuple[str, ...]
 Tally = Mapping[Key, int]
@@ -49,30 +48,30 @@ KEYS: frozenset[Key] = frozenset(
 )
 
 
-def count(session: Session, *key: str) -> None:
+def count(tx: Tx, *key: str) -> None:
     """Count something once, if the transaction is committed.
 
     Args:
-        session: of the work, which writes something, too.
+        tx: of the work, which writes something, too.
         *key: one of `KEYS`.
     """
-    counted: Counter[Key] = session.info.setdefault(_INFO, Counter())
+    counted: Counter[Key] = tx.info.setdefault(_INFO, Counter())
     counted[key] += 1
 
 
-def count_event(session: Session, type: str, body: object) -> None:
+def count_event(tx: Tx, type: str, body: object) -> None:
     """Count an event that is recorded, where its type says how something went."""
     if isinstance(body, Enrollment):
-        count(session, ENROLLMENTS, CREATED if body.revision == 1 else body.state.value)
+        count(tx, ENROLLMENTS, CREATED if body.revision == 1 else body.state.value)
     elif isinstance(body, Approval):
-        count(session, APPROVALS, _outcome(body))
+        count(tx, APPROVALS, _outcome(body))
     elif type in _LOCKS:
-        count(session, LOCKS, _LOCKS[type])
+        count(tx, LOCKS, _LOCKS[type])
 
 
-def take(session: Session) -> Tally:
+def take(tx: Tx) -> Tally:
     """What was counted; asked before the commit, and told after it."""
-    counted: Tally = session.info.pop(_INFO, {})
+    counted: Tally = tx.info.pop(_INFO, {})
     return counted
 
 

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlmodel import Session, col, select
+from sqlmodel import col, select
 
 from authy_grpc.store.tables import LinkRow, TellingRow
+from authy_grpc.store.tx import Tx
 
 _STEP = 100
 
@@ -19,7 +20,7 @@ class Due:
     account_id: str | None
 
 
-def due(session: Session, now: datetime) -> list[Due]:
+def due(tx: Tx, now: datetime) -> list[Due]:
     """Some of what is due: of each account all, so that who is told of what can be seen together."""
     statement = (
         select(TellingRow.telling_id, LinkRow.site_id, LinkRow.account_id)
@@ -27,21 +28,21 @@ def due(session: Session, now: datetime) -> list[Due]:
         .where(TellingRow.due_time <= now)
         .order_by(col(LinkRow.account_id), col(TellingRow.due_time), col(TellingRow.telling_id))
     )
-    some = [Due(*each) for each in session.exec(statement.limit(_STEP))]
+    some = [Due(*each) for each in tx.exec(statement.limit(_STEP))]
     if len(some) < _STEP:
         return some
     # The last account may have more.
     last = some[-1].account_id
-    rest = session.exec(statement.where(LinkRow.account_id == last))
+    rest = tx.exec(statement.where(LinkRow.account_id == last))
     return [each for each in some if each.account_id != last] + [Due(*each) for each in rest]
 
 
-def locked(session: Session, telling_id: str) -> tuple[TellingRow, LinkRow] | None:
+def locked(tx: Tx, telling_id: str) -> tuple[TellingRow, LinkRow] | None:
     """A plan and its link, both locked; None where it has been told, or its link is gone."""
-    row = session.get(TellingRow, telling_id)
+    row = tx.get(TellingRow, telling_id)
     if row is None:
         return None
-    link = session.get(LinkRow, row.site_id, with_for_update=True)
+    link = tx.get(LinkRow, row.site_id, with_for_update=True)
     # Another server may have told it meanwhile.
-    row = session.get(TellingRow, telling_id, with_for_update=True, populate_existing=True)
+    row = tx.get(TellingRow, telling_id, with_for_update=True, populate_existing=True)
     return None if row is None or link is None else (row, link)

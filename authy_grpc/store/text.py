@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from sqlalchemy import exists
-from sqlmodel import Session, col, select
+from sqlmodel import col, select
 
 from authy_grpc.domain.event import UserEventType
 from authy_grpc.domain.phone import PhoneChannel
@@ -14,6 +14,7 @@ from authy_grpc.store import account as accounts
 from authy_grpc.store import link as links
 from authy_grpc.store.events import NewEvent
 from authy_grpc.store.tables import AccountRow, LinkRow, TellingRow, TextRow
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 
 _MESSAGE = "text.message"
@@ -38,7 +39,7 @@ class DueText:
 
 
 def add(
-    session: Session,
+    tx: Tx,
     vault: Vault,
     row: TextRow,
     *,
@@ -49,7 +50,7 @@ def add(
     """Keep a message.
 
     Args:
-        session: of the work.
+        tx: of the work.
         vault: seals it.
         row: all but what it says.
         body: what it says.
@@ -58,10 +59,10 @@ def add(
     """
     message = json.dumps({"number": number, "body": body, "channel": channel.value})
     row.sealed_message = vault.seal(_MESSAGE, row.text_id, message.encode())
-    session.add(row)
+    tx.add(row)
 
 
-def take(session: Session, vault: Vault, now: datetime, lease: timedelta) -> list[DueText]:
+def take(tx: Tx, vault: Vault, now: datetime, lease: timedelta) -> list[DueText]:
     """Take what is due, without what another server has taken: it falls due again when the lease ends."""
     statement = (
         select(TextRow)
@@ -71,12 +72,12 @@ def take(session: Session, vault: Vault, now: datetime, lease: timedelta) -> lis
         .with_for_update(skip_locked=True)
     )
     taken = []
-    for row in session.exec(statement):
+    for row in tx.exec(statement):
         row.due_time = now + lease
         row.attempts += 1
-        session.add(row)
+        tx.add(row)
         message = json.loads(vault.open(_MESSAGE, row.text_id, row.sealed_message))
-        number = message["number"] if row.site_id is None else _number(session, vault, row.site_id)
+        number = message["number"] if row.site_id is None else _number(tx, vault, row.site_id)
         taken.append(
             DueText(
                 text_id=row.text_id,
@@ -90,39 +91,39 @@ def take(session: Session, vault: Vault, now: datetime, lease: timedelta) -> lis
     return taken
 
 
-def find(session: Session, text_id: str) -> TextRow | None:
+def find(tx: Tx, text_id: str) -> TextRow | None:
     """A message that waits, locked; None where it was dealt with."""
-    return session.get(TextRow, text_id, with_for_update=True)
+    return tx.get(TextRow, text_id, with_for_update=True)
 
 
-def erase(session: Session, vault: Vault, number: str) -> None:
+def erase(tx: Tx, vault: Vault, number: str) -> None:
     """Remove the messages to a number that still wait.
 
     Those of links have none, and look it up when they go. Nothing tells which of the others are a number's
     but what is sealed; they wait for minutes at most.
     """
-    for row in session.exec(select(TextRow).where(col(TextRow.site_id).is_(None)).with_for_update()):
+    for row in tx.exec(select(TextRow).where(col(TextRow.site_id).is_(None)).with_for_update()):
         if json.loads(vault.open(_MESSAGE, row.text_id, row.sealed_message))["number"] == number:
-            session.delete(row)
+            tx.delete(row)
 
 
-def outcome(session: Session, vault: Vault, row: TextRow, reason: str) -> NewEvent | None:
+def outcome(tx: Tx, vault: Vault, row: TextRow, reason: str) -> NewEvent | None:
     """What the site is told of a link's message; None where there is no site to tell.
 
     Args:
-        session: of the work.
+        tx: of the work.
         vault: opens what the event says.
         row: the message.
         reason: why it did not go; empty where it did.
     """
-    link = session.get(LinkRow, row.site_id) if row.site_id else None
+    link = tx.get(LinkRow, row.site_id) if row.site_id else None
     if link is None:
         return None
     kind = UserEventType.CODE_UNDELIVERED if reason else UserEventType.CODE_DELIVERED
     return links.event(vault, link, kind, factor=Factor(row.factor), reason=reason)
 
 
-def _number(session: Session, vault: Vault, site_id: str) -> str:
+def _number(tx: Tx, vault: Vault, site_id: str) -> str:
     """The number behind a link, if codes may go there now.
 
     Codes that the owner switched off stop at once, and go on at each site when it is told.
@@ -135,5 +136,5 @@ def _number(session: Session, vault: Vault, site_id: str) -> str:
         .join(LinkRow, col(LinkRow.account_id) == col(AccountRow.account_id))
         .where(LinkRow.site_id == site_id, col(AccountRow.phone_codes), ~untold)
     )
-    account = session.exec(statement).first()
+    account = tx.exec(statement).first()
     return accounts.number(vault, account) if account else ""

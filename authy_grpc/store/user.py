@@ -4,7 +4,7 @@ from collections.abc import Callable
 from datetime import datetime
 
 from sqlalchemy import delete
-from sqlmodel import Session, col, select
+from sqlmodel import col, select
 
 from authy_grpc.domain.ids import new_authy_id
 from authy_grpc.store.link import CUSTOM_USER_ID, find, subject
@@ -19,6 +19,7 @@ from authy_grpc.store.tables import (
     TellingRow,
     TextRow,
 )
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 
 
@@ -55,18 +56,18 @@ def awaiting_link(
     )
 
 
-def activate(session: Session, link: LinkRow, now: datetime, random: Callable[[int], bytes]) -> None:
+def activate(tx: Tx, link: LinkRow, now: datetime, random: Callable[[int], bytes]) -> None:
     """Make a link that waited a user, with an authy_id of its own."""
     if link.account_id is not None:
-        account = session.get_one(AccountRow, link.account_id)
+        account = tx.get_one(AccountRow, link.account_id)
         link.phone_codes = account.phone_codes and account.sealed_number is not None
-    link.authy_id = _unspent(session, link.application_id, random)
+    link.authy_id = _unspent(tx, link.application_id, random)
     link.state, link.create_time = "ACTIVE", now
-    session.add(SpentAuthyIdRow(application_id=link.application_id, authy_id=link.authy_id))
-    session.add(link)
+    tx.add(SpentAuthyIdRow(application_id=link.application_id, authy_id=link.authy_id))
+    tx.add(link)
 
 
-def lock(session: Session, application_id: str, authy_id: str) -> LinkRow:
+def lock(tx: Tx, application_id: str, authy_id: str) -> LinkRow:
     """The user of a site, locked, and before it the account behind it.
 
     Raises:
@@ -75,23 +76,23 @@ def lock(session: Session, application_id: str, authy_id: str) -> LinkRow:
     holder = select(LinkRow.account_id).where(
         LinkRow.application_id == application_id, LinkRow.authy_id == authy_id
     )
-    account_id = session.exec(holder).first()
+    account_id = tx.exec(holder).first()
     if account_id is not None:
-        session.get(AccountRow, account_id, with_for_update={"key_share": True})
-    return find(session, application_id, authy_id, lock=True)
+        tx.get(AccountRow, account_id, with_for_update={"key_share": True})
+    return find(tx, application_id, authy_id, lock=True)
 
 
-def remove(session: Session, link: LinkRow) -> None:
+def remove(tx: Tx, link: LinkRow) -> None:
     """Remove a link with all that is its own. The thumbprints of its keys and its authy_id stay spent."""
-    session.flush()
+    tx.flush()
     for table in (SentCodeRow, BackupCodeRow, TellingRow, TextRow, SiteKeyRow):
-        session.connection().execute(delete(table).where(col(table.site_id) == link.site_id))
-    session.delete(link)
-    session.flush()
+        tx.connection().execute(delete(table).where(col(table.site_id) == link.site_id))
+    tx.delete(link)
+    tx.flush()
 
 
-def _unspent(session: Session, application_id: str, random: Callable[[int], bytes]) -> str:
+def _unspent(tx: Tx, application_id: str, random: Callable[[int], bytes]) -> str:
     while True:
         authy_id = new_authy_id(random)
-        if session.get(SpentAuthyIdRow, (application_id, authy_id)) is None:
+        if tx.get(SpentAuthyIdRow, (application_id, authy_id)) is None:
             return authy_id

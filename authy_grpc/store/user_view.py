@@ -10,15 +10,15 @@ from itertools import groupby
 from operator import attrgetter
 
 from sqlalchemy import ColumnElement, Integer, Select, bindparam, func, or_, select, tuple_
-from sqlmodel import Session
 
 from authy_grpc.domain.errors import NotFound
 from authy_grpc.domain.user import Factor, SiteKey, User
 from authy_grpc.store.columns import Moment, from_millis, to_millis
 from authy_grpc.store.given import table
 from authy_grpc.store.link import CUSTOM_USER_ID, known_key, subject
-from authy_grpc.store.rows import Selected
+from authy_grpc.store.statements import Statement
 from authy_grpc.store.tables import ApplicationRow, BackupCodeRow, LinkRow, SiteKeyRow
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 
 _LINK, _KEY = table(LinkRow), table(SiteKeyRow)
@@ -85,9 +85,9 @@ _USERS = (
 )
 
 
-def _with_keys(users: Select[tuple[object, ...]]) -> Selected[Seen]:
+def _with_keys(users: Select[tuple[object, ...]]) -> Statement[Seen]:
     found = users.subquery("found")
-    return Selected(
+    return Statement(
         Seen,
         select(*found.c, _KEY.c.kid, _KEY.c.point, _KEY.c.create_time, _KEY.c.revoke_time)
         .join(_KEY, _KEY.c.site_id == found.c.site_id, isouter=True)
@@ -95,7 +95,7 @@ def _with_keys(users: Select[tuple[object, ...]]) -> Selected[Seen]:
     )
 
 
-def _one(condition: ColumnElement[bool]) -> Selected[Seen]:
+def _one(condition: ColumnElement[bool]) -> Statement[Seen]:
     return _with_keys(_USERS.where(condition))
 
 
@@ -111,41 +111,41 @@ _BY_REFERENCE = _one(
 )
 
 
-def find(session: Session, vault: Vault, application_id: str, authy_id: str) -> User:
+def find(tx: Tx, vault: Vault, application_id: str, authy_id: str) -> User:
     """A user of a site.
 
     Raises:
         NotFound: there is none, or it is another site's.
     """
-    return _only(vault, _BY_AUTHY_ID.all(session, application_id=application_id, authy_id=authy_id))
+    return _only(vault, _BY_AUTHY_ID.all(tx, application_id=application_id, authy_id=authy_id))
 
 
-def look_up(session: Session, vault: Vault, application_id: str, custom_user_id: str) -> User:
+def look_up(tx: Tx, vault: Vault, application_id: str, custom_user_id: str) -> User:
     """A user by the site's own reference. It tries the digests of every key of the keyset.
 
     Raises:
         NotFound: there is none.
     """
     even, odd = vault.pair("custom_user_id", subject(application_id, custom_user_id))
-    found = _BY_REFERENCE.all(session, application_id=application_id, digest=even, digest_odd=odd)
+    found = _BY_REFERENCE.all(tx, application_id=application_id, digest=even, digest_odd=odd)
     return _only(vault, found)
 
 
-def page(session: Session, application_id: str, after: str, limit: int) -> list[list[Seen]]:
+def page(tx: Tx, application_id: str, after: str, limit: int) -> list[list[Seen]]:
     """The rows of each of a site's users, oldest first; `user` makes one of them.
 
     Args:
-        session: of a read.
+        tx: of a read.
         application_id: whose.
         after: the `sort_key` to go on after; empty for the beginning.
         limit: at most so many.
     """
     if not after:
-        rows = _FIRST_PAGE.all(session, application_id=application_id, limit=limit)
+        rows = _FIRST_PAGE.all(tx, application_id=application_id, limit=limit)
     else:
         millis, _, site_id = after.partition(" ")
         place = {"create_time": from_millis(int(millis)), "site_id": site_id}
-        rows = _NEXT_PAGE.all(session, application_id=application_id, limit=limit, **place)
+        rows = _NEXT_PAGE.all(tx, application_id=application_id, limit=limit, **place)
     return [list(each) for _, each in groupby(rows, attrgetter("site_id"))]
 
 

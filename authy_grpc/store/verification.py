@@ -13,7 +13,6 @@ from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import BigInteger, Integer, String, Table, and_, select, type_coerce, update
-from sqlmodel import Session
 
 from authy_grpc.domain.keys import totp_secret
 from authy_grpc.domain.limits import Guesses
@@ -23,6 +22,7 @@ from authy_grpc.store.columns import to_millis
 from authy_grpc.store.given import Given, table
 from authy_grpc.store.link import CUSTOM_USER_ID, DEVICE_SECRET
 from authy_grpc.store.tables import AccountRow, ApplicationRow, DeviceRow, LinkRow, SiteKeyRow
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 
 SEED = "link.seed"
@@ -118,23 +118,21 @@ class LinkStates:
         self._steps = Given(postgres, kid=String, last_step=BigInteger)
         self._update_keys = _update(_KEY, self._steps, "kid")
 
-    def lock(
-        self, session: Session, names: Collection[Name], *, accounts: bool = False
-    ) -> dict[Name, LinkState]:
+    def lock(self, tx: Tx, names: Collection[Name], *, accounts: bool = False) -> dict[Name, LinkState]:
         """The links that sites know by these names, of those that there are, locked in one order.
 
         Args:
-            session: of the work.
+            tx: of the work.
             names: of the links.
             accounts: whether to lock their accounts, too: before the links, as everywhere.
         """
         given = self._names.bind(list(names))
         if accounts and self._postgres:
-            session.connection().execute(self._holders, given)
-        found = map(self._state, session.connection().execute(self._links, given))
+            tx.connection().execute(self._holders, given)
+        found = map(self._state, tx.connection().execute(self._links, given))
         return {(link.application_id, link.authy_id): link for link in found}
 
-    def busy(self, session: Session, links: Iterable[LinkState]) -> set[str]:
+    def busy(self, tx: Tx, links: Iterable[LinkState]) -> set[str]:
         """Lock the accounts of locked links. Of those that somebody else holds, the ids.
 
         Those are not waited for: who holds an account may wait for one of its links.
@@ -143,9 +141,9 @@ class LinkStates:
         if not wanted or not self._postgres:
             return set()
         given = self._account_ids.bind([(account_id,) for account_id in wanted])
-        return wanted - set(session.connection().execute(self._free, given).scalars())
+        return wanted - set(tx.connection().execute(self._free, given).scalars())
 
-    def gone(self, session: Session, kids: Collection[str]) -> set[str]:
+    def gone(self, tx: Tx, kids: Collection[str]) -> set[str]:
         """Those of keys that were read which have ended since, or their devices. Their accounts are locked.
 
         Until then another server could put a device out: a code of it is not to be accepted afterwards.
@@ -153,9 +151,9 @@ class LinkStates:
         if not kids or not self._postgres:
             return set()
         given = self._kids.bind([(kid,) for kid in kids])
-        return set(kids) - set(session.connection().execute(self._acting, given).scalars())
+        return set(kids) - set(tx.connection().execute(self._acting, given).scalars())
 
-    def read_keys(self, session: Session, links: Iterable[LinkState]) -> None:
+    def read_keys(self, tx: Tx, links: Iterable[LinkState]) -> None:
         """Add the soft tokens of devices: of their ACTIVE keys, and void where the device itself is not.
 
         What is void is read and evaluated as before, so that time tells a site nothing that it was not told.
@@ -164,7 +162,7 @@ class LinkStates:
         if not by_id:
             return
         given = self._site_ids.bind([(site_id,) for site_id in by_id])
-        rows = session.connection().execute(self._keys, given)
+        rows = tx.connection().execute(self._keys, given)
         for kid, last_step, sealed_name, device_state, site_id, device_id, *secret in rows:
             link = by_id[site_id]
             counts = link.is_active and device_state == "ACTIVE"
@@ -172,7 +170,7 @@ class LinkStates:
             seeds.append(Seed(kid, self._secret(site_id, device_id, *secret), last_step))
             link.device_names[kid] = device_id, sealed_name
 
-    def save(self, session: Session, links: Iterable[LinkState]) -> None:
+    def save(self, tx: Tx, links: Iterable[LinkState]) -> None:
         """Write counts, locks and the steps that were used up."""
         counts: list[Sequence[Any]] = []
         steps: list[Sequence[Any]] = []
@@ -185,7 +183,7 @@ class LinkStates:
             (self._update_keys, self._steps, steps),
         ):
             if rows:
-                session.connection().execute(statement, given.bind(rows))
+                tx.connection().execute(statement, given.bind(rows))
 
     def _state(self, row: Any) -> LinkState:
         (

@@ -22,11 +22,11 @@ from sqlalchemy import (
     tuple_,
     update,
 )
-from sqlmodel import Session
 
 from authy_grpc.store.columns import Moment
 from authy_grpc.store.given import table
 from authy_grpc.store.tables import DeliveryRow
+from authy_grpc.store.tx import Tx
 
 _D = table(DeliveryRow)
 _OTHER = _D.alias("other")
@@ -108,21 +108,21 @@ WHERE head IS NOT NULL OR (number = :steps AND webhook_id IS NOT NULL)
 )
 
 
-def let_go(session: Session, now: datetime, subjects: Iterable[tuple[str, str]]) -> None:
+def let_go(tx: Tx, now: datetime, subjects: Iterable[tuple[str, str]]) -> None:
     """Have what waits next be due, of webhooks and subjects of which a post has ended."""
     given = [
         {"of_webhook_id": webhook_id, "of_subject_id": subject_id, "now": now}
         for webhook_id, subject_id in sorted(set(subjects))
     ]
     if given:
-        session.connection().execute(_LET_GO, given)
+        tx.connection().execute(_LET_GO, given)
 
 
-def forgotten(session: Session, place: Place, steps: int = _SUBJECTS) -> tuple[list[int], Place]:
+def forgotten(tx: Tx, place: Place, steps: int = _SUBJECTS) -> tuple[list[int], Place]:
     """Look for posts that wait for nobody: those who ended the one before did not see them.
 
     Args:
-        session: of a read.
+        tx: of a read.
         place: `START`, or where the last look has stopped.
         steps: at most so many subjects.
 
@@ -130,11 +130,11 @@ def forgotten(session: Session, place: Place, steps: int = _SUBJECTS) -> tuple[l
         Their sequences, and the place to go on from: `START` where all have been seen.
     """
     given = {"webhook_id": place[0], "subject_id": place[1], "steps": steps}
-    rows = session.connection().execute(_FORGOTTEN, given).all()
+    rows = tx.connection().execute(_FORGOTTEN, given).all()
     last = next(((row.webhook_id, row.subject_id) for row in rows if row.number == steps), START)
     return [row.head for row in rows if row.head is not None], last
 
 
-def let_all_go(session: Session, now: datetime, sequences: Sequence[int]) -> None:
+def let_all_go(tx: Tx, now: datetime, sequences: Sequence[int]) -> None:
     """Have posts be due that wait for nobody."""
-    session.connection().execute(_LET_ALL_GO, {"sequences": list(sequences), "now": now})
+    tx.connection().execute(_LET_ALL_GO, {"sequences": list(sequences), "now": now})

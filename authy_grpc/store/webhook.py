@@ -4,12 +4,13 @@ import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 
-from sqlmodel import Session, col, select
+from sqlmodel import col, select
 
 from authy_grpc.domain.delivery import Health
 from authy_grpc.domain.errors import NotFound
 from authy_grpc.domain.webhook import Webhook, WebhookState
 from authy_grpc.store.tables import WebhookRow
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 
 _URL = "webhook.url"
@@ -17,9 +18,9 @@ _SECRET = "webhook.secret"
 _OLD_SECRET = "webhook.old_secret"
 
 
-def add(session: Session, vault: Vault, application_id: str, webhook: Webhook, secret: str) -> None:
+def add(tx: Tx, vault: Vault, application_id: str, webhook: Webhook, secret: str) -> None:
     """Keep a new webhook."""
-    session.add(
+    tx.add(
         WebhookRow(
             webhook_id=webhook.webhook_id,
             application_id=application_id,
@@ -33,31 +34,31 @@ def add(session: Session, vault: Vault, application_id: str, webhook: Webhook, s
     )
 
 
-def find(session: Session, application_id: str, webhook_id: str, *, lock: bool = False) -> WebhookRow:
+def find(tx: Tx, application_id: str, webhook_id: str, *, lock: bool = False) -> WebhookRow:
     """A webhook of a site.
 
     Raises:
         NotFound: there is none, or it is another site's.
     """
-    row = locked(session, webhook_id) if lock else session.get(WebhookRow, webhook_id)
+    row = locked(tx, webhook_id) if lock else tx.get(WebhookRow, webhook_id)
     if row is None or row.application_id != application_id:
         raise NotFound
     return row
 
 
-def locked(session: Session, webhook_id: str) -> WebhookRow | None:
+def locked(tx: Tx, webhook_id: str) -> WebhookRow | None:
     """A webhook as it is now, locked before its deliveries."""
-    return session.get(WebhookRow, webhook_id, with_for_update=True)
+    return tx.get(WebhookRow, webhook_id, with_for_update=True)
 
 
-def of_site(session: Session, application_id: str) -> list[WebhookRow]:
+def of_site(tx: Tx, application_id: str) -> list[WebhookRow]:
     """All webhooks of a site, oldest first."""
     statement = (
         select(WebhookRow)
         .where(WebhookRow.application_id == application_id)
         .order_by(col(WebhookRow.webhook_id))
     )
-    return list(session.exec(statement))
+    return list(tx.exec(statement))
 
 
 def to_webhook(vault: Vault, row: WebhookRow) -> Webhook:
@@ -116,6 +117,6 @@ def set_health(row: WebhookRow, value: Health) -> None:
     row.next_probe_time = value.next_probe_time
 
 
-def remove(session: Session, row: WebhookRow) -> None:
+def remove(tx: Tx, row: WebhookRow) -> None:
     """Remove a webhook. What was to be posted to it is nobody's then: it goes by `retention.py`, in steps."""
-    session.delete(row)
+    tx.delete(row)

@@ -17,7 +17,6 @@ from typing import Any
 
 from sqlalchemy import Engine, event
 from sqlalchemy.exc import DBAPIError
-from sqlmodel import Session
 
 from authy_grpc.domain.errors import BackendUnavailable, RateLimited, Refusal
 from authy_grpc.store import tally
@@ -25,10 +24,11 @@ from authy_grpc.store.commit import OutcomeUnknown, announce, was_committed
 from authy_grpc.store.fair import Turns, has_its_share
 from authy_grpc.store.faults import contended, notify_queue_is_full, out_of_reach
 from authy_grpc.store.groups import Groups
+from authy_grpc.store.tx import Tools, Tx
 
-Work = Callable[[Session], Any]
+Work = Callable[[Tx], Any]
 # Takes the items of all calls that wait, answers each in order: a value, a refusal or an exception.
-Batch = Callable[[Session, Sequence[Any]], Sequence[Any]]
+Batch = Callable[[Tx, Sequence[Any]], Sequence[Any]]
 # The credentials that a commit changed; None where it recorded no events at all.
 Woke = Set[str] | None
 
@@ -95,6 +95,7 @@ class Writer:
         engine: whose transactions take the write lock at once.
         loop: where callers wait.
         postgres: whether it is PostgreSQL, which tells other servers, and says what became of a commit.
+        tools: what works are handed.
         wake: called in the loop after a commit that recorded events, before any caller is answered,
             with the credentials that changed.
         broken: called in the loop with a fault of the database by which nothing can be written.
@@ -108,6 +109,7 @@ class Writer:
         loop: asyncio.AbstractEventLoop,
         *,
         postgres: bool,
+        tools: Tools | None = None,
         wake: Callable[[Set[str]], None],
         broken: Callable[[DBAPIError], None] = _ignore,
         committed: Callable[[int, tally.Tally], None] = _ignore,
@@ -116,6 +118,7 @@ class Writer:
         self._engine = engine
         self._loop = loop
         self._postgres = postgres
+        self._tools = tools
         self._wake = wake
         self._broken = broken
         self._committed = committed
@@ -233,14 +236,12 @@ class Writer:
         try:
             with (
                 self._engine.begin() as connection,
-                Session(
-                    connection, autoflush=False, expire_on_commit=False, join_transaction_mode="rollback_only"
-                ) as session,
+                Tx(connection, self._tools) as tx,
             ):
-                outcomes = self._outcomes(session, group)
-                woke: Woke = session.info.pop("woke", None)
-                counted = tally.take(session)
-                xid = self._announce(session, woke) if self._postgres else None
+                outcomes = self._outcomes(tx, group)
+                woke: Woke = tx.info.pop("woke", None)
+                counted = tally.take(tx)
+                xid = self._announce(tx, woke) if self._postgres else None
                 self._begin_commit(group)
         except BaseException as error:
             if isinstance(error, DBAPIError) and notify_queue_is_full(error):
@@ -262,11 +263,11 @@ class Writer:
         with suppress(Exception):
             self._committed(len(group), counted)
 
-    def _announce(self, session: Session, woke: Woke) -> str | None:
+    def _announce(self, tx: Tx, woke: Woke) -> str | None:
         """Prepare the commit; where others cannot be told, it is run again without, as they poll."""
         wakes = woke is not None and time.monotonic() >= self._mute
         try:
-            return announce(session, wakes=wakes)
+            return announce(tx, wakes=wakes)
         except DBAPIError:
             if wakes:
                 self._mute = time.monotonic() + _MUTE_SECONDS
@@ -284,7 +285,7 @@ class Writer:
             for job in group:
                 job.committing = False
 
-    def _outcomes(self, session: Session, group: list[Job]) -> list[Any]:
+    def _outcomes(self, tx: Tx, group: list[Job]) -> list[Any]:
         outcomes: dict[int, Any] = {}
         batches: dict[Batch, list[int]] = {}
         live = [index for index, job in enumerate(group) if not job.future.done()]
@@ -298,22 +299,22 @@ class Writer:
                 continue
             if job.batch is not None:
                 indexes = batches[job.batch]
-                answers = _run(job.batch, session, [group[each].item for each in indexes])
+                answers = _run(job.batch, tx, [group[each].item for each in indexes])
                 outcomes.update(zip(indexes, answers, strict=True))
             elif job.work is not None:
-                outcomes[index] = self._outcome(session, job.work)
-            session.flush()
-            session.expunge_all()
+                outcomes[index] = self._outcome(tx, job.work)
+            tx.flush()
+            tx.next_work()
         return [outcomes.get(index) for index in range(len(group))]
 
-    def _outcome(self, session: Session, work: Work) -> Any:
+    def _outcome(self, tx: Tx, work: Work) -> Any:
         changes = self._changes
         try:
-            return _run(work, session)
+            return _run(work, tx)
         except Refusal as refusal:
-            if self._guard and (self._changes != changes or session.new or session.dirty or session.deleted):
+            if self._guard and (self._changes != changes or tx.new or tx.dirty or tx.deleted):
                 raise ChangedAndRaised(type(refusal).__name__) from refusal
-            session.expunge_all()
+            tx.expunge_all()
             return refusal
 
     def _count_change(self, connection: Any, cursor: Any, statement: str, *rest: Any) -> None:

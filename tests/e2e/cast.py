@@ -4,10 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlmodel import Session, col, func, select
+from sqlmodel import col, func, select
 
 from authy_grpc.phone import Phone
 from authy_grpc.store.tables import EventRow, TellingRow
+from authy_grpc.store.tx import Tx
 from authy_grpc.v1.application_pb2 import API_KEY_SCOPE_EVENTS, Application, CreateApiKeyRequest
 from authy_grpc.v1.enrollment_pb2 import CreateEnrollmentRequest, CreateEnrollmentResponse
 from authy_grpc.v1.event_pb2 import Event, ListEventsRequest, WatchEventsRequest
@@ -63,7 +64,7 @@ class Partner:
 async def recorded(service: Service, application: Application) -> int:
     """How many events a site's feed has. On PostgreSQL some are read a little later than they happen."""
     statement = select(func.count()).where(col(EventRow.application_id) == application.application_id)
-    return await service.core.database.read(lambda session: session.exec(statement).one())
+    return await service.core.database.read(lambda tx: tx.exec(statement).one())
 
 
 async def partner(service: Service, name: str, *, speaks: Speaks | None = None, **fields: Any) -> Partner:
@@ -107,8 +108,8 @@ async def owner(service: Service, number: str, name: str) -> Owner:
 async def due_times(service: Service) -> list[datetime]:
     """When sites will be told something."""
 
-    def work(session: Session) -> list[datetime]:
-        return sorted(session.exec(select(TellingRow.due_time)))
+    def work(tx: Tx) -> list[datetime]:
+        return sorted(tx.exec(select(TellingRow.due_time)))
 
     return await service.core.database.read(work)
 

@@ -11,7 +11,6 @@ from google.protobuf.field_mask_pb2 import FieldMask
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import text
-from sqlmodel import Session
 
 from authy_grpc import logs
 from authy_grpc.client import AuthyError
@@ -23,6 +22,7 @@ from authy_grpc.store import tally
 from authy_grpc.store.database import Database
 from authy_grpc.store.engine import connect
 from authy_grpc.store.faults import Fault
+from authy_grpc.store.tx import Tx
 from authy_grpc.v1 import application_pb2, approval_pb2, enrollment_pb2, verification_pb2, webhook_pb2
 from tests.clock import TurnedClock
 from tests.harness import Service
@@ -316,15 +316,15 @@ async def test_what_is_rolled_back_is_not_counted_nor_run_again_twice(database: 
     loop = asyncio.get_running_loop()
     began: list[int] = []
 
-    def holds(session: Session) -> None:
+    def holds(tx: Tx) -> None:
         loop.call_soon_threadsafe(held.set)
 
-    def counts(session: Session) -> None:
+    def counts(tx: Tx) -> None:
         began.append(1)
-        tally.count(session, tally.TEXTS, "DELIVERED")
+        tally.count(tx, tally.TEXTS, "DELIVERED")
 
-    def breaks(session: Session) -> None:
-        session.connection().exec_driver_sql("SELECT * FROM nothing_of_the_kind")
+    def breaks(tx: Tx) -> None:
+        tx.connection().exec_driver_sql("SELECT * FROM nothing_of_the_kind")
 
     await database.write(holds)
     await held.wait()
@@ -341,7 +341,7 @@ async def test_what_is_rolled_back_is_not_counted_nor_run_again_twice(database: 
 async def test_a_group_is_told_by_its_size(database: Database) -> None:
     told: list[int] = []
     database.on_commit = lambda works, _: told.append(works)
-    await asyncio.gather(*[database.write(lambda session: None) for _ in range(40)])
+    await asyncio.gather(*[database.write(lambda tx: None) for _ in range(40)])
     assert sum(told) == 40 and max(told) > 1
     assert database.waiting == 0
 
@@ -351,12 +351,10 @@ async def test_a_figure_that_fails_fails_no_call(database: Database) -> None:
         raise OSError("no figures today")
 
     database.on_commit = database.on_error = fail
-    assert await database.write(lambda session: 17) == 17
+    assert await database.write(lambda tx: 17) == 17
     with pytest.raises(Exception, match="nothing_of_the_kind"):
-        await database.read(
-            lambda session: session.connection().exec_driver_sql("SELECT * FROM nothing_of_the_kind")
-        )
-    assert await database.read(lambda session: 18) == 18
+        await database.read(lambda tx: tx.connection().exec_driver_sql("SELECT * FROM nothing_of_the_kind"))
+    assert await database.read(lambda tx: 18) == 18
 
 
 async def test_what_cannot_be_asked_is_no_number(

@@ -207,7 +207,7 @@ async def beside_the_wire(home: Household) -> Callable[[str, str], Awaitable[Any
     events = Events(vault, random, postgres=database.postgres)
     endings = Endings(vault=vault, events=events, accounts=AccountNews(vault, events, random))
     answers = Answers(database=database, vault=vault, endings=endings, clock=clock)
-    row = await database.read(lambda session: session.get_one(DeviceRow, home.own.device_id))
+    row = await database.read(lambda tx: tx.get_one(DeviceRow, home.own.device_id))
     device = Caller(row.account_id, row.device_id, "ses_1", held=False, expire_time=clock())
     return lambda approval_id, receipt: answers.respond(device, approval_id, receipt)
 

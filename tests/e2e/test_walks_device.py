@@ -11,8 +11,8 @@ from hypothesis.stateful import initialize, invariant
 
 from authy_grpc.domain.device import Device, NewDevicePolicy
 from authy_grpc.store import device as devices
-from authy_grpc.store.database import Session
 from authy_grpc.store.tables import DeviceRow
+from authy_grpc.store.tx import Tx
 from tests.clock import TurnedClock
 from tests.registering import Handset, People, wrong
 from tests.walking import Walk, action, walk
@@ -293,8 +293,8 @@ class DeviceWalk(Walk):
             assert self.told.get(entry.handset.device_id, []) == entry.told
             assert entry.told in ([], ["changed"], ["ended"], ["changed", "ended"])
 
-    def kept(self, session: Session) -> list[Device]:
-        rows = [session.get_one(DeviceRow, entry.handset.device_id) for entry in self.all]
+    def kept(self, tx: Tx) -> list[Device]:
+        rows = [tx.get_one(DeviceRow, entry.handset.device_id) for entry in self.all]
         return [devices.to_device(self.world.vault, row, self.now) for row in rows]
 
     def compare(self, entry: Entry, device: Device) -> None:

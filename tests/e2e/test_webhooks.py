@@ -127,7 +127,7 @@ async def test_a_site_that_ends_takes_its_webhooks_along(service: Service) -> No
 
     async def count(table: type[SQLModel]) -> int:
         statement = select(func.count()).select_from(table)
-        return await service.core.database.read(lambda session: session.exec(statement).one())
+        return await service.core.database.read(lambda tx: tx.exec(statement).one())
 
     before = await count(DeliveryRow)
     own = DeleteApplicationRequest(application_id=sites[0].application.application_id)

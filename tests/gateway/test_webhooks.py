@@ -11,11 +11,12 @@ from typing import Any
 
 import grpc.aio
 import pytest
-from sqlmodel import Session, and_, col, func, or_, select
+from sqlmodel import and_, col, func, or_, select
 
 from authy_grpc.client import Post
 from authy_grpc.outbound.web import Addresses, Web
 from authy_grpc.store.tables import DeliveryRow, WebhookRow
+from authy_grpc.store.tx import Tx
 from authy_grpc.v1.enrollment_pb2 import CreateEnrollmentRequest
 from authy_grpc.v1.event_pb2 import ListEventsRequest
 from authy_grpc.v1.webhook_pb2 import CreateWebhookRequest, ListWebhooksRequest, WebhookState
@@ -85,7 +86,7 @@ async def fed(site: Site) -> list[str]:
         cursor = page.cursor
 
 
-def busy(session: Session, now: datetime) -> bool:
+def busy(tx: Tx, now: datetime) -> bool:
     """Whether a post is leased, or is the first that is left of its subject, and may go out."""
     pending = col(DeliveryRow.state) == "PENDING"
     first = select(func.min(DeliveryRow.sequence)).where(pending)
@@ -100,7 +101,7 @@ def busy(session: Session, now: datetime) -> bool:
         )
     )
     leased = select(DeliveryRow.sequence).where(col(DeliveryRow.lease_until) > now)
-    return any(session.exec(each.limit(1)).first() is not None for each in (leased, due))
+    return any(tx.exec(each.limit(1)).first() is not None for each in (leased, due))
 
 
 async def settled(service: Service, *deliverers: Deliverer) -> None:
@@ -118,13 +119,13 @@ async def until(service: Service, ready: Callable[[], bool]) -> None:
     async with asyncio.timeout(PATIENCE):
         while not ready():
             # It lets the rest have its turn.
-            await service.core.database.read(lambda session: None)
+            await service.core.database.read(lambda tx: None)
 
 
 async def states(service: Service) -> Counter[str]:
     """How many posts are in each state."""
     found = select(DeliveryRow.state)
-    return await service.core.database.read(lambda session: Counter(session.exec(found)))
+    return await service.core.database.read(lambda tx: Counter(tx.exec(found)))
 
 
 async def waiting(service: Service) -> int:
@@ -301,7 +302,7 @@ async def test_a_private_address_is_not_called(service: Service) -> None:
         await happen(site, 1)
         await settled(service, deliverer)
     error = select(DeliveryRow.error)
-    found = await service.core.database.read(lambda session: session.exec(error).all())
+    found = await service.core.database.read(lambda tx: tx.exec(error).all())
     assert found == ["forbidden_address"]
 
 

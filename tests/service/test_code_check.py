@@ -17,9 +17,9 @@ from authy_grpc.domain.user import Factor
 from authy_grpc.domain.verification import Checked, CodeResult
 from authy_grpc.service.code_check import Attempt, CodeChecks
 from authy_grpc.store import activity
-from authy_grpc.store.database import Session
 from authy_grpc.store.once import Request
 from authy_grpc.store.tables import AccountRow, LinkRow
+from authy_grpc.store.tx import Tx
 from tests.checking import Booth, User, other, wrong
 from tests.clock import TurnedClock
 
@@ -263,8 +263,8 @@ async def test_the_owner_sees_where_a_code_was_accepted_and_by_which_device(boot
     booth.clock.turn(seconds=1)
     await booth.verify(user, await booth.sent_code(user))
 
-    def work(session: Session) -> list[activity.Activity]:
-        return activity.listed(session, booth.vault, user.account_id or "", "", 10)
+    def work(tx: Tx) -> list[activity.Activity]:
+        return activity.listed(tx, booth.vault, user.account_id or "", "", 10)
 
     seen = await booth.database.read(work)
     assert [(each.type, each.site_name, each.device_name) for each in seen] == [
@@ -317,7 +317,7 @@ async def test_a_batch_of_64_takes_as_many_statements_as_one_of_1(booth: Booth) 
             for index, user in enumerate(some)
         ]
         with _statements() as seen:
-            await booth.database.write(lambda session: list(checks.check(session, attempts)))
+            await booth.database.write(lambda tx: list(checks.check(tx, attempts)))
         return len(seen)
 
     def right(user: User, now: datetime) -> str:

@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlmodel import Session
 
 from authy_grpc import logs
 from authy_grpc.domain.application import Scope
@@ -23,6 +22,7 @@ from authy_grpc.store.database import Database
 from authy_grpc.store.events import Events, NewEvent
 from authy_grpc.store.listener import Listener
 from authy_grpc.store.tables import AccountRow, ApiKeyRow, ApplicationRow, DeviceRow, SessionRow
+from authy_grpc.store.tx import Tx
 from tests.clock import TurnedClock
 
 OPERATOR, GATEWAY = new_secret("op", os.urandom), new_secret("gw", os.urandom)
@@ -39,10 +39,10 @@ class World:
     credentials: Credentials
 
     async def add(self, *rows: Any) -> None:
-        def work(session: Session) -> None:
+        def work(tx: Tx) -> None:
             for row in rows:
-                session.add(row)
-                session.flush()
+                tx.add(row)
+                tx.flush()
 
         await self.database.write(work)
 
@@ -79,15 +79,15 @@ class World:
     async def change(self, kind: Any, key: str, *events: NewEvent, **values: Any) -> None:
         """Change a row, or remove it where nothing is given, and record events."""
 
-        def work(session: Session) -> None:
-            row = session.get_one(kind, key)
+        def work(tx: Tx) -> None:
+            row = tx.get_one(kind, key)
             for name, value in values.items():
                 setattr(row, name, value)
             if values:
-                session.add(row)
+                tx.add(row)
             else:
-                session.delete(row)
-            self.events.record(session, self.clock(), *events)
+                tx.delete(row)
+            self.events.record(tx, self.clock(), *events)
 
         await self.database.write(work)
 
@@ -100,7 +100,7 @@ class World:
         """Wait until all that was recorded has been handed out."""
         with self.signals.subscribe("mark") as subscription:
             mark = NewEvent(type="mark", subject_id="mark")
-            await self.database.write(lambda session: self.events.record(session, self.clock(), mark))
+            await self.database.write(lambda tx: self.events.record(tx, self.clock(), mark))
             assert await subscription.wait(5)
 
 
@@ -242,7 +242,7 @@ async def test_what_is_looked_up_while_it_is_revoked_is_not_remembered(world: Wo
     revoked: list[bool] = []
     reads = world.database.read
 
-    async def late(work: Callable[[Session], Any]) -> Any:
+    async def late(work: Callable[[Tx], Any]) -> Any:
         answer = await reads(work)
         if not revoked:
             revoked.append(True)
@@ -374,9 +374,9 @@ async def test_a_use_is_noted_once_a_minute(world: World) -> None:
 
     async def noted() -> tuple[datetime | None, datetime | None]:
         return await world.database.read(
-            lambda session: (
-                session.get_one(ApiKeyRow, "key_1").last_use_time,
-                session.get_one(DeviceRow, "dev_1").last_seen_time,
+            lambda tx: (
+                tx.get_one(ApiKeyRow, "key_1").last_use_time,
+                tx.get_one(DeviceRow, "dev_1").last_seen_time,
             )
         )
 

@@ -370,7 +370,7 @@ async def test_posts_go_when_their_events_do(office: Office, database: Database)
     office.clock.turn(days=29)
     kept = await office.happen(site, "ada")
     office.clock.turn(days=2)
-    await database.write(lambda session: retention.prune(session, office.clock()))
+    await database.write(lambda tx: retention.prune(tx, office.clock()))
     assert [each.event_id for each in await office.log(site, webhook)] == kept
     # The next look lets go what waited for one that went by its age.
     assert await office.deliveries.look() == 1

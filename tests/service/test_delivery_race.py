@@ -73,7 +73,7 @@ class Race:
 async def leased(office: Office) -> Counter[str]:
     """How many posts of each webhook are leased, as the database has it."""
     found = select(DeliveryRow.webhook_id).where(col(DeliveryRow.lease_until) > office.clock())
-    return await office.database.read(lambda session: Counter(session.exec(found)))
+    return await office.database.read(lambda tx: Counter(tx.exec(found)))
 
 
 async def test_two_servers_lease_each_post_once(

@@ -6,11 +6,11 @@ from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
-from sqlmodel import Session
 
 from authy_grpc.service.delivery import Post
 from authy_grpc.service.outcome import Report
 from authy_grpc.store.engine import connect
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 from tests.clock import TurnedClock
 from tests.holding import waiting
@@ -34,7 +34,7 @@ def reporting(office: Office, post: Post) -> Iterator[None]:
     """Another server takes a report down, and commits at the end."""
     engine = connect(office.database.url, writes=True, connections=1)
     try:
-        with engine.begin() as connection, Session(connection) as session:
+        with engine.begin() as connection, Tx(connection) as session:
             office.deliveries._outcomes.take_down(session, [report_of(post)])
             session.flush()
             yield

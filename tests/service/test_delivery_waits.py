@@ -161,7 +161,7 @@ async def test_a_search_goes_on_where_it_has_stopped(office: Office) -> None:
     for site in (one, two):
         await office.happen(site, *"aabcdaabcd")
     await office.database.write(does(FORGET))
-    whole, place = await office.database.read(lambda session: waiting.forgotten(session, waiting.START))
+    whole, place = await office.database.read(lambda tx: waiting.forgotten(tx, waiting.START))
     assert len(whole) == 3 * 4 and place == waiting.START
     for steps in range(1, 20):
         found, place, turns = list[int](), waiting.START, 0

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
-from sqlmodel import Session, select
+from sqlmodel import select
 
 from authy_grpc.domain.account import Registration
 from authy_grpc.domain.device import DeviceState, NewDevicePolicy, Proof
@@ -22,6 +22,7 @@ from authy_grpc.domain.errors import (
 from authy_grpc.store import credential
 from authy_grpc.store.link import DEVICE_SECRET
 from authy_grpc.store.tables import AccountRow, ActivityRow, DeviceRow, EventRow, SessionRow, TellingRow
+from authy_grpc.store.tx import Tx
 from tests.clock import TurnedClock
 from tests.registering import Handset, People, wrong
 
@@ -316,8 +317,8 @@ async def test_what_changes_nothing_writes_nothing(people: People) -> None:
     await people.update(first, phone_codes=False)
     none = Proof(0, b"")
 
-    def count(session: Session) -> int:
-        return sum(len(session.exec(select(table)).all()) for table in (ActivityRow, EventRow))
+    def count(tx: Tx) -> int:
+        return sum(len(tx.exec(select(table)).all()) for table in (ActivityRow, EventRow))
 
     async def seen() -> tuple[object, ...]:
         device: DeviceRow = await people.row(DeviceRow, first.device_id)

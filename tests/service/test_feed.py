@@ -17,8 +17,9 @@ from authy_grpc.service.event import Feed, FeedItem, FeedPage
 from authy_grpc.service.signals import Signals
 from authy_grpc.store import retention
 from authy_grpc.store.cursor import seal_cursor
-from authy_grpc.store.database import Database, Session
+from authy_grpc.store.database import Database
 from authy_grpc.store.events import Events
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 from tests.clock import TurnedClock
 from tests.recording import NOON, happened, names, record, transaction
@@ -119,7 +120,7 @@ async def test_a_page_ends_at_a_mebibyte(database: Database, events: Events, fee
         happened(str(number), padding=size)
         for number, size in enumerate([400_000, 400_000, 400_000, 1_500_000, 1, 1])
     ]
-    await database.write(lambda session: events.record(session, NOON, *made))
+    await database.write(lambda tx: events.record(tx, NOON, *made))
     found = [page async for page in pages(feed, "earliest", size=100)]
     assert [names(page.events) for page in found] == [["0", "1"], ["2"], ["3"], ["4", "5"]]
     assert [page.has_more for page in found] == [True, True, True, False]
@@ -145,7 +146,7 @@ async def test_list_and_watch_go_on_from_each_other_and_with_other_types(
         happened(f"{number}", type=type)
         for number, type in enumerate(["user.locked", "code.accepted", "user.unlocked", "code.sent"])
     ]
-    await database.write(lambda session: events.record(session, NOON, *made))
+    await database.write(lambda tx: events.record(tx, NOON, *made))
     page = await feed.list_page(ONE, "earliest", ["user.*"], 1)
     assert names(page.events) == ["0"]
     watcher = Watcher(feed.watch(ONE, page.cursor, ["code.*"]))
@@ -182,7 +183,7 @@ async def test_all_cursors_are_as_long_as_each_other(database: Database, events:
 
 async def prune(database: Database, clock: TurnedClock) -> None:
     clock.turn(days=31)
-    await database.write(lambda session: retention.prune(session, clock()))
+    await database.write(lambda tx: retention.prune(tx, clock()))
 
 
 async def test_a_cursor_before_what_was_removed_has_expired(
@@ -264,7 +265,7 @@ async def test_nothing_but_the_sites_own_events_is_watched(
     await watcher.next()
     # About the application, and in nobody's feed.
     waking = happened("app_1", application_id=None)
-    await database.write(lambda session: events.record(session, NOON, waking))
+    await database.write(lambda tx: events.record(tx, NOON, waking))
     await record(database, events, "other", application_id="app_2")
     await record(database, events, "own")
     assert await watcher.until(1) == ["own"]
@@ -276,7 +277,7 @@ class Counting(Database):
 
     reads = 0
 
-    async def read(self, work: Callable[[Session], T], **options: Any) -> T:
+    async def read(self, work: Callable[[Tx], T], **options: Any) -> T:
         self.reads += 1
         return await super().read(work, **options)
 

@@ -7,7 +7,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from sqlmodel import Session
 
 from authy_grpc.domain.approval import ApprovalState
 from authy_grpc.domain.enrollment import EnrollmentState
@@ -18,6 +17,7 @@ from authy_grpc.store import account as accounts
 from authy_grpc.store.account import AccountBusy
 from authy_grpc.store.once import Request
 from authy_grpc.store.tables import AccountRow, LinkRow
+from authy_grpc.store.tx import Tx
 from tests.asking import Desk
 from tests.asking import wrong as another
 from tests.checking import Booth, User, wrong
@@ -54,7 +54,7 @@ async def test_an_accepted_code_waits_for_who_holds_the_account_and_is_accepted_
         assert account.activity_revision == 2
 
 
-def _check(booth: Booth, *typed: tuple[User, str]) -> Callable[[Session], list[Any]]:
+def _check(booth: Booth, *typed: tuple[User, str]) -> Callable[[Tx], list[Any]]:
     """The work of a batch."""
     checks = CodeChecks(
         vault=booth.vault, events=booth.events, clock=booth.clock, random=os.urandom, postgres=True
@@ -63,7 +63,7 @@ def _check(booth: Booth, *typed: tuple[User, str]) -> Callable[[Session], list[A
         Attempt(each.site.application_id, each.authy_id, code, "", Request("VerifyCode", each.authy_id, b"x"))
         for each, code in typed
     ]
-    return lambda session: list(checks.check(session, attempts))
+    return lambda tx: list(checks.check(tx, attempts))
 
 
 async def test_a_wrong_code_does_not_wait_with_a_right_one_at_another_site_of_the_account(
@@ -115,10 +115,10 @@ async def test_an_operator_looks_at_an_account_that_another_holds(
         handset, _ = await people.register()
         await people.link(handset)
 
-        def look(session: Session) -> tuple[str, int]:
-            row = accounts.find_by_number(session, people.vault, NUMBER)
+        def look(tx: Tx) -> tuple[str, int]:
+            row = accounts.find_by_number(tx, people.vault, NUMBER)
             assert row is not None
-            return row.account_id, len(accounts.links(session, row.account_id, lock=False))
+            return row.account_id, len(accounts.links(tx, row.account_id, lock=False))
 
         with held(postgres_url) as other:
             other.execute("SELECT FROM link FOR UPDATE")

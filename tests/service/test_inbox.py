@@ -122,9 +122,7 @@ async def test_when_others_act_is_nothing_that_a_waiting_device_learns(desk: Des
     assert not more.done()
 
     accounts = AccountNews(desk.vault, desk.events, os.urandom)
-    await desk.database.write(
-        lambda session: accounts.changed(session, desk.clock(), device.account_id, devices=True)
-    )
+    await desk.database.write(lambda tx: accounts.changed(tx, desk.clock(), device.account_id, devices=True))
     assert (await more).devices_revision == before.devices_revision + 1
 
 

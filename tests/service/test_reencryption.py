@@ -26,10 +26,11 @@ from authy_grpc.store import phone_verification as verifications
 from authy_grpc.store import reencrypt as store
 from authy_grpc.store import text as texts
 from authy_grpc.store.account import AccountNews, set_number
-from authy_grpc.store.database import Database, Session
+from authy_grpc.store.database import Database
 from authy_grpc.store.engine import connect
 from authy_grpc.store.events import Events
 from authy_grpc.store.tables import AccountRow, EnrollmentRow, TextRow
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 from authy_grpc.v1.approval_pb2 import ApprovalState, CreateApprovalRequest, GetApprovalRequest
 from authy_grpc.v1.enrollment_pb2 import ENROLLMENT_METHOD_GENERIC_TOTP, CreateEnrollmentRequest
@@ -63,9 +64,7 @@ async def reencrypt(url: str, text: str, progress: Callable[[str, int, int], Non
 async def count(url: str, model: type[SQLModel]) -> int:
     database = Database(url)
     try:
-        return await database.read(
-            lambda session: session.exec(select(func.count()).select_from(model)).one()
-        )
+        return await database.read(lambda tx: tx.exec(select(func.count()).select_from(model)).one())
     finally:
         await database.close()
 
@@ -177,18 +176,18 @@ async def _fill(url: str, vault: Vault, clock: TurnedClock) -> set[str]:
     """Keep a message that waits; answers which sealed columns nothing is in."""
     database = Database(url)
 
-    def work(session: Session) -> set[str]:
+    def work(tx: Tx) -> set[str]:
         row = TextRow(
             text_id="txt_1",
             sealed_message=b"",
             due_time=clock() + timedelta(days=300),
             expire_time=clock() + timedelta(days=300),
         )
-        texts.add(session, vault, row, body="1", channel=PhoneChannel.SMS, number=NUMBER)
-        session.flush()
+        texts.add(tx, vault, row, body="1", channel=PhoneChannel.SMS, number=NUMBER)
+        tx.flush()
         empty = set()
         for table in store.TABLES:
-            rows = session.exec(select(table.model)).all()
+            rows = tx.exec(select(table.model)).all()
             empty |= {
                 f"{table.name}.{name}" for name in table.places if not any(getattr(row, name) for row in rows)
             }
@@ -238,7 +237,7 @@ async def test_one_that_was_interrupted_goes_on(database_url: str) -> None:
         row = AccountRow(account_id=f"acc_{each:05}", new_device_policy="HOLD", create_time=TurnedClock().now)
         set_number(row, old, f"+49{each}")
         rows.append(row)
-    await database.write(lambda session: session.add_all(rows))
+    await database.write(lambda tx: tx.add_all(rows))
     await database.close()
 
     class PulledPlug(BaseException):
@@ -335,9 +334,9 @@ async def _ready(
     """A phone that has its code, and is about to register."""
     now = TurnedClock().now
 
-    def work(session: Session) -> None:
+    def work(tx: Tx) -> None:
         verifications.add(
-            session,
+            tx,
             vault,
             verification_id,
             number=number,
@@ -380,7 +379,7 @@ async def test_a_custom_user_id_is_enrolled_once_at_servers_with_other_keysets(
 
 async def _open(service: Service) -> int:
     statement = select(func.count()).select_from(EnrollmentRow).where(EnrollmentRow.state == "PENDING")
-    return await service.core.database.read(lambda session: session.exec(statement).one())
+    return await service.core.database.read(lambda tx: tx.exec(statement).one())
 
 
 async def test_a_number_has_one_budget_at_servers_with_other_keysets(

@@ -310,7 +310,7 @@ async def test_nobody_waits_for_a_flood_from_another_address(people: People) -> 
         order.append(peer)
 
     hold = Event()
-    flood = [asyncio.create_task(people.database.write(lambda session: hold.wait() and None))]
+    flood = [asyncio.create_task(people.database.write(lambda tx: hold.wait() and None))]
     flood += [asyncio.create_task(ask("198.51.100.1")) for _ in range(300)]
     last = asyncio.create_task(ask("198.51.100.2"))
     await asyncio.sleep(0)

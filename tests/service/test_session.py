@@ -16,8 +16,9 @@ from authy_grpc.service.proof import _DECOY
 from authy_grpc.store import credential
 from authy_grpc.store import device as devices
 from authy_grpc.store.columns import to_millis
-from authy_grpc.store.database import Database, Session
+from authy_grpc.store.database import Database
 from authy_grpc.store.tables import DeviceRow, SessionRow
+from authy_grpc.store.tx import Tx
 from tests.clock import TurnedClock
 from tests.registering import Handset, People
 from tests.threads import Event
@@ -120,8 +121,8 @@ async def test_a_proof_that_does_not_count_is_refused_without_a_write(
     old = people.proof(handset, "CreateSession", at=to_millis(people.clock() - timedelta(minutes=2)))
     holds, goes_on = Event(), Event()
 
-    def hold(session: Session) -> None:
-        devices.lock(session, handset.device_id)
+    def hold(tx: Tx) -> None:
+        devices.lock(tx, handset.device_id)
         holds.set()
         goes_on.wait()
 

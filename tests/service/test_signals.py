@@ -35,7 +35,7 @@ async def test_each_hears_of_its_own_topics(database: Database, events: Events, 
     subscriptions = [signals.subscribe(topic) for topic in topics]
     for subscription in subscriptions:
         signals.add(subscription)
-    await database.write(lambda session: events.record(session, NOON, event))
+    await database.write(lambda tx: events.record(tx, NOON, event))
     for subscription in subscriptions[:3]:
         assert names(await subscription.wait(5)) == ["apr_1"]
     for subscription in subscriptions[3:]:
@@ -47,7 +47,7 @@ async def test_who_waits_for_several_topics_of_a_row_gets_it_once(
 ) -> None:
     event = NewEvent(type="approval.pending", subject_id="apr_1", application_id="app_1", account_id="acc_1")
     with signals.subscribe("app_1", "acc_1", "apr_1") as subscription:
-        await database.write(lambda session: events.record(session, NOON, event))
+        await database.write(lambda tx: events.record(tx, NOON, event))
         assert names(await taken(subscription, 1)) == ["apr_1"]
 
 
@@ -220,7 +220,7 @@ async def test_it_goes_through_many_at_once_in_order(
     with signals.subscribe("app_1") as subscription:
         reading = asyncio.create_task(taken(subscription, 1_200))
         made = [happened(name, padding=2_000) for name in many]
-        await database.write(lambda session: events.record(session, NOON, *made))
+        await database.write(lambda tx: events.record(tx, NOON, *made))
         assert names(await reading) == many
 
 

@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from authy_grpc.store import telling as store
-from authy_grpc.store.database import Session
 from authy_grpc.store.tables import LinkRow, TellingRow
+from authy_grpc.store.tx import Tx
 from tests.clock import TurnedClock
 from tests.registering import Handset, People
 
@@ -24,13 +24,11 @@ async def due(people: People, account: str, links: int) -> list[LinkRow]:
     handset.account_id, handset.device_id = f"acc_{account}", f"dev_{account}"
     linked = [await people.link(handset) for _ in range(links)]
 
-    def work(session: Session) -> None:
+    def work(tx: Tx) -> None:
         for index, link in enumerate(linked):
             telling_id = f"tel_{account}_{index}"
             now = people.clock()
-            session.add(
-                TellingRow(telling_id=telling_id, site_id=link.site_id, kind="user.deleted", due_time=now)
-            )
+            tx.add(TellingRow(telling_id=telling_id, site_id=link.site_id, kind="user.deleted", due_time=now))
 
     await people.database.write(work)
     return linked
@@ -46,7 +44,7 @@ async def test_servers_that_tell_at_once_tell_one_site_of_each_account(people: P
 
 async def test_what_another_server_has_put_off_is_not_told(people: People) -> None:
     await due(people, "ada", links=2)
-    found = await people.database.read(lambda session: store.due(session, people.clock()))
+    found = await people.database.read(lambda tx: store.due(tx, people.clock()))
     await people.telling._put_off(found[1].telling_id)
     # By a server that has looked before that.
     for each in found:

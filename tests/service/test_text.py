@@ -10,8 +10,8 @@ from authy_grpc.domain.event import UserEvent
 from authy_grpc.domain.phone import PhoneChannel
 from authy_grpc.domain.user import Factor
 from authy_grpc.outbound.sms.sender import Message, Refused, Unreachable
-from authy_grpc.store.database import Session
 from authy_grpc.store.tables import LinkRow, TextRow
+from authy_grpc.store.tx import Tx
 from tests.clock import TurnedClock
 from tests.registering import NUMBER, Handset, People
 
@@ -32,10 +32,10 @@ async def linked(people: People) -> tuple[Handset, LinkRow]:
 
 
 async def queue(people: People, link: LinkRow, factor: Factor = Factor.SMS, minutes: int = 5) -> None:
-    def work(session: Session) -> None:
+    def work(tx: Tx) -> None:
         now = people.clock()
         expire_time = now + timedelta(minutes=minutes)
-        people.texts.queue_to_link(session, now, link.site_id, BODY, factor, expire_time)
+        people.texts.queue_to_link(tx, now, link.site_id, BODY, factor, expire_time)
 
     await people.database.write(work)
 

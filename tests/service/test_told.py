@@ -6,13 +6,14 @@ from datetime import timedelta
 from random import Random
 
 import pytest
-from sqlmodel import Session, select
+from sqlmodel import select
 
 from authy_grpc.domain.event import UserEvent
 from authy_grpc.service.telling import Telling, TellingKind
 from authy_grpc.store.database import Database
 from authy_grpc.store.events import Recorded
 from authy_grpc.store.tables import LinkRow, SiteKeyRow, TellingRow
+from authy_grpc.store.tx import Tx
 from tests.clock import TurnedClock
 from tests.registering import Handset, People
 
@@ -40,9 +41,9 @@ def telling_with(people: People, random: Callable[[int], bytes], database: Datab
 
 
 async def plan(people: People, telling: Telling, link: LinkRow, kind: TellingKind, times: int = 1) -> None:
-    def work(session: Session) -> None:
+    def work(tx: Tx) -> None:
         for _ in range(times):
-            telling.plan(session, people.clock(), link.site_id, kind)
+            telling.plan(tx, people.clock(), link.site_id, kind)
 
     await people.database.write(work)
 
@@ -93,7 +94,7 @@ async def test_the_ends_of_chance_are_no_delay_and_none_beyond_a_week(people: Pe
     await plan(people, telling_with(people, chance), link, TellingKind.FACTORS_CHANGED)
     assert await delays(people) == [timedelta(0)]
     people.clock.turn(days=1)
-    await people.database.write(lambda session: session.delete(session.exec(select(TellingRow)).one()))
+    await people.database.write(lambda tx: tx.delete(tx.exec(select(TellingRow)).one()))
     await plan(people, telling_with(people, chance), link, TellingKind.FACTORS_CHANGED)
     (delay,) = await delays(people)
     # The two that lie beyond a week were drawn again.
@@ -175,8 +176,8 @@ async def test_of_a_link_that_ended_meanwhile_nothing_more_is_told(people: Peopl
         await plan(people, people.telling, link, kind)
     await plan(people, people.telling, other, TellingKind.USER_DELETED)
 
-    def end(session: Session) -> None:
-        people.telling._links.end(session, people.clock(), session.get_one(LinkRow, link.site_id))
+    def end(tx: Tx) -> None:
+        people.telling._links.end(tx, people.clock(), tx.get_one(LinkRow, link.site_id))
 
     await people.database.write(end)
     await people.tell_all()
@@ -197,9 +198,9 @@ async def test_a_key_that_was_told_already_is_not_told_again(people: People) -> 
     _, (link,) = await linked(people, 1)
     (key,) = await people.rows(SiteKeyRow)
 
-    def work(session: Session) -> None:
+    def work(tx: Tx) -> None:
         for kid in (key.kid, key.kid, "unknown"):
-            people.telling.plan(session, people.clock(), link.site_id, TellingKind.DEVICE_REMOVED, kid)
+            people.telling.plan(tx, people.clock(), link.site_id, TellingKind.DEVICE_REMOVED, kid)
 
     await people.database.write(work)
     await people.tell_all()
@@ -227,10 +228,10 @@ async def test_one_that_cannot_be_told_holds_back_no_other(people: People) -> No
     two, _ = await people.register("+4915112345679")
     well = await people.link(two)
 
-    def spoil(session: Session) -> None:
-        row = session.get_one(LinkRow, broken.site_id)
+    def spoil(tx: Tx) -> None:
+        row = tx.get_one(LinkRow, broken.site_id)
         row.sealed_custom_user_id = b"not sealed by us"
-        session.add(row)
+        tx.add(row)
 
     await people.database.write(spoil)
     await people.update(one, phone_codes=False)

@@ -15,7 +15,6 @@ from authy_grpc.domain.phone import PhoneChannel
 from authy_grpc.domain.user import Factor
 from authy_grpc.domain.verification import SENT_CODE_LIFE, CodeResult
 from authy_grpc.service.verification import Sending
-from authy_grpc.store.database import Session
 from authy_grpc.store.tables import (
     AccountRow,
     ApplicationRow,
@@ -25,6 +24,7 @@ from authy_grpc.store.tables import (
     SiteKeyRow,
     TextRow,
 )
+from authy_grpc.store.tx import Tx
 from tests.checking import NUMBER, Booth, User
 from tests.clock import TurnedClock
 
@@ -206,9 +206,9 @@ async def test_codes_are_kept_sealed_or_as_hashes(booth: Booth) -> None:
     code = await booth.sent_code(user)
     backup, *_ = await booth.verifications.create_backup_codes(user.site, user.authy_id)
 
-    def rows(session: Session) -> str:
-        kept = session.get_one(SentCodeRow, (user.site_id, ""))
-        hashes = [row.code_hash for row in session.exec(select(BackupCodeRow))]
+    def rows(tx: Tx) -> str:
+        kept = tx.get_one(SentCodeRow, (user.site_id, ""))
+        hashes = [row.code_hash for row in tx.exec(select(BackupCodeRow))]
         return repr((kept.sealed_code, hashes))
 
     kept = await booth.database.read(rows)
@@ -217,7 +217,7 @@ async def test_codes_are_kept_sealed_or_as_hashes(booth: Booth) -> None:
 
 
 async def _count(booth: Booth, kind: type[TextRow] | type[BackupCodeRow]) -> int:
-    return await booth.database.read(lambda session: len(session.exec(select(kind)).all()))
+    return await booth.database.read(lambda tx: len(tx.exec(select(kind)).all()))
 
 
 async def test_the_link_of_a_user_is_locked_while_a_code_is_sent(booth: Booth) -> None:

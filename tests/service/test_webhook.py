@@ -17,9 +17,10 @@ from authy_grpc.domain.webhook import WebhookState
 from authy_grpc.outbound.addresses import IPAddress, Unresolved
 from authy_grpc.service.delivery import Post
 from authy_grpc.store import budget, retention
-from authy_grpc.store.database import Database, Session
+from authy_grpc.store.database import Database
 from authy_grpc.store.events import Events
 from authy_grpc.store.tables import BudgetRow, WebhookRow
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 from tests.clock import TurnedClock
 from tests.leasing import URL, Office, events_of
@@ -143,8 +144,8 @@ async def test_what_has_all_posted_at_once_may_be_done_so_often(office: Office, 
 async def test_a_site_makes_two_hundred_webhooks_a_day(office: Office) -> None:
     site, now = await office.site(), office.clock()
 
-    def spend(session: Session) -> None:
-        budget.keep(session, f"webhooks:{site.application_id}", [now] * 199, WEBHOOK_RULES)
+    def spend(tx: Tx) -> None:
+        budget.keep(tx, f"webhooks:{site.application_id}", [now] * 199, WEBHOOK_RULES)
 
     await office.database.write(spend)
     made = await office.hook(site)
@@ -175,7 +176,7 @@ async def test_an_address_has_a_budget_over_all_sites_and_names(office: Office) 
     elsewhere = await office.hook(sites[3], url="https://elsewhere.example/")
     await office.webhooks.test(sites[3], elsewhere.webhook_id)
 
-    rows = await office.database.read(lambda session: list(session.exec(select(BudgetRow))))
+    rows = await office.database.read(lambda tx: list(tx.exec(select(BudgetRow))))
     assert not [row for row in rows if "93.184" in row.name]
 
 
@@ -185,9 +186,7 @@ async def test_what_changes_nothing_of_a_webhook_costs_and_writes_nothing(office
     same = {"url": webhook.url, "types": webhook.types, "state": webhook.state}
 
     async def sealed() -> bytes:
-        return await office.database.read(
-            lambda session: session.get_one(WebhookRow, webhook.webhook_id).sealed_url
-        )
+        return await office.database.read(lambda tx: tx.get_one(WebhookRow, webhook.webhook_id).sealed_url)
 
     before = await sealed()
     for _ in range(20):
@@ -288,7 +287,7 @@ async def test_what_waits_is_kept_while_disabled_and_dropped_with_the_webhook(of
     assert {post.delivery_id[-4:] for post in await office.deliver_all()} <= {tail(other.webhook_id)}
     with pytest.raises(NotFound):
         await office.webhooks.redeliver(site, webhook.webhook_id, event_id=before[0])
-    await office.database.write(lambda session: retention.prune(session, office.clock()))
+    await office.database.write(lambda tx: retention.prune(tx, office.clock()))
     assert {each.webhook_id for each in await office.rows()} == {other.webhook_id}
     assert {each.state for each in await office.rows()} == {"DELIVERED"}
 

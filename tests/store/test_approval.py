@@ -7,8 +7,8 @@ import pytest
 from authy_grpc.domain.approval import ApprovalState, Detail
 from authy_grpc.service.caller import Site
 from authy_grpc.store import approval as store
-from authy_grpc.store.database import Session
 from authy_grpc.store.tables import ApprovalRow
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import KeysetError
 from tests.asking import Desk
 from tests.clock import TurnedClock
@@ -21,8 +21,8 @@ async def desk(database_url: str, clock: TurnedClock) -> AsyncIterator[Desk]:
 
 
 async def _cancel_open(desk: Desk, site_id: str) -> None:
-    def work(session: Session) -> None:
-        store.cancel_open(session, desk.vault, desk.events, desk.clock(), site_id)
+    def work(tx: Tx) -> None:
+        store.cancel_open(tx, desk.vault, desk.events, desk.clock(), site_id)
 
     await desk.database.write(work)
 

@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from datetime import timedelta
 
 import pytest
-from sqlmodel import Session
 
 from authy_grpc.domain.errors import RateLimited
 from authy_grpc.domain.limits import SEND_RULES
 from authy_grpc.store import budget
 from authy_grpc.store.database import Database
 from authy_grpc.store.tables import BudgetRow
+from authy_grpc.store.tx import Tx
 from tests.clock import TurnedClock
 
 
@@ -23,14 +23,14 @@ class Spender:
         self.clock = clock
 
     async def spend(self, name: str = "link:sit_1", database: Database | None = None) -> None:
-        def work(session: Session) -> None:
-            times = budget.allow(session, name, self.clock(), SEND_RULES)
-            budget.keep(session, name, times, SEND_RULES)
+        def work(tx: Tx) -> None:
+            times = budget.allow(tx, name, self.clock(), SEND_RULES)
+            budget.keep(tx, name, times, SEND_RULES)
 
         await (database or self.database).write(work)
 
     async def left(self) -> BudgetRow | None:
-        return await self.database.read(lambda session: session.get(BudgetRow, "link:sit_1"))
+        return await self.database.read(lambda tx: tx.get(BudgetRow, "link:sit_1"))
 
 
 @pytest.fixture
@@ -64,12 +64,12 @@ async def test_what_no_rule_looks_at_any_more_goes(spender: Spender) -> None:
     row = await spender.left()
     assert row is not None
     assert row.expire_time == began + timedelta(hours=28) + timedelta(days=1)
-    times = await spender.database.read(lambda session: budget.spent(session, "link:sit_1"))
+    times = await spender.database.read(lambda tx: budget.spent(tx, "link:sit_1"))
     assert times == tuple(began + timedelta(hours=hours) for hours in (7, 14, 21, 28))
 
 
 async def test_nothing_was_spent_of_what_nobody_used(spender: Spender) -> None:
-    assert await spender.database.read(lambda session: budget.spent(session, "link:sit_1")) == ()
+    assert await spender.database.read(lambda tx: budget.spent(tx, "link:sit_1")) == ()
 
 
 @pytest.mark.parametrize("before", [False, True])

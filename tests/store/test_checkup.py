@@ -20,7 +20,7 @@ async def test_a_write_that_stays_open_holds_the_feed_back(postgres_url: str, va
         other.execute("SELECT pg_current_xact_id()")
         begun = datetime.now(UTC)
         event = NewEvent(type="account.changed", subject_id="acc_1", account_id="acc_1")
-        await database.write(lambda session: events.record(session, begun, event))
+        await database.write(lambda tx: events.record(tx, begun, event))
         found = checkup.look(postgres_url)
         assert found.time is not None and found.held_back is not None
         assert abs((found.time - found.held_back - begun).total_seconds()) < 0.01

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from sqlalchemy import delete, select, text
-from sqlmodel import Session, col
+from sqlmodel import col
 
 from authy_grpc import logs
 from authy_grpc.domain.approval import Approval, Detail
@@ -18,6 +18,7 @@ from authy_grpc.service.signals import Signals
 from authy_grpc.store.database import Database
 from authy_grpc.store.events import EARLIEST, PAGE_BYTES, Body, Events, NewEvent, Position, may_have_more
 from authy_grpc.store.tables import EventRow
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import KeysetError, Vault, new_keyset
 from tests.recording import NOON, happened, names, read, record, transaction
 from tests.works import does
@@ -62,7 +63,7 @@ async def test_what_was_recorded_is_read(database: Database, events: Events) -> 
         )
         for number, (type, body) in enumerate(BODIES.items())
     ]
-    await database.write(lambda session: events.record(session, NOON, *made))
+    await database.write(lambda tx: events.record(tx, NOON, *made))
     rows = await read(database, events)
     assert {row.type: row.body for row in rows} == BODIES
     assert [row.revision for row in rows] == [0, 1, 2, 3, 4]
@@ -75,7 +76,7 @@ async def test_what_was_recorded_is_read(database: Database, events: Events) -> 
 async def test_a_body_is_sealed_for_its_row(database: Database, events: Events) -> None:
     await record(database, events, "a", "b")
     table = EventRow.__table__  # type: ignore[attr-defined]
-    bodies = await database.read(lambda session: list(session.execute(select(table.c.sealed_body)).scalars()))
+    bodies = await database.read(lambda tx: list(tx.execute(select(table.c.sealed_body)).scalars()))
     assert all(b"authy_id" not in body for body in bodies)
     swap = table.update().where(table.c.subject_id == "a").values(sealed_body=bodies[1])
     await database.write(does(swap))
@@ -91,8 +92,8 @@ async def test_a_body_is_sealed_for_its_row(database: Database, events: Events) 
 async def test_a_commit_wakes_where_it_recorded_something(database: Database, events: Events) -> None:
     woken: list[int] = []
     database.on_events = lambda: woken.append(1)
-    await database.write(lambda session: None)
-    await database.write(lambda session: events.record(session, NOON))
+    await database.write(lambda tx: None)
+    await database.write(lambda tx: events.record(tx, NOON))
     assert woken == []
     await record(database, events, "a", "b")
     assert woken == [1]
@@ -110,20 +111,18 @@ async def test_types_are_taken_as_a_watcher_takes_them(
         NewEvent(type=type, subject_id=type, application_id="app_1", body=BODIES.get(type))
         for type in all_types
     ]
-    await database.write(lambda session: events.record(session, NOON, *made))
-    rows = await database.read(lambda session: events.read_after(session, EARLIEST, types=types, limit=9))
+    await database.write(lambda tx: events.record(tx, NOON, *made))
+    rows = await database.read(lambda tx: events.read_after(tx, EARLIEST, types=types, limit=9))
     assert [row.type for row in rows] == [type for type in all_types if matches(type, types)]
 
 
 async def test_a_feed_has_its_own_events_alone(database: Database, events: Events) -> None:
     await record(database, events, "a", application_id="app_1")
     await record(database, events, "b", application_id="app_2")
-    await database.write(lambda session: events.record(session, NOON, happened("c", None)))
+    await database.write(lambda tx: events.record(tx, NOON, happened("c", None)))
 
-    def feed(application_id: str | None) -> Callable[[Session], list[str]]:
-        return lambda session: names(
-            events.read_after(session, EARLIEST, application_id=application_id, limit=9)
-        )
+    def feed(application_id: str | None) -> Callable[[Tx], list[str]]:
+        return lambda tx: names(events.read_after(tx, EARLIEST, application_id=application_id, limit=9))
 
     assert await database.read(feed("app_1")) == ["a"]
     assert await database.read(feed("app_2")) == ["b"]
@@ -134,11 +133,11 @@ async def test_a_feed_has_its_own_events_alone(database: Database, events: Event
 async def test_a_page_ends_at_its_limit_and_at_a_mebibyte(database: Database, events: Events) -> None:
     sizes = [0, 500_000, 0, 500_000, 100_000, 2_000_000, 0]
     made = [happened(str(number), padding=size) for number, size in enumerate(sizes)]
-    await database.write(lambda session: events.record(session, NOON, *made))
+    await database.write(lambda tx: events.record(tx, NOON, *made))
     pages, after = [], EARLIEST
     while True:
         rows = await database.read(
-            lambda session, after=after: events.read_after(session, after, limit=6)  # type: ignore[misc]
+            lambda tx, after=after: events.read_after(tx, after, limit=6)  # type: ignore[misc]
         )
         if not rows:
             break
@@ -172,14 +171,14 @@ async def test_from_now_on_begins_after_what_there_is(database: Database, events
     assert names(await read(database, events, newest)) == ["b"]
 
 
-def naive(after: int) -> Callable[[Session], list[tuple[int, str]]]:
+def naive(after: int) -> Callable[[Tx], list[tuple[int, str]]]:
     """How a feed must not be read: in the order of its sequence, as far as it can be seen."""
     statement = (
         select(col(EventRow.sequence), col(EventRow.subject_id))
         .where(col(EventRow.sequence) > after)
         .order_by(col(EventRow.sequence))
     )
-    return lambda session: [(row[0], row[1]) for row in session.execute(statement)]
+    return lambda tx: [(row[0], row[1]) for row in tx.execute(statement)]
 
 
 @pytest.fixture
@@ -203,13 +202,13 @@ async def test_what_commits_late_is_neither_skipped_nor_repeated(
         seen = await database.read(naive(0))
         assert [name for _, name in seen] == ["quick 1"]
         assert await read(database, events) == []
-        assert await database.read(lambda session: events.unsettled(session, EARLIEST))
+        assert await database.read(lambda tx: events.unsettled(tx, EARLIEST))
         slow.record("slow 2")
         slow.commit()
     rows = await read(database, events)
     assert names(rows) == ["slow 1", "slow 2", "quick 1"]
     assert names(await read(database, events, rows[1].position)) == ["quick 1"]
-    assert not await database.read(lambda session: events.unsettled(session, rows[-1].position))
+    assert not await database.read(lambda tx: events.unsettled(tx, rows[-1].position))
     # The control: what goes by sequence alone has lost one.
     assert [name for _, name in await database.read(naive(seen[-1][0]))] == ["slow 2"]
 

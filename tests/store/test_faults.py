@@ -11,13 +11,13 @@ import psycopg
 import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
-from sqlmodel import Session
 
 from authy_grpc.domain.errors import BackendUnavailable
 from authy_grpc.store.database import Database
 from authy_grpc.store.events import Events
 from authy_grpc.store.faults import Fault
 from authy_grpc.store.postgres import parameters, plain
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 from tests.databases import watched
 from tests.proxy import Proxy
@@ -31,18 +31,18 @@ THEIRS = [
 OURS = ["22012", "23514", "42P01", "42703"]
 
 
-def raises(code: str) -> Callable[[Session], None]:
+def raises(code: str) -> Callable[[Tx], None]:
     """A work that PostgreSQL refuses with a SQLSTATE."""
 
-    def work(session: Session) -> None:
-        session.connection().exec_driver_sql(f"DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{code}'; END $$")
+    def work(tx: Tx) -> None:
+        tx.connection().exec_driver_sql(f"DO $$ BEGIN RAISE EXCEPTION USING ERRCODE = '{code}'; END $$")
 
     return work
 
 
-def runs(statement: str) -> Callable[[Session], None]:
-    def work(session: Session) -> None:
-        session.connection().execute(text(statement))
+def runs(statement: str) -> Callable[[Tx], None]:
+    def work(tx: Tx) -> None:
+        tx.connection().execute(text(statement))
 
     return work
 
@@ -131,9 +131,9 @@ async def test_a_database_that_is_gone_counts_as_a_connection(on_postgres: Datab
     counted: list[Fault] = []
     on_postgres.on_error = counted.append
     with psycopg.connect(plain(on_postgres.url), autocommit=True) as connection:
-        await on_postgres.read(lambda session: session.connection())
+        await on_postgres.read(lambda tx: tx.connection())
         end_others(connection)
-    await on_postgres.read(lambda session: session.connection().exec_driver_sql("SELECT 1"))
+    await on_postgres.read(lambda tx: tx.connection().exec_driver_sql("SELECT 1"))
     assert set(counted) == {Fault.CONNECTION}
 
 

@@ -6,9 +6,10 @@ import pytest
 from sqlalchemy import BigInteger, Boolean, String
 from sqlmodel import col, select
 
-from authy_grpc.store.database import Database, Session
+from authy_grpc.store.database import Database
 from authy_grpc.store.given import Given, Inserted, table
 from authy_grpc.store.tables import MetaRow
+from authy_grpc.store.tx import Tx
 
 _ROWS = [
     ("a", 2**62, True),
@@ -34,8 +35,8 @@ async def test_rows_come_back_as_they_were_given(database: Database, count: int)
     statement = select(given.c.name, given.c.number, given.c.flag)
     rows = (_ROWS * 100)[:count]
 
-    def work(session: Session) -> list[tuple[object, ...]]:
-        return [tuple(row) for row in session.connection().execute(statement, given.bind(rows))]
+    def work(tx: Tx) -> list[tuple[object, ...]]:
+        return [tuple(row) for row in tx.connection().execute(statement, given.bind(rows))]
 
     assert await database.read(work) == rows
 
@@ -47,7 +48,7 @@ async def test_rows_are_inserted_with_bytes_and_stand_beside_the_others(database
     new: list[tuple[object, object]] = [("a", bytes(range(256))), ("b", b"")]
 
     async def write(inserted: Inserted, rows: list[tuple[object, object]]) -> None:
-        await database.write(lambda session: inserted.run(session, rows))
+        await database.write(lambda tx: inserted.run(tx, rows))
 
     await write(once, new)
     await write(once, [])
@@ -55,7 +56,7 @@ async def test_rows_are_inserted_with_bytes_and_stand_beside_the_others(database
         await write(once, [("a", b"x")])
     await write(turned, [(b"y", "c")])
 
-    def read(session: Session) -> list[tuple[object, object]]:
-        return [(row.name, row.value) for row in session.exec(select(MetaRow).order_by(col(MetaRow.name)))]
+    def read(tx: Tx) -> list[tuple[object, object]]:
+        return [(row.name, row.value) for row in tx.exec(select(MetaRow).order_by(col(MetaRow.name)))]
 
     assert await database.read(read) == [*new, ("c", b"y")]

@@ -9,7 +9,7 @@ from tests.rotating import keysets
 
 
 async def _check(database: Database, vault: Vault) -> None:
-    await database.write(lambda session: keyset.check(session, vault))
+    await database.write(lambda tx: keyset.check(tx, vault))
 
 
 async def _refuses(database: Database, vault: Vault) -> str:
@@ -22,7 +22,7 @@ async def test_every_step_of_a_rotation_is_the_databases_own(database: Database)
     vaults = keysets().vaults()
     for name in ("old", "added", "old", "promoted", "added", "old"):
         await _check(database, vaults[name])
-    await database.write(lambda session: keyset.seal_anew(session, vaults["promoted"]))
+    await database.write(lambda tx: keyset.seal_anew(tx, vaults["promoted"]))
     for name in ("added", "promoted", "settled", "added"):
         await _check(database, vaults[name])
     assert "not the database's own" in await _refuses(database, vaults["old"])
@@ -32,10 +32,10 @@ async def test_another_keyset_is_refused_at_each_step(database: Database) -> Non
     vaults, stranger = keysets().vaults(), Vault(new_keyset())
     await _check(database, vaults["old"])
     await _refuses(database, stranger)
-    await database.write(lambda session: keyset.seal_anew(session, vaults["promoted"]))
+    await database.write(lambda tx: keyset.seal_anew(tx, vaults["promoted"]))
     await _refuses(database, stranger)
     with pytest.raises(KeysetError):
-        await database.write(lambda session: keyset.seal_anew(session, stranger))
+        await database.write(lambda tx: keyset.seal_anew(tx, stranger))
     await _check(database, vaults["settled"])
 
 

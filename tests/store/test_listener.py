@@ -91,7 +91,7 @@ async def test_another_servers_commit_is_heard(
     other: Database, events: Events, clock: TurnedClock, spell: Callable[[str], str]
 ) -> None:
     async with Ear.at(spell(other.url), clock) as ear:
-        await other.write(lambda session: None)
+        await other.write(lambda tx: None)
         assert not ear.heard.is_set()
         await record(other, events, "a")
         assert await ear.hears()

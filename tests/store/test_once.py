@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
-from sqlmodel import Session, select
+from sqlmodel import select
 
 from authy_grpc.domain.errors import CodeRejected, NotFound, Refusal, RequestIdReused
 from authy_grpc.store.database import Database
 from authy_grpc.store.once import KEPT, Request, once
 from authy_grpc.store.tables import AnswerRow
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import KeysetError, Vault, new_keyset
 from tests.clock import TurnedClock
 from tests.works import leaves, traces
@@ -42,18 +43,18 @@ class Desk:
         kept: timedelta = KEPT,
         database: Database | None = None,
     ) -> Any:
-        def work(session: Session) -> Any:
+        def work(tx: Tx) -> Any:
             def make() -> Any:
                 if refusal is not None:
                     if raises:
                         raise refusal
                     return refusal
                 self.made += 1
-                leaves(f"trace {self.made}")(session)
+                leaves(f"trace {self.made}")(tx)
                 return {"number": self.made}
 
             request = Request(method, request_id, content)
-            return once(session, self.vault, application_id, request, self.clock(), ANSWER, make, kept=kept)
+            return once(tx, self.vault, application_id, request, self.clock(), ANSWER, make, kept=kept)
 
         return await (database or self.database).write(work)
 
@@ -72,7 +73,7 @@ async def test_the_same_again_is_answered_the_same(desk: Desk) -> None:
 
 async def test_without_an_id_each_is_another(desk: Desk) -> None:
     assert [await desk.ask("") for _ in range(2)] == [{"number": 1}, {"number": 2}]
-    assert await desk.database.read(lambda session: list(session.exec(select(AnswerRow)))) == []
+    assert await desk.database.read(lambda tx: list(tx.exec(select(AnswerRow)))) == []
 
 
 async def test_another_request_under_the_id_is_refused(desk: Desk) -> None:
@@ -131,11 +132,11 @@ async def test_an_answer_is_sealed_for_its_request(desk: Desk) -> None:
     await desk.ask("r1", b"secret")
     await desk.ask("r2", b"secret")
 
-    def swap(session: Session) -> None:
-        one, two = (session.get_one(AnswerRow, ("app_1", METHOD, name)) for name in ("r1", "r2"))
+    def swap(tx: Tx) -> None:
+        one, two = (tx.get_one(AnswerRow, ("app_1", METHOD, name)) for name in ("r1", "r2"))
         assert b"number" not in one.sealed_body and b"secret" not in one.request_digest
         one.sealed_body = two.sealed_body
-        session.add(one)
+        tx.add(one)
 
     await desk.database.write(swap)
     with pytest.raises(KeysetError):

@@ -68,9 +68,7 @@ async def test_a_batch_is_one_statement_whatever_it_holds(office: Office) -> Non
         happened("f", "app_1", "user.unlocked"),
     ]
     with statements() as seen:
-        ids = await office.database.write(
-            lambda session: office.events.record(session, office.clock(), *batch)
-        )
+        ids = await office.database.write(lambda tx: office.events.record(tx, office.clock(), *batch))
     assert len(set(ids)) == 6 and sum("INSERT INTO delivery" in each for each in seen) == 1
     assert len([each for each in seen if "INSERT" in each]) == 2
     rows = await office.rows()
@@ -88,7 +86,7 @@ async def test_a_batch_is_one_statement_whatever_it_holds(office: Office) -> Non
 async def test_events_of_nobodys_feed_ask_for_no_statement(office: Office) -> None:
     with statements() as seen:
         made = NewEvent(type="credential.ended", subject_id="key_1")
-        await office.database.write(lambda session: office.events.record(session, office.clock(), made))
+        await office.database.write(lambda tx: office.events.record(tx, office.clock(), made))
     assert not any("delivery" in each for each in seen) and any("INSERT INTO event" in each for each in seen)
 
 

@@ -15,10 +15,11 @@ from authy_grpc.store import account as accounts
 from authy_grpc.store import link as links
 from authy_grpc.store import reencrypt as store
 from authy_grpc.store.account import set_number
-from authy_grpc.store.database import Database, Session
+from authy_grpc.store.database import Database
 from authy_grpc.store.enrollment import open_of
 from authy_grpc.store.reencrypt import TABLES, UNKNOWN
 from authy_grpc.store.tables import AccountRow, ApplicationRow, EnrollmentRow, LinkRow
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.user import awaiting_link
 from authy_grpc.store.vault import Vault
 from tests.clock import TurnedClock
@@ -128,8 +129,8 @@ ROWS: dict[str, Callable[[Vault, str], SQLModel]] = {
 }
 
 
-def _anew(vault: Vault) -> Callable[[Session], set[store.Key]]:
-    return lambda session: store.make_anew(session, vault, TABLES[0], [("acc_1",)], wait=True)
+def _anew(vault: Vault) -> Callable[[Tx], set[store.Key]]:
+    return lambda tx: store.make_anew(tx, vault, TABLES[0], [("acc_1",)], wait=True)
 
 
 async def _clear(database: Database) -> None:
@@ -139,7 +140,7 @@ async def _clear(database: Database) -> None:
 
 
 async def _add(database: Database, *rows: SQLModel) -> None:
-    await database.write(lambda session: session.add_all(rows))
+    await database.write(lambda tx: tx.add_all(rows))
 
 
 @pytest.mark.parametrize("kind", ROWS)
@@ -172,13 +173,13 @@ async def test_every_neighbour_finds_what_the_others_wrote(database: Database) -
         await _add(database, *[make(vaults[writer], "1") for make in ROWS.values()])
         vault = vaults[reader]
 
-        def look(session: Session) -> list[bool]:
+        def look(tx: Tx) -> list[bool]:
             return [
-                accounts.find_by_number(session, vault, NUMBER) is not None,
-                accounts.find_by_number(session, vault, NUMBER + "0") is not None,
-                links.find_by_custom_user_id(session, vault, "app_1", "ada") is not None,
-                links.find_by_custom_user_id(session, vault, "app_2", "ada") is not None,
-                len(open_of(session, vault, "app_1", "ada")) == 1,
+                accounts.find_by_number(tx, vault, NUMBER) is not None,
+                accounts.find_by_number(tx, vault, NUMBER + "0") is not None,
+                links.find_by_custom_user_id(tx, vault, "app_1", "ada") is not None,
+                links.find_by_custom_user_id(tx, vault, "app_2", "ada") is not None,
+                len(open_of(tx, vault, "app_1", "ada")) == 1,
             ]
 
         try:
@@ -192,7 +193,7 @@ async def test_every_neighbour_finds_what_the_others_wrote(database: Database) -
 
 
 def _look(vault: Vault, after: store.Key = ()) -> Any:
-    return lambda session: store.look(session, vault, TABLES[0], after)
+    return lambda tx: store.look(tx, vault, TABLES[0], after)
 
 
 async def test_rows_are_looked_at_a_page_at_a_time(database: Database) -> None:
@@ -218,7 +219,7 @@ async def test_a_row_is_made_anew(database: Database) -> None:
     await _add(database, _account(vaults["old"], "1"))
 
     async def row() -> AccountRow:
-        return await database.read(lambda session: session.get_one(AccountRow, "acc_1"))
+        return await database.read(lambda tx: tx.get_one(AccountRow, "acc_1"))
 
     assert await database.write(_anew(vaults["promoted"])) == {("acc_1",)}
     kept = await row()
@@ -238,8 +239,8 @@ async def test_rows_that_others_have_locked_are_left_for_later(postgres_url: str
     ours, theirs = Database(postgres_url), Database(postgres_url)
     locked, release = Event(), Event()
 
-    def hold(session: Session) -> None:
-        session.get_one(AccountRow, "acc_1", with_for_update=True)
+    def hold(tx: Tx) -> None:
+        tx.get_one(AccountRow, "acc_1", with_for_update=True)
         locked.set()
         release.wait()
 
@@ -248,8 +249,8 @@ async def test_rows_that_others_have_locked_are_left_for_later(postgres_url: str
     await asyncio.to_thread(locked.wait)
     keys = [("acc_1",), ("acc_2",)]
 
-    def anew(session: Session) -> set[store.Key]:
-        return store.make_anew(session, vaults["promoted"], TABLES[0], keys, wait=False)
+    def anew(tx: Tx) -> set[store.Key]:
+        return store.make_anew(tx, vaults["promoted"], TABLES[0], keys, wait=False)
 
     try:
         assert await ours.write(anew) == {("acc_2",)}

@@ -4,11 +4,11 @@ import asyncio
 from datetime import datetime, timedelta
 
 import pytest
-from sqlmodel import Session
 
 from authy_grpc.store import retention
 from authy_grpc.store.database import Database
 from authy_grpc.store.tables import BudgetRow
+from authy_grpc.store.tx import Tx
 from tests.clock import TurnedClock
 from tests.threads import Event
 
@@ -19,26 +19,26 @@ SECOND = timedelta(seconds=1)
 async def test_what_is_renewed_meanwhile_stays(postgres_url: str, clock: TurnedClock, renewed: bool) -> None:
     server, other = Database(postgres_url), Database(postgres_url)
     now = clock()
-    await server.write(lambda session: session.add(_budget(now - SECOND)))
+    await server.write(lambda tx: tx.add(_budget(now - SECOND)))
     holds, goes_on = Event(), Event()
 
-    def renew(session: Session) -> None:
-        session.get(BudgetRow, "number:1", with_for_update=True)
+    def renew(tx: Tx) -> None:
+        tx.get(BudgetRow, "number:1", with_for_update=True)
         if renewed:
-            session.merge(_budget(now + SECOND))
-        session.flush()
+            tx.merge(_budget(now + SECOND))
+        tx.flush()
         holds.set()
         goes_on.wait()
 
     renewing = asyncio.ensure_future(server.write(renew))
     await asyncio.to_thread(holds.wait)
-    pruning = asyncio.ensure_future(other.write(lambda session: retention.prune(session, now)))
+    pruning = asyncio.ensure_future(other.write(lambda tx: retention.prune(tx, now)))
     while not await server.read(_waits):
         pass
     goes_on.set()
     await renewing
     assert await pruning == (0 if renewed else 1)
-    kept = await server.read(lambda session: session.get(BudgetRow, "number:1"))
+    kept = await server.read(lambda tx: tx.get(BudgetRow, "number:1"))
     assert (kept is not None) is renewed
     await server.close()
     await other.close()
@@ -48,9 +48,9 @@ def _budget(expire_time: datetime) -> BudgetRow:
     return BudgetRow(name="number:1", times="[1]", expire_time=expire_time)
 
 
-def _waits(session: Session) -> bool:
+def _waits(tx: Tx) -> bool:
     """Whether somebody waits for a lock."""
-    found = session.connection().exec_driver_sql(
+    found = tx.connection().exec_driver_sql(
         "SELECT count(*) FROM pg_stat_activity"
         " WHERE datname = current_database() AND wait_event_type = 'Lock'"
     )

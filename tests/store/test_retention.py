@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlmodel import Session, SQLModel, select
+from sqlmodel import SQLModel, select
 
 from authy_grpc.domain import approval, enrollment
 from authy_grpc.service.retention import Retention
@@ -29,6 +29,7 @@ from authy_grpc.store.tables import (
     SpentAuthyIdRow,
     SpentKeyRow,
 )
+from authy_grpc.store.tx import Tx
 from tests.clock import TurnedClock
 from tests.recording import happened, names, read
 
@@ -195,20 +196,20 @@ async def world(database: Database) -> Database:
 
 
 async def add(database: Database, *rows: SQLModel) -> None:
-    def work(session: Session) -> None:
+    def work(tx: Tx) -> None:
         for row in rows:
-            session.add(type(row)(**row.model_dump()))
-            session.flush()
+            tx.add(type(row)(**row.model_dump()))
+            tx.flush()
 
     await database.write(work)
 
 
 async def count(database: Database, table: type[SQLModel]) -> int:
-    return await database.read(lambda session: len(session.exec(select(table)).all()))
+    return await database.read(lambda tx: len(tx.exec(select(table)).all()))
 
 
 async def prune(database: Database, now: datetime) -> int:
-    return await database.write(lambda session: retention.prune(session, now))
+    return await database.write(lambda tx: retention.prune(tx, now))
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
@@ -251,8 +252,8 @@ async def test_an_erased_account_goes_with_the_last_of_what_it_had(world: Databa
 async def test_it_goes_a_step_at_a_time_until_nothing_is_left(world: Database, clock: TurnedClock) -> None:
     rows = [BudgetRow(name=str(number), times="[]", expire_time=NOW) for number in range(1_100)]
 
-    def work(session: Session) -> None:
-        session.add_all(rows)
+    def work(tx: Tx) -> None:
+        tx.add_all(rows)
 
     await world.write(work)
     pruning = Retention(database=world, clock=clock)
@@ -261,9 +262,9 @@ async def test_it_goes_a_step_at_a_time_until_nothing_is_left(world: Database, c
 
 
 async def record_at(database: Database, events: Events, times: Sequence[datetime]) -> None:
-    def work(session: Session) -> None:
+    def work(tx: Tx) -> None:
         for number, time in enumerate(times):
-            events.record(session, time, happened(str(number)))
+            events.record(tx, time, happened(str(number)))
 
     await database.write(work)
 

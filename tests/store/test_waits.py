@@ -4,8 +4,9 @@ from alembic import command
 from sqlalchemy import Connection, text
 
 from authy_grpc.store import retention, schema
-from authy_grpc.store.database import Database, Session
+from authy_grpc.store.database import Database
 from authy_grpc.store.engine import connect
+from authy_grpc.store.tx import Tx
 from tests.clock import TurnedClock
 
 NOW = TurnedClock().now
@@ -40,8 +41,8 @@ def test_a_migration_marks_what_waits(blank_url: str) -> None:
 
 
 async def test_posts_of_webhooks_that_are_no_more_go_in_steps(database: Database) -> None:
-    def fill(session: Session) -> None:
-        connection = session.connection()
+    def fill(tx: Tx) -> None:
+        connection = tx.connection()
         # Of an age at which no others go.
         millis = int(NOW.timestamp() * 1000)
         for number in range(3):
@@ -61,8 +62,8 @@ async def test_posts_of_webhooks_that_are_no_more_go_in_steps(database: Database
         )
 
     await database.write(fill)
-    went = [await database.write(lambda session: retention.prune(session, NOW)) for _ in range(3)]
+    went = [await database.write(lambda tx: retention.prune(tx, NOW)) for _ in range(3)]
     assert went == [retention.STEP, 600 - retention.STEP, 0]
     count = text("SELECT webhook_id, count(*) FROM delivery GROUP BY webhook_id")
-    left = await database.read(lambda session: session.connection().execute(count).all())
+    left = await database.read(lambda tx: tx.connection().execute(count).all())
     assert [tuple(row) for row in left] == [("whk_1", 300)]

@@ -20,7 +20,7 @@ from tests.threads import Event
 from tests.works import commits, held, leaves, trace, traces
 
 
-async def together(database: Database, *works: Callable[[Session], Any]) -> list[Any]:
+async def together(database: Database, *works: Callable[[Any], Any]) -> list[Any]:
     """What each work is answered, all of one group."""
     async with held(database):
         tasks = [asyncio.create_task(database.write(work)) for work in works]

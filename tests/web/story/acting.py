@@ -172,7 +172,7 @@ class World:
     async def _devices(self) -> list[DeviceRow]:
         database = Database(self.service.url)
         try:
-            return await database.read(lambda session: list(session.exec(select(DeviceRow)).all()))
+            return await database.read(lambda tx: list(tx.exec(select(DeviceRow)).all()))
         finally:
             await database.close()
 
