@@ -14,6 +14,7 @@ from authy_grpc.store import probe
 from authy_grpc.store.engine import connect, truncate_wal
 from authy_grpc.store.fair import FairQueue, in_slices
 from authy_grpc.store.faults import Fault, kind, out_of_reach
+from authy_grpc.store.look_ups import LookUps
 from authy_grpc.store.tally import Tally
 from authy_grpc.store.tx import Tools, Tx
 from authy_grpc.store.writer import MOST_WAITING, Job, Writer
@@ -64,7 +65,9 @@ class Database:
         # What every call needs, such as credentials, waits for no caller; look-ups wait for no pages.
         # Of the service's own so many wait as of all together: nobody is told of a rate that is not theirs.
         self._own = FairQueue(_OWN, _OWN, most_waiting=MOST_WAITING)
-        self._look_ups = FairQueue(_LOOK_UPS, _LOOK_UPS - 1)
+        self._look_ups = LookUps(
+            self._read, self._readers, at_once=2 if self.postgres else 1, slots=_LOOK_UPS
+        )
         self._pages = FairQueue(_PAGES, _PAGES - 1)
         self._reading = 0
         # What was deleted before this server began may stand in the log, too.
@@ -129,10 +132,10 @@ class Database:
         return outcome
 
     async def read(self, work: Callable[[Tx], T], *, by: str = "", pages: bool = False) -> T:
-        """Run a work that only reads, in a transaction of its own that sees one moment.
+        """Run a work that only reads, in a transaction that sees one moment; look-ups that wait share one.
 
         Args:
-            work: does no I/O but SQL and decryption.
+            work: does no I/O but SQL and decryption, and may be run again.
             by: the caller whose turn it takes: an application or account. Empty for the service itself.
             pages: whether it may read many rows: look-ups do not wait behind such.
 
@@ -140,8 +143,10 @@ class Database:
             BackendUnavailable: the database is out of reach.
             RateLimited: the caller has too many reads waiting.
         """
-        queue = self._pages if pages else self._look_ups if by else self._own
-        async with self._turn(queue, by):
+        if by and not pages:
+            async with self._room():
+                return await self._look_ups.read(work, by)
+        async with self._room(), (self._pages if pages else self._own).turn(by):
             return await self._loop.run_in_executor(self._readers, self._read, work)
 
     async def page(
@@ -158,18 +163,19 @@ class Database:
             BackendUnavailable: the database is out of reach.
             RateLimited: the caller has too many pages waiting.
         """
-        async with self._turn(self._pages, by):
+        async with self._room(), self._pages.turn(by):
             rows = await self._loop.run_in_executor(self._readers, self._read, work)
             return await in_slices(make, rows)
 
     @asynccontextmanager
-    async def _turn(self, queue: FairQueue, by: str) -> AsyncIterator[None]:
+    async def _room(self) -> AsyncIterator[None]:
+        """So many reads wait, and so long each, and no more."""
         if self._closed or self._reading >= MOST_WAITING:
             raise BackendUnavailable
         self._reading += 1
         try:
             # Not `wait_for`: in 3.11 that takes an answer for a cancellation that comes with it.
-            async with asyncio.timeout(self._timeout), queue.turn(by):
+            async with asyncio.timeout(self._timeout):
                 yield
         except TimeoutError as error:
             raise BackendUnavailable from error

@@ -46,7 +46,7 @@ class FairQueue:
         Raises:
             RateLimited: the caller has too many waiting.
         """
-        group = _group(caller)
+        group = group_of(caller)
         if self._may_run(group):
             self._take(group)
         else:
@@ -128,13 +128,13 @@ class Turns(Generic[Item]):
 
     def add(self, caller: str, item: Item) -> None:
         """Add an item behind the caller's others."""
-        group = _group(caller)
+        group = group_of(caller)
         self._waiting.setdefault(group, OrderedDict()).setdefault(caller, OrderedDict())[item] = None
         self._add(group, caller, 1)
 
     def remove(self, caller: str, item: Item) -> None:
         """Take an item back, if it still waits."""
-        group = _group(caller)
+        group = group_of(caller)
         callers = self._waiting.get(group)
         if callers is not None and item in callers.get(caller, ()):
             del callers[caller][item]
@@ -168,11 +168,12 @@ def has_its_share(waiting: Turns[Item], caller: str, most: int) -> bool:
 
     So that one of a group leaves room for the others.
     """
-    group = _group(caller)
+    group = group_of(caller)
     return waiting.of(group) >= most or (group != caller and waiting.of(caller) >= most // _MEMBERS)
 
 
-def _group(caller: str) -> str:
+def group_of(caller: str) -> str:
+    """The group of a caller; a caller of none is one by itself."""
     return caller.partition("/")[0]
 
 

@@ -1,6 +1,5 @@
-"""Decides how long the writer waits for more works to share a commit: for who called just before."""
+"""Decides how long works wait for others to share a transaction with: for those who called just before."""
 
-# Nobody has come for so long: nobody is about to.
 QUIET_SECONDS = 0.002
 # Of what the last group took: a wait that is in vain costs no more.
 _LONGEST = 2
@@ -14,10 +13,12 @@ class Groups:
 
     Args:
         most: works that a group has at most.
+        quiet: seconds for which nobody has come: nobody is about to.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, *, quiet: float = QUIET_SECONDS) -> None:
         self._most = most
+        self._quiet = quiet
         # How many are expected: as soon as they wait there is nothing else to wait for.
         self.expected = 1
         self._came = self._began = self._took = 0.0
@@ -34,7 +35,7 @@ class Groups:
             return 0
         if self._waits_since is None:
             self._waits_since = now
-        quiet = max(self._came, self._waits_since) + QUIET_SECONDS
+        quiet = max(self._came, self._waits_since) + self._quiet
         longest = self._waits_since + _LONGEST * self._took
         return max(0.0, min(quiet, longest) - now)
 
