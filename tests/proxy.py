@@ -11,6 +11,39 @@ from authy_grpc.cli.demo.listening import listening
 
 Break = Literal["", "ask", "answer", "silence"]
 _COMMIT = b"COMMIT"
+# Query, Sync and Flush: https://www.postgresql.org/docs/current/protocol-message-formats.html
+_QUERY, _SYNC, _FLUSH = b"QSH"
+_WAITS = (_QUERY, _SYNC, _FLUSH)
+# SSLRequest and GSSENCRequest, before the startup message.
+_REQUESTS = (80877103, 80877104)
+
+
+class _Asked:
+    """Reads what a client sends, to count what it waits for."""
+
+    def __init__(self) -> None:
+        self._data = bytearray()
+        self._started = False
+        self._last = 0
+
+    def waits(self, data: bytes) -> int:
+        """How often the client waits, in the messages that are whole with this."""
+        self._data += data
+        found = 0
+        # The startup message has no type.
+        while len(self._data) >= (head := 5 if self._started else 8):
+            kind, length = self._data[0], int.from_bytes(self._data[head - 4 if self._started else 0 :][:4])
+            whole = length + self._started
+            if len(self._data) < whole:
+                break
+            if self._started:
+                # psycopg sends a Flush behind the Sync with which it ends a pipeline.
+                found += kind in _WAITS and not (kind == _FLUSH and self._last == _SYNC)
+                self._last = kind
+            else:
+                self._started = int.from_bytes(self._data[4:8]) not in _REQUESTS
+            del self._data[:whole]
+        return found
 
 
 class Proxy:
@@ -21,6 +54,7 @@ class Proxy:
             and the connection with it. `silence` forwards nothing more in either direction.
         refuses: whether new connections are closed at once; `refused` gets one for each.
         broken: how often it did.
+        trips: how often clients have asked for all answers, which they wait for: round trips.
     """
 
     def __init__(self, url: str) -> None:
@@ -30,6 +64,7 @@ class Proxy:
         self.refuses = False
         self.refused: asyncio.Queue[None] = asyncio.Queue()
         self.broken = 0
+        self.trips = 0
         self.url = ""
 
     @classmethod
@@ -73,7 +108,10 @@ class Proxy:
         return await asyncio.open_connection(str(host), port)
 
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, asks: bool) -> None:
+        asked = _Asked()
         while data := await reader.read(65536):
+            if asks:
+                self.trips += asked.waits(data)
             if self.breaks == "silence":
                 continue
             if _COMMIT in data and self.breaks == ("ask" if asks else "answer"):

@@ -128,23 +128,27 @@ class CodeChecks:
 
     def _put_off(self, tx: Tx, batch: _Batch) -> set[Name]:
         """Lock the accounts of accepted codes: the links for which that has to be waited for."""
-        busy = self._links.busy(tx, (link for link, _ in batch.accepted))
+        busy, gone = self._links.hold(tx, batch.accepted)
         held = {_name(link) for link, _ in batch.accepted if link.account_id in busy}
-        if held:
-            return held
-        gone = self._links.gone(tx, {kid for _, kid in batch.accepted if kid != GENERIC})
-        return {_name(link) for link, kid in batch.accepted if kid in gone}
+        return held or {_name(link) for link, kid in batch.accepted if kid in gone}
 
     def _read(self, tx: Tx, attempts: Sequence[Attempt], *, accounts: bool = False) -> _Batch:
-        links = self._links.lock(tx, {attempt.name for attempt in attempts}, accounts=accounts)
+        typed = {(each.name, each.action) for each in attempts if not each.is_backup_code}
+        names = {each.name for each in attempts}
+        # All are asked before the first is waited for.
+        locked = self._links.lock(tx, names, {name for name, _ in typed}, accounts=accounts)
+        answers = self._answers.ask(tx, ((each.application_id, each.request) for each in attempts))
+        sent = self._sent.ask(tx, typed)
+        links = locked()
         # Not before the links are locked, which may take a while.
         now = self._clock()
-        answered = self._answers.read(tx, now, ((each.application_id, each.request) for each in attempts))
-        found = [(links[each.name], each) for each in attempts if each.name in links]
-        typed = [(link, each) for link, each in found if not each.is_backup_code]
-        self._links.read_keys(tx, (link for link, _ in typed))
-        self._sent.read(tx, ((link, each.action) for link, each in typed))
-        backup = {link.site_id: link for link, each in found if each.is_backup_code}
+        answered = answers(now)
+        sent(links.values())
+        backup = {
+            links[each.name].site_id: links[each.name]
+            for each in attempts
+            if each.is_backup_code and each.name in links
+        }
         self._backup.read(tx, backup.values())
         # In one order, since each is locked.
         wrong = {site_id: budget.spent(tx, _budget(site_id)) for site_id in sorted(backup)}

@@ -1,8 +1,8 @@
 """Owns what a batch of calls with a `request_id` was answered: what `once.py` does, for many at once."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from pydantic import TypeAdapter
 from sqlalchemy import String, and_, bindparam, delete, select, tuple_
@@ -11,6 +11,7 @@ from authy_grpc.domain.errors import RequestIdReused
 from authy_grpc.store.columns import Moment, to_millis
 from authy_grpc.store.given import Given, Inserted, table
 from authy_grpc.store.once import Request
+from authy_grpc.store.statements import statement
 from authy_grpc.store.tables import AnswerRow
 from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
@@ -84,24 +85,25 @@ class Answers(Generic[T]):
         row, keys = _ANSWER.c, self._keys.c
         same = and_(*[row[name] == keys[name] for name in ("application_id", "method", "request_id")])
         key = (row.application_id, row.method, row.request_id)
-        self._select = (
+        self._select = statement(
             select(*key, row.request_digest, row.sealed_body, row.expire_time)
             .select_from(self._keys.rows)
             .join(_ANSWER, same)
         )
         # Not one that another server has put in its place since it was read.
         expired = row.expire_time <= bindparam("now", type_=Moment)
-        self._delete = delete(_ANSWER).where(tuple_(*key).in_(select(*keys)), expired)
+        self._delete = statement(delete(_ANSWER).where(tuple_(*key).in_(select(*keys)), expired))
         self._insert = Inserted(postgres, _ANSWER, *(column.name for column in row))
 
-    def read(self, tx: Tx, now: datetime, calls: Iterable[tuple[str, Request]]) -> Answered[T]:
-        """What calls, each of a site, were answered before."""
-        answered = Answered[T](self._vault)
+    def ask(self, tx: Tx, calls: Iterable[tuple[str, Request]]) -> Callable[[datetime], Answered[T]]:
+        """Ask what calls, each of a site, were answered before; it is waited for when it is wanted."""
         keys = {_key(application_id, request) for application_id, request in calls if request.request_id}
-        if not keys:
-            return answered
-        given = self._keys.bind(sorted(keys))
-        for *names, digest, sealed, expire_time in tx.connection().execute(self._select, given):
+        rows = self._select.ask(tx, **self._keys.bind(sorted(keys))) if keys else list
+        return lambda now: self._answered(now, rows())
+
+    def _answered(self, now: datetime, rows: Iterable[Sequence[Any]]) -> Answered[T]:
+        answered = Answered[T](self._vault)
+        for *names, digest, sealed, expire_time in rows:
             application_id, method, request_id = names
             key = application_id, method, request_id
             if expire_time <= now:
@@ -118,7 +120,7 @@ class Answers(Generic[T]):
         """
         if answered.expired:
             given = {**self._keys.bind(answered.expired), "now": now}
-            tx.connection().execute(self._delete, given)
+            self._delete.run(tx, **given)
         until = to_millis(now + self._life)
         rows = [
             (*key, digest, self._vault.seal(_PLACE, "/".join(key), self._answer.dump_json(answer)), until)

@@ -6,6 +6,7 @@ from sqlalchemy import bindparam, delete, select
 
 from authy_grpc.domain.encoding import fold
 from authy_grpc.store.given import Given, table
+from authy_grpc.store.statements import statement
 from authy_grpc.store.tables import BackupCodeRow
 from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
@@ -26,7 +27,7 @@ class BackupCodes:
     def __init__(self, vault: Vault, *, postgres: bool) -> None:
         self._vault = vault
         self._links = Given(postgres, site_id=_CODES.c.site_id.type)
-        self._select = (
+        self._select = statement(
             select(_CODES.c.site_id, _CODES.c.code_hash)
             .select_from(self._links.rows)
             .join(_CODES, _CODES.c.site_id == self._links.c.site_id)
@@ -49,7 +50,7 @@ class BackupCodes:
         if not by_id:
             return
         given = self._links.bind([(site_id,) for site_id in by_id])
-        for site_id, digest in tx.connection().execute(self._select, given):
+        for site_id, digest in self._select.all(tx, **given):
             by_id[site_id].codes.backup.add(digest)
 
     def save(self, tx: Tx, links: Iterable[LinkState]) -> None:

@@ -11,8 +11,9 @@ CHANNEL = "authy_grpc"
 _ASKS = 10
 _ASK_SECONDS = 0.25
 _XID = "pg_current_xact_id_if_assigned()::text"
-_SEE_XID = text(f"SELECT {_XID}")
-_WAKE_AND_SEE_XID = text(f"SELECT {_XID}, pg_notify('{CHANNEL}', '')")
+_SEE_XID = f"SELECT {_XID}"
+_WAKE = f"SELECT pg_notify('{CHANNEL}', '')"
+_WAKE_AND_SEE_XID = f"SELECT {_XID}, pg_notify('{CHANNEL}', '')"
 # Of a transaction that a server which died had not written down, and that has not come again since.
 _IN_THE_FUTURE = "22023"
 _OUTCOME = text("SELECT pg_xact_status(CAST(:xid AS xid8))")
@@ -32,9 +33,13 @@ def announce(tx: Tx, *, wakes: bool) -> str | None:
     Returns:
         The name by which `was_committed` asks; None where nothing was changed.
     """
-    row = tx.connection().execute(_WAKE_AND_SEE_XID if wakes else _SEE_XID).one()
-    xid: str | None = row[0]
-    return xid
+    if tx.xid is None:
+        ((xid, *_),) = tx.execute_raw(_WAKE_AND_SEE_XID if wakes else _SEE_XID, None)
+        return None if xid is None else str(xid)
+    if wakes:
+        # What it answers is not waited for.
+        tx.run_raw(_WAKE, None)
+    return tx.xid
 
 
 def was_committed(engine: Engine, xid: str) -> bool:

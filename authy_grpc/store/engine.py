@@ -54,27 +54,26 @@ def connect(url: str, *, writes: bool, connections: int) -> Engine:
 
 def _postgres(url: str, writes: bool, connections: int) -> Engine:
     given = postgres.parameters(url)
+    # The driver is an extra: only servers on PostgreSQL need it.
+    from authy_grpc.store import pipeline
+
     engine = create_engine(
         "postgresql+psycopg://",
-        creator=lambda: postgres.open_connection(given),
+        creator=lambda: postgres.open_connection(given, pipeline.Connection),
         pool_size=connections,
         max_overflow=0,
         hide_parameters=True,
         use_native_hstore=False,
     )
     level = "read committed" if writes else "repeatable read"
-    # In the same message as BEGIN, and for this transaction alone: the next may be on another connection.
-    begin = (
-        f"BEGIN ISOLATION LEVEL {level}; SET LOCAL statement_timeout = {_STATEMENT_TIMEOUT_MILLIS};"
-        f" SET LOCAL lock_timeout = {_STATEMENT_TIMEOUT_MILLIS};"
-        f" SET LOCAL idle_in_transaction_session_timeout = {_IDLE_TIMEOUT_MILLIS}"
-    )
-
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Any) -> None:
-        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
-            connection.exec_driver_sql(begin)
-
+    limits = {
+        "statement_timeout": _STATEMENT_TIMEOUT_MILLIS,
+        "lock_timeout": _STATEMENT_TIMEOUT_MILLIS,
+        "idle_in_transaction_session_timeout": _IDLE_TIMEOUT_MILLIS,
+    }
+    # For this transaction alone: the next may be on another connection.
+    limited = ", ".join(f"set_config('{name}', '{millis}', true)" for name, millis in limits.items())
+    pipeline.use(engine, (f"BEGIN ISOLATION LEVEL {level}", f"SELECT {limited}"))
     return engine
 
 

@@ -21,7 +21,7 @@ _STALE = frozenset({"26000", "42P05", "0A000"})
 _ENDING_CLASSES = frozenset({"08", "57", "58", "F0", "XX"})
 _ENDING_STATES = frozenset({"25006", "25P03", "25P04"}) | _STALE
 _CANCELED = "57014"
-_NOTIFY_QUEUE_FULL = "54000"
+_OF_NOTIFY = frozenset({"54000", "42501"})
 _CONTENDED_CLASSES = frozenset({"40", "55"})
 
 _SQLITE_CONTENDED = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
@@ -119,9 +119,12 @@ def contended(error: DBAPIError) -> bool:
     return state == _CANCELED or state[:2] in _CONTENDED_CLASSES
 
 
-def notify_queue_is_full(error: DBAPIError) -> bool:
-    """Whether a commit failed for what it would have told to listeners, of whom one has not read for long."""
-    return _state(error.orig) == _NOTIFY_QUEUE_FULL
+def may_be_of_notify(error: DBAPIError) -> bool:
+    """Whether a commit may have failed for what it would have told to listeners.
+
+    One of them has not read for long, or the right to tell them was taken away.
+    """
+    return _state(error.orig) in _OF_NOTIFY
 
 
 def ends_connection(error: BaseException | None) -> bool:

@@ -11,6 +11,7 @@ from sqlalchemy.types import TypeEngine
 from sqlmodel import SQLModel
 
 from authy_grpc.store.columns import Moment
+from authy_grpc.store.statements import statement
 from authy_grpc.store.tx import Tx
 
 Row = Sequence[Any]
@@ -72,7 +73,7 @@ class Inserted:
         )
         if self._given is not None:
             values = select(*self._given.c, *same.values())
-            self._statement = insert(table).from_select([*columns, *same], values)
+            self._statement = statement(insert(table).from_select([*columns, *same], values))
         else:
             dialect = sqlite.dialect(paramstyle="qmark")
             compiled = insert(table).values(same).compile(dialect=dialect, column_keys=[*columns, *same])
@@ -83,12 +84,11 @@ class Inserted:
         """Write rows, if there are any, each in the order of the columns."""
         if not rows:
             return
-        connection = tx.connection()
         if self._given is not None:
-            connection.execute(self._statement, self._given.bind(rows))
+            self._statement.run(tx, **self._given.bind(rows))
         else:
             # Half the time that it takes to bring them as named parameters.
-            connection.exec_driver_sql(self._text, list(map(self._ordered, rows)))
+            tx.run_raw(self._text, list(map(self._ordered, rows)), many=True)
 
 
 def _plain(kind: TypeEngine[Any]) -> TypeEngine[Any]:

@@ -13,6 +13,7 @@ from authy_grpc.domain.ids import new_id
 from authy_grpc.store.account import ACTIVITY
 from authy_grpc.store.columns import to_millis
 from authy_grpc.store.given import Given, Inserted, table
+from authy_grpc.store.statements import statement
 from authy_grpc.store.tables import AccountRow, ActivityRow
 from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
@@ -36,7 +37,7 @@ class Logins:
         self._random = random
         self._accounts = Given(postgres, account_id=String)
         account, accounts = _ACCOUNT.c, self._accounts.c
-        self._update = (
+        self._update = statement(
             update(_ACCOUNT)
             .values(activity_revision=account.activity_revision + 1)
             .where(account.account_id == accounts.account_id)
@@ -53,7 +54,7 @@ class Logins:
         if not seen:
             return
         accounts = {account_id for _, _, account_id in seen}
-        tx.connection().execute(self._update, self._accounts.bind([(each,) for each in accounts]))
+        self._update.run(tx, **self._accounts.bind([(each,) for each in accounts]))
         rows = []
         for link, kid, account_id in seen:
             activity_id = new_id("act", now, self._random)

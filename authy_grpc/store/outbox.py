@@ -82,9 +82,9 @@ class Outbox:
         """
         if not posts:
             return
-        millis, connection = to_millis(now), tx.connection()
+        millis = to_millis(now)
         if self._postgres:
             columns = map(list, zip(*posts, strict=True))
-            connection.exec_driver_sql(_ON_POSTGRES, (millis, *columns))
+            tx.run_raw(_ON_POSTGRES, (millis, *columns))
         else:
-            connection.exec_driver_sql(_ON_SQLITE, (millis, json.dumps(posts)))
+            tx.run_raw(_ON_SQLITE, (millis, json.dumps(posts)))

@@ -64,16 +64,20 @@ def parameters(url: str, setting: str = "AUTHY_DATABASE_URL") -> dict[str, Any]:
     return {**_DEFAULTS, **given, "client_encoding": "UTF8"}
 
 
-def open_connection(given: dict[str, Any]) -> "psycopg.Connection[Any]":
+def open_connection(
+    given: dict[str, Any], kind: "type[psycopg.Connection[Any]]"
+) -> "psycopg.Connection[Any]":
     """A connection for SQLAlchemy, which begins transactions itself.
+
+    Args:
+        given: as `parameters` answers it.
+        kind: of the connection.
 
     Raises:
         DatabaseTrouble: the database's encoding is not UTF8.
     """
-    import psycopg
-
     # Transactions begin by a statement that sets their limits, too: startup parameters a pooler would refuse.
-    connection = psycopg.connect("", **given, autocommit=True)
+    connection = kind.connect("", **given, autocommit=True)
     try:
         encoding = connection.info.parameter_status("server_encoding")
         if encoding != "UTF8":

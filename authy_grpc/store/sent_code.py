@@ -1,6 +1,6 @@
 """Owns how codes that were sent are kept: one for each action of a link."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -10,10 +10,11 @@ from authy_grpc.domain.event import UserEventType
 from authy_grpc.domain.user import Factor
 from authy_grpc.domain.verification import SentCode
 from authy_grpc.store.given import Given, table
+from authy_grpc.store.statements import statement
 from authy_grpc.store.tables import AccountRow, ApplicationRow, LinkRow, SentCodeRow, TellingRow
 from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
-from authy_grpc.store.verification import LinkState
+from authy_grpc.store.verification import LinkState, Name
 
 _PLACE = "sent_code.code"
 _SENT, _LINK, _TELLING = table(SentCodeRow), table(LinkRow), table(TellingRow)
@@ -30,24 +31,31 @@ class SentCodes:
 
     def __init__(self, vault: Vault, *, postgres: bool) -> None:
         self._vault = vault
-        self._keys = Given(postgres, site_id=String, action=String)
-        self._select = _select_sent(self._keys)
+        self._keys = Given(postgres, application_id=String, authy_id=String, action=String)
+        self._select = statement(_select_sent(self._keys))
         self._changes = Given(postgres, site_id=String, action=String, failures=Integer, used=Boolean)
         sent, changes = _SENT.c, self._changes.c
-        self._update = (
+        self._update = statement(
             update(_SENT)
             .values(failures=changes.failures, used=changes.used)
             .where(sent.site_id == changes.site_id, sent.action == changes.action)
         )
 
-    def read(self, tx: Tx, wanted: Iterable[tuple[LinkState, str]]) -> None:
-        """Add to links the codes that were sent for these actions, and whether each counts."""
-        links = {(link.site_id, action): link for link, action in wanted}
-        if not links:
-            return
-        rows = tx.connection().execute(self._select, self._keys.bind(list(links)))
+    def ask(self, tx: Tx, wanted: Collection[tuple[Name, str]]) -> Callable[[Iterable[LinkState]], None]:
+        """Ask for the codes that were sent to links for actions, and whether each counts.
+
+        They are waited for, and added, by what is answered.
+        """
+        keys = [(*name, action) for name, action in wanted]
+        rows = self._select.ask(tx, **self._keys.bind(keys)) if keys else list
+        return lambda links: self._add({link.site_id: link for link in links}, rows())
+
+    def _add(self, links: dict[str, LinkState], rows: Iterable[Sequence[Any]]) -> None:
         for site_id, action, channel, sealed, failures, used, expire_time, counts in rows:
-            links[site_id, action].codes.sent[action] = SentCode(
+            if site_id not in links:
+                # It was made a user since.
+                continue
+            links[site_id].codes.sent[action] = SentCode(
                 code=self._open(site_id, action, sealed),
                 factor=Factor(channel),
                 expire_time=expire_time,
@@ -64,7 +72,7 @@ class SentCodes:
             for action in link.codes.touched
         ]
         if rows:
-            tx.connection().execute(self._update, self._changes.bind(rows))
+            self._update.run(tx, **self._changes.bind(rows))
 
     def find(self, tx: Tx, site_id: str, action: str) -> SentCode | None:
         """The code that was last sent for an action, good or not."""
@@ -121,8 +129,11 @@ def _select_sent(keys: Given) -> Any:
             and_(switched_on, is_user, ~untold).label("counts"),
         )
         .select_from(keys.rows)
-        .join(_SENT, and_(sent.site_id == keys.c.site_id, sent.action == keys.c.action))
-        .join(_LINK, link.site_id == sent.site_id)
+        .join(
+            _LINK,
+            and_(link.application_id == keys.c.application_id, link.authy_id == keys.c.authy_id),
+        )
+        .join(_SENT, and_(sent.site_id == link.site_id, sent.action == keys.c.action))
         .join(_APPLICATION, _APPLICATION.c.application_id == link.application_id)
         .join(_ACCOUNT, account.account_id == link.account_id)
     )

@@ -86,6 +86,12 @@ class Statement(Generic[T]):
         compiled = self._compiled.get(tx.postgres) or self._compile(tx)
         return compiled.read(tx.execute_raw(compiled.sql, compiled.bind(given)), self._make)
 
+    def ask(self, tx: Tx, **given: Any) -> Callable[[], list[T]]:
+        """All rows, once they are wanted: what is asked before it is wanted makes one round trip of all."""
+        compiled = self._compiled.get(tx.postgres) or self._compile(tx)
+        rows = tx.ask_raw(compiled.sql, compiled.bind(given))
+        return lambda: compiled.read(rows(), self._make)
+
     def first(self, tx: Tx, **given: Any) -> T | None:
         """The first row, or None."""
         compiled = self._compiled.get(tx.postgres) or self._compile(tx)
@@ -95,7 +101,7 @@ class Statement(Generic[T]):
     def run(self, tx: Tx, **given: Any) -> None:
         """Change what it changes."""
         compiled = self._compiled.get(tx.postgres) or self._compile(tx)
-        tx.execute_raw(compiled.sql, compiled.bind(given))
+        tx.run_raw(compiled.sql, compiled.bind(given))
 
     def _compile(self, tx: Tx) -> _Compiled:
         core = self._core

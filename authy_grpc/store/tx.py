@@ -44,6 +44,10 @@ class Tx(Session):
         self._tools = tools
         self._connection = connection
         self._cursor: Any = None
+        self._sender: Any = None
+        # Its name, by which a lost answer to COMMIT is cleared up; asked with the first rows that have one.
+        self.xid: str | None = None
+        self.asks_xid = False
         self._now: datetime | None = None
 
     @property
@@ -74,8 +78,58 @@ class Tx(Session):
         self._now = None
         self.expunge_all()
 
-    def execute_raw(self, sql: str, values: Any, *, many: bool = False) -> Sequence[Sequence[Any]]:
+    @property
+    def pipelined(self) -> bool:
+        """Whether statements that answer no rows are not waited for."""
+        return self.postgres and bool(self._connection.connection.driver_connection.pipelined)  # type: ignore[union-attr]
+
+    def execute_raw(self, sql: str, values: Any) -> Sequence[Sequence[Any]]:
         """Run a statement on the driver's own cursor; answers the rows, as the driver made them.
+
+        Args:
+            sql: in the driver's paramstyle; one that answers rows.
+            values: as the driver takes them.
+
+        Raises:
+            DBAPIError: as SQLAlchemy raises it, of this statement or one before it that was not waited for.
+        """
+        return self.ask_raw(sql, values)()
+
+    def ask_raw(self, sql: str, values: Any) -> Callable[[], Sequence[Sequence[Any]]]:
+        """Send a statement, as `execute_raw` does; its rows are waited for by what is answered.
+
+        What is asked before it is waited for makes one round trip of all.
+        """
+        if self.pipelined:
+            cursor = self._connection.connection.cursor()
+        else:
+            cursor = self._cursor = self._cursor or self._connection.connection.cursor()
+        self._tell(cursor, sql, values, False)
+        try:
+            cursor.execute(sql, values)
+            rows: Sequence[Sequence[Any]] | None = None if self.pipelined else cursor.fetchall()
+        except Exception as error:
+            self._fail(error, sql, values, cursor)
+            raise
+
+        def wait() -> Sequence[Sequence[Any]]:
+            return self._fetch(cursor, sql, values) if rows is None else rows
+
+        return wait
+
+    def _fetch(self, cursor: Any, sql: str, values: Any) -> Sequence[Sequence[Any]]:
+        try:
+            asked = self._ask_xid() if self.asks_xid and self.xid is None else None
+            rows: Sequence[Sequence[Any]] = cursor.fetchall()
+            if asked is not None:
+                self.xid = asked.fetchone()[0]
+            return rows
+        except Exception as error:
+            self._fail(error, sql, values, cursor)
+            raise
+
+    def run_raw(self, sql: str, values: Any, *, many: bool = False) -> None:
+        """Run a statement that answers no rows; in a pipeline it is not waited for.
 
         Args:
             sql: in the driver's paramstyle.
@@ -83,21 +137,31 @@ class Tx(Session):
             many: whether to run it once for each row.
 
         Raises:
-            DBAPIError: as SQLAlchemy raises it.
+            DBAPIError: as SQLAlchemy raises it, of this statement or one before it that was not waited for.
         """
-        connection = self._connection
-        if self._cursor is None:
-            self._cursor = connection.connection.cursor()
-        # Who counts statements, such as the guard of works, sees these too.
-        for heard in connection.dispatch.before_cursor_execute:
-            heard(connection, self._cursor, sql, values, None, many)
+        # One of its own: the answer to a statement that was not waited for is none to the next.
+        if self._sender is None:
+            self._sender = self._connection.connection.cursor()
+        cursor = self._sender
+        self._tell(cursor, sql, values, many)
         try:
-            if many:
-                self._cursor.executemany(sql, values)
-            else:
-                self._cursor.execute(sql, values)
-            return self._cursor.fetchall() if self._cursor.description else ()
+            (cursor.executemany if many else cursor.execute)(sql, values)
         except Exception as error:
-            # It wraps the error, tells those who listen, and drops a connection that has died.
-            connection._handle_dbapi_exception(error, sql, values, self._cursor, None)
+            self._fail(error, sql, values, cursor)
             raise
+
+    def _ask_xid(self) -> Any:
+        if not self.pipelined:
+            return None
+        asked = self._connection.connection.cursor()
+        asked.execute("SELECT pg_current_xact_id_if_assigned()::text")
+        return asked
+
+    def _tell(self, cursor: Any, sql: str, values: Any, many: bool) -> None:
+        # Who counts statements, such as the guard of works, sees these too.
+        for heard in self._connection.dispatch.before_cursor_execute:
+            heard(self._connection, cursor, sql, values, None, many)
+
+    def _fail(self, error: Exception, sql: str, values: Any, cursor: Any) -> None:
+        # It wraps the error, tells those who listen, and drops a connection that has died.
+        self._connection._handle_dbapi_exception(error, sql, values, cursor, None)

@@ -6,7 +6,7 @@ code alone: by wrong ones no site holds up what others do for a person. What a c
 put out by then is looked at once more.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import lru_cache
@@ -21,6 +21,7 @@ from authy_grpc.domain.verification import Codes
 from authy_grpc.store.columns import to_millis
 from authy_grpc.store.given import Given, table
 from authy_grpc.store.link import CUSTOM_USER_ID, DEVICE_SECRET
+from authy_grpc.store.statements import statement
 from authy_grpc.store.tables import AccountRow, ApplicationRow, DeviceRow, LinkRow, SiteKeyRow
 from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
@@ -95,14 +96,13 @@ class LinkStates:
         self._postgres = postgres
         self._secret = lru_cache(_REMEMBERED)(self._derive)
         self._names = Given(postgres, application_id=String, authy_id=String)
-        self._site_ids = Given(postgres, site_id=String)
-        self._holders = _select_holders(self._names)
+        self._holders = statement(_select_holders(self._names))
         self._account_ids = Given(postgres, account_id=String)
-        self._free = _select_free(self._account_ids)
-        self._links = _select_links(self._names)
-        self._keys = _select_keys(self._site_ids)
+        self._free = statement(_select_free(self._account_ids))
+        self._links = statement(_select_links(self._names))
+        self._keys = statement(_select_keys(self._names))
         self._kids = Given(postgres, kid=String)
-        self._acting = _select_acting(self._kids)
+        self._acting = statement(_select_acting(self._kids))
         self._counts = Given(
             postgres,
             site_id=String,
@@ -118,53 +118,63 @@ class LinkStates:
         self._steps = Given(postgres, kid=String, last_step=BigInteger)
         self._update_keys = _update(_KEY, self._steps, "kid")
 
-    def lock(self, tx: Tx, names: Collection[Name], *, accounts: bool = False) -> dict[Name, LinkState]:
+    def lock(
+        self, tx: Tx, names: Collection[Name], typed: Collection[Name], *, accounts: bool = False
+    ) -> Callable[[], dict[Name, LinkState]]:
         """The links that sites know by these names, of those that there are, locked in one order.
+
+        They are asked for, and waited for when they are wanted.
 
         Args:
             tx: of the work.
             names: of the links.
+            typed: of those for which a code was typed that a device may have made: with their keys.
             accounts: whether to lock their accounts, too: before the links, as everywhere.
         """
         given = self._names.bind(list(names))
         if accounts and self._postgres:
-            tx.connection().execute(self._holders, given)
-        found = map(self._state, tx.connection().execute(self._links, given))
-        return {(link.application_id, link.authy_id): link for link in found}
+            self._holders.ask(tx, **given)
+        links = self._links.ask(tx, **given)
+        # After the links are locked: what stood in that statement may be older.
+        keys = self._keys.ask(tx, **self._names.bind(list(typed))) if typed else list
 
-    def busy(self, tx: Tx, links: Iterable[LinkState]) -> set[str]:
-        """Lock the accounts of locked links. Of those that somebody else holds, the ids.
+        def wait() -> dict[Name, LinkState]:
+            found = {link.site_id: link for link in map(self._state, links())}
+            self._add_keys(found, keys())
+            return {(link.application_id, link.authy_id): link for link in found.values()}
 
-        Those are not waited for: who holds an account may wait for one of its links.
+        return wait
+
+    def hold(self, tx: Tx, accepted: Collection[tuple[LinkState, str]]) -> tuple[set[str], set[str]]:
+        """Lock the accounts of locked links, each with the key that made its code, or `GENERIC`.
+
+        Returns:
+            Of the accounts those that somebody else holds. They are not waited for: who holds an account may
+            wait for one of its links. And of the keys those that have ended since they were read, or their
+            devices: until the accounts were locked another server could put a device out, and a code of it
+            is not to be accepted afterwards.
         """
-        wanted = {link.account_id for link in links if link.account_id is not None}
-        if not wanted or not self._postgres:
-            return set()
-        given = self._account_ids.bind([(account_id,) for account_id in wanted])
-        return wanted - set(tx.connection().execute(self._free, given).scalars())
+        accounts = {link.account_id for link, _ in accepted if link.account_id is not None}
+        kids = {kid for _, kid in accepted if kid != GENERIC}
+        if not self._postgres:
+            return set(), set()
+        free: Callable[[], list[Any]] = list
+        acting: Callable[[], list[Any]] = list
+        if accounts:
+            free = self._free.ask(tx, **self._account_ids.bind([(each,) for each in accounts]))
+        if kids:
+            acting = self._acting.ask(tx, **self._kids.bind([(each,) for each in kids]))
+        return accounts - {each for (each,) in free()}, kids - {each for (each,) in acting()}
 
-    def gone(self, tx: Tx, kids: Collection[str]) -> set[str]:
-        """Those of keys that were read which have ended since, or their devices. Their accounts are locked.
-
-        Until then another server could put a device out: a code of it is not to be accepted afterwards.
-        """
-        if not kids or not self._postgres:
-            return set()
-        given = self._kids.bind([(kid,) for kid in kids])
-        return set(kids) - set(tx.connection().execute(self._acting, given).scalars())
-
-    def read_keys(self, tx: Tx, links: Iterable[LinkState]) -> None:
+    def _add_keys(self, links: dict[str, LinkState], rows: Iterable[Sequence[Any]]) -> None:
         """Add the soft tokens of devices: of their ACTIVE keys, and void where the device itself is not.
 
         What is void is read and evaluated as before, so that time tells a site nothing that it was not told.
         """
-        by_id = {link.site_id: link for link in links}
-        if not by_id:
-            return
-        given = self._site_ids.bind([(site_id,) for site_id in by_id])
-        rows = tx.connection().execute(self._keys, given)
         for kid, last_step, sealed_name, device_state, site_id, device_id, *secret in rows:
-            link = by_id[site_id]
+            if (link := links.get(site_id)) is None:
+                # It was made a user since.
+                continue
             counts = link.is_active and device_state == "ACTIVE"
             seeds = link.codes.seeds if counts else link.codes.void
             seeds.append(Seed(kid, self._secret(site_id, device_id, *secret), last_step))
@@ -178,12 +188,12 @@ class LinkStates:
             if link.changed:
                 counts.append(_counts(link))
             steps += [step for step in link.codes.steps.items() if step[0] != GENERIC]
-        for statement, given, rows in (
+        for change, given, rows in (
             (self._update_links, self._counts, counts),
             (self._update_keys, self._steps, steps),
         ):
             if rows:
-                tx.connection().execute(statement, given.bind(rows))
+                change.run(tx, **given.bind(rows))
 
     def _state(self, row: Any) -> LinkState:
         (
@@ -286,7 +296,7 @@ def _select_links(names: Given) -> Any:
     )
 
 
-def _select_keys(site_ids: Given) -> Any:
+def _select_keys(names: Given) -> Any:
     key, device = _KEY.c, _DEVICE.c
     return (
         select(
@@ -300,8 +310,9 @@ def _select_keys(site_ids: Given) -> Any:
             device.server_agreement_key,
             device.sealed_secret,
         )
-        .select_from(site_ids.rows)
-        .join(_KEY, key.site_id == site_ids.c.site_id)
+        .select_from(names.rows)
+        .join(_LINK, _same_name(names))
+        .join(_KEY, key.site_id == _LINK.c.site_id)
         .join(_DEVICE, device.device_id == key.device_id)
         .where(key.state == "ACTIVE")
     )
@@ -319,7 +330,7 @@ def _select_acting(kids: Given) -> Any:
 
 def _update(changed: Table, given: Given, key: str) -> Any:
     values = {name: column for name, column in given.c.items() if name != key}
-    return update(changed).values(values).where(changed.c[key] == given.c[key])
+    return statement(update(changed).values(values).where(changed.c[key] == given.c[key]))
 
 
 def _counts(link: LinkState) -> Sequence[Any]:

@@ -22,7 +22,7 @@ from authy_grpc.domain.errors import BackendUnavailable, RateLimited, Refusal
 from authy_grpc.store import tally
 from authy_grpc.store.commit import OutcomeUnknown, announce, was_committed
 from authy_grpc.store.fair import Turns, has_its_share
-from authy_grpc.store.faults import contended, notify_queue_is_full, out_of_reach
+from authy_grpc.store.faults import contended, may_be_of_notify, out_of_reach
 from authy_grpc.store.groups import Groups
 from authy_grpc.store.tx import Tools, Tx
 
@@ -238,13 +238,16 @@ class Writer:
                 self._engine.begin() as connection,
                 Tx(connection, self._tools) as tx,
             ):
+                tx.asks_xid = self._postgres
                 outcomes = self._outcomes(tx, group)
                 woke: Woke = tx.info.pop("woke", None)
                 counted = tally.take(tx)
-                xid = self._announce(tx, woke) if self._postgres else None
+                wakes = woke is not None and time.monotonic() >= self._mute
+                xid = announce(tx, wakes=wakes) if self._postgres else None
                 self._begin_commit(group)
         except BaseException as error:
-            if isinstance(error, DBAPIError) and notify_queue_is_full(error):
+            if isinstance(error, DBAPIError) and may_be_of_notify(error):
+                # It is run again without, as others poll.
                 self._mute = time.monotonic() + _MUTE_SECONDS
             if xid is not None and isinstance(error, DBAPIError) and error.connection_invalidated:
                 try:
@@ -262,16 +265,6 @@ class Writer:
         # What was committed stays so, whatever becomes of its figures.
         with suppress(Exception):
             self._committed(len(group), counted)
-
-    def _announce(self, tx: Tx, woke: Woke) -> str | None:
-        """Prepare the commit; where others cannot be told, it is run again without, as they poll."""
-        wakes = woke is not None and time.monotonic() >= self._mute
-        try:
-            return announce(tx, wakes=wakes)
-        except DBAPIError:
-            if wakes:
-                self._mute = time.monotonic() + _MUTE_SECONDS
-            raise
 
     def _begin_commit(self, group: list[Job]) -> None:
         with self._ready:
