@@ -198,8 +198,8 @@ async def _make(settings: Settings, secrets: Secrets, world: World, opened: Asyn
     def wake() -> None:
         signals.wake()
         parts.deliveries.wake()
+        workers.wake()
 
-    database.on_events = wake
     peers = Peers(settings.forwarding, log, registry)
     auth = Auth(credentials.find, address=peers)
     chain = Chain(
@@ -218,6 +218,17 @@ async def _make(settings: Settings, secrets: Secrets, world: World, opened: Asyn
         reflects=settings.reflection,
         address=peers,
     )
+    workers = Workers(
+        [
+            *parts.steps,
+            Step("metrics", metrics.look_at(database, signals), _METRICS_SECONDS),
+            Step("readiness", database.probe, _PROBE_SECONDS),
+            Step("connections", _count_connections(server, registry, log), _CONNECTIONS_SECONDS),
+            Step("clock", _clock_check(database, clock, log), _CLOCK_SECONDS),
+        ],
+        log,
+    )
+    database.on_events = wake
     database.on_writable = _tell_readiness(server, log)
     return Core(
         server=server,
@@ -226,16 +237,7 @@ async def _make(settings: Settings, secrets: Secrets, world: World, opened: Asyn
         listener=await _listener(settings, database, wake, log),
         credentials=credentials,
         qr_codes=parts.qr_codes,
-        workers=Workers(
-            [
-                *parts.steps,
-                Step("metrics", metrics.look_at(database, signals), _METRICS_SECONDS),
-                Step("readiness", database.probe, _PROBE_SECONDS),
-                Step("connections", _count_connections(server, registry, log), _CONNECTIONS_SECONDS),
-                Step("clock", _clock_check(database, clock, log), _CLOCK_SECONDS),
-            ],
-            log,
-        ),
+        workers=workers,
         account=parts.account,
         operator_keys=OperatorKeys(database=database, events=events, clock=clock, random=random),
         audit=trail,

@@ -53,10 +53,12 @@ from authy_grpc.service.text import Texts
 from authy_grpc.service.user import Users
 from authy_grpc.service.verification import Verifications
 from authy_grpc.service.webhook import Webhooks
+from authy_grpc.store import next_due
 from authy_grpc.store.account import AccountNews
 from authy_grpc.store.database import Database
 from authy_grpc.store.enrollment import EnrollmentChanges
 from authy_grpc.store.events import Events
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 from authy_grpc.v1 import (
     account_pb2,
@@ -77,9 +79,11 @@ from authy_grpc.v1 import (
     verification_pb2_grpc,
     webhook_pb2_grpc,
 )
+from authy_grpc.worker.due import Due
 from authy_grpc.worker.loop import Step
 
-# Seconds between looks: watchers learn EXPIRED within a second.
+# Seconds between looks: watchers learn EXPIRED within a second. Where it is known when something falls due,
+# the clock is looked at, not the database.
 _SOON, _EVERY_SECOND, _OFTEN, _SELDOM = 0.3, 1.0, 10.0, 300.0
 
 
@@ -336,10 +340,14 @@ def make(ground: Ground) -> Parts:
             webhook_pb2_grpc.add_DeliveryServiceServicer_to_server,
         ),
     ]
+
+    def due(find: Callable[[Tx], datetime | None]) -> Due:
+        return Due(lambda: database.read(find), clock)
+
     steps = [
-        Step("enrollments", enrollments.expire_due, _SOON),
-        Step("approvals", approvals.expire_due, _SOON),
-        Step("texts", texts.send_due, _SOON),
+        Step("enrollments", enrollments.expire_due, _SOON, due(next_due.of_enrollments)),
+        Step("approvals", approvals.expire_due, _SOON, due(next_due.of_approvals)),
+        Step("texts", texts.send_due, _SOON, due(next_due.of_texts)),
         Step("deliveries", deliveries.look, _EVERY_SECOND),
         Step("registrations", phone_verifications.forget_answers, _OFTEN),
         Step("devices", admission.release_due, _OFTEN),

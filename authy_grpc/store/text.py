@@ -60,6 +60,8 @@ def add(
     message = json.dumps({"number": number, "body": body, "channel": channel.value})
     row.sealed_message = vault.seal(_MESSAGE, row.text_id, message.encode())
     tx.add(row)
+    # Some have no event, by whose commit those who send are woken.
+    tx.info.setdefault("woke", set())
 
 
 def take(tx: Tx, vault: Vault, now: datetime, lease: timedelta) -> list[DueText]:

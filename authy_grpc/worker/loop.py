@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 from structlog.typing import FilteringBoundLogger
 
+from authy_grpc.worker.due import Due
+
 _LONGEST_PAUSE = 30.0
 _DOUBLINGS = 5
 
@@ -19,11 +21,13 @@ class Step:
         name: what a log calls it.
         run: takes what is due, and answers how much that was.
         pause: seconds to wait once nothing is due.
+        due: whether it has to look then; None: always.
     """
 
     name: str
     run: Callable[[], Awaitable[int]]
     pause: float
+    due: Due | None = None
 
 
 class Workers:
@@ -57,11 +61,20 @@ class Workers:
             while await step.run():
                 pass
 
+    def wake(self) -> None:
+        """Say that something was committed, here or elsewhere, which may fall due."""
+        for step in self._steps:
+            if step.due is not None:
+                step.due.wake()
+
     async def _repeat(self, step: Step) -> None:
         failures = 0
         while True:
+            if step.due is not None and not step.due.has_come:
+                await asyncio.sleep(step.pause)
+                continue
             try:
-                handled = await step.run()
+                handled = await _look(step)
                 failures = 0
                 pause = 0.0 if handled else step.pause
             except Exception as error:
@@ -69,3 +82,12 @@ class Workers:
                 pause = min(step.pause * 2**failures, max(step.pause, _LONGEST_PAUSE))
                 self._log.error("worker failed", worker=step.name, exc_info=error)
             await asyncio.sleep(pause)
+
+
+async def _look(step: Step) -> int:
+    if step.due is None:
+        return await step.run()
+    step.due.looks()
+    if not (handled := await step.run()):
+        await step.due.found_nothing()
+    return handled
