@@ -309,7 +309,7 @@ async def _listener(
         # In transaction mode a session is handed to others, and hears nothing.
         log.warning("AUTHY_DATABASE_URL leads to a pooler: set AUTHY_SIGNALS_URL past it, or streams lag")
         return None
-    return Listener(url or settings.database, wake, log)
+    return Listener(url or settings.database, wake, log, database.is_own)
 
 
 def _sender(settings: Settings, clock: Clock) -> Sender:

@@ -181,6 +181,4 @@ class Signals:
                 await asyncio.sleep(0)
 
     def _new_rows(self, tx: Tx) -> tuple[list[Recorded], bool]:
-        rows = self._events.read_after(tx, self.position, limit=_PAGE)
-        newest = rows[-1].position if rows else self.position
-        return rows, self._events.unsettled(tx, newest)
+        return self._events.read_new(tx, self.position, _PAGE)

@@ -33,6 +33,8 @@ def announce(tx: Tx, *, wakes: bool) -> str | None:
     Returns:
         The name by which `was_committed` asks; None where nothing was changed.
     """
+    if tx.has_changed_nothing and not wakes:
+        return None
     if tx.xid is None:
         ((xid, *_),) = tx.execute_raw(_WAKE_AND_SEE_XID if wakes else _SEE_XID, None)
         return None if xid is None else str(xid)

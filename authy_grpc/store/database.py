@@ -77,6 +77,10 @@ class Database:
         writes = connect(url, writes=True, connections=1)
         for engine in (self._reads, writes):
             event.listen(engine, "handle_error", self._failed)
+        # Of the server's process that runs what is written here, by which others are told.
+        self._pid: int | None = None
+        if self.postgres:
+            event.listen(writes, "connect", self._connected)
         self._writer = Writer(
             writes,
             self._loop,
@@ -278,6 +282,13 @@ class Database:
             return
         self.writable = fault is None
         self.on_writable(fault)
+
+    def is_own(self, pid: int) -> bool:
+        """Whether it was a commit from here of which a process of PostgreSQL tells: that is known already."""
+        return pid == self._pid
+
+    def _connected(self, connection: Any, record: Any) -> None:
+        self._pid = None if connection.pooled else connection.info.backend_pid
 
     def _woke(self, credentials: Set[str]) -> None:
         try:

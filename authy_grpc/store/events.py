@@ -5,6 +5,7 @@ read only below the oldest open transaction, or an event that commits late would
 ever. SQLite has one writer, so its order is the sequence's, which is never used again.
 """
 
+from collections import namedtuple
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -12,7 +13,7 @@ from functools import cached_property, lru_cache
 from typing import Any, ClassVar
 
 from pydantic import TypeAdapter
-from sqlalchemy import BigInteger, Integer, Row, Select, bindparam, func, or_, select, text, tuple_
+from sqlalchemy import BigInteger, Integer, Select, bindparam, func, or_, select, text, tuple_
 from sqlmodel import col
 
 from authy_grpc.domain.approval import Approval
@@ -25,6 +26,7 @@ from authy_grpc.store.given import Inserted, table
 from authy_grpc.store.outbox import Outbox
 from authy_grpc.store.position import EARLIEST as EARLIEST
 from authy_grpc.store.position import Position as Position
+from authy_grpc.store.statements import Statement, statement
 from authy_grpc.store.tables import EventRow, MetaRow
 from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
@@ -61,11 +63,15 @@ _COLUMNS = (
 _REMEMBERED = 100
 _BY_ID = select(_TABLE).where(_TABLE.c.event_id.in_(bindparam("event_ids", expanding=True)))
 _AFTER: Any = tuple_(*[bindparam(name, type_=BigInteger) for name in Position._fields])
-_ANY_AFTER = (
-    select(_TABLE.c.sequence).where(tuple_(_TABLE.c.epoch, _TABLE.c.xid, _TABLE.c.sequence) > _AFTER).limit(1)
-)
+_Row: Any = namedtuple("_Row", [column.name for column in _TABLE.c])  # type: ignore[misc]
 # The oldest transaction that is still open.
 _HORIZON = "pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
+_ANY_UNSETTLED = statement(
+    select(_TABLE.c.sequence)
+    .where(tuple_(_TABLE.c.epoch, _TABLE.c.xid, _TABLE.c.sequence) > _AFTER)
+    .where(text(f"(event.epoch, event.xid) >= (:own_epoch, {_HORIZON})"))
+    .limit(1)
+)
 _NOW_ON_POSTGRES = text(f"SELECT {_HORIZON}")
 _NOW_ON_SQLITE = text("SELECT seq FROM sqlite_sequence WHERE name = 'event'")
 
@@ -194,18 +200,29 @@ class Events:
             types: whole types, or beginnings that end in `*`; none for all.
             limit: at most so many.
         """
-        statement = self._select(application_id is not None, tuple(types))
-        given = {
-            "own_epoch": self._epoch,
-            "epoch": position.epoch,
-            "xid": position.xid,
-            "sequence": position.sequence,
-            "application_id": application_id,
-            "limit": limit,
-        }
-        return [self._recorded(row) for row in tx.connection().execute(statement, given)]
+        return self._ask(tx, position, application_id, types, limit)()
 
-    def _make_select(self, of_one: bool, types: tuple[str, ...]) -> Select[Any]:
+    def read_new(self, tx: Tx, position: Position, limit: int) -> tuple[list[Recorded], bool]:
+        """All rows after a place, as `read_after` does, and whether others wait for an older transaction."""
+        rows = self._ask(tx, position, None, (), limit)
+        if not self._postgres:
+            return rows(), False
+        unsettled = self._ask_unsettled(tx, position)
+        return rows(), bool(unsettled())
+
+    def _ask(
+        self, tx: Tx, position: Position, application_id: str | None, types: Sequence[str], limit: int
+    ) -> Callable[[], list[Recorded]]:
+        own = {"own_epoch": self._epoch} if self._postgres else {}
+        of_one = {} if application_id is None else {"application_id": application_id}
+        select = self._select(application_id is not None, tuple(types))
+        rows = select.ask(tx, limit=limit, **position._asdict(), **own, **of_one)
+        return lambda: [self._recorded(row) for row in rows()]
+
+    def _ask_unsettled(self, tx: Tx, position: Position) -> Callable[[], Sequence[Any]]:
+        return _ANY_UNSETTLED.ask(tx, own_epoch=self._epoch, **position._asdict())
+
+    def _make_select(self, of_one: bool, types: tuple[str, ...]) -> Statement[Any]:
         """The statement of `read_after`: of one application or all, of some types or all."""
         size = func.length(col(EventRow.sealed_body)).label("size")
         wanted = self._settled(select(*self._ORDER, size)).where(tuple_(*self._ORDER) > _AFTER)
@@ -218,11 +235,12 @@ class Events:
             func.sum(some.c.size).over(order_by=(some.c.epoch, some.c.xid, some.c.sequence)) - some.c.size
         )
         fits = select(some.c.sequence, before.label("before")).subquery("fits")
-        return (
+        return Statement(
+            _Row,
             select(_TABLE)
             .join(fits, fits.c.sequence == _TABLE.c.sequence)
             .where(fits.c.before <= PAGE_BYTES)
-            .order_by(_TABLE.c.epoch, _TABLE.c.xid, _TABLE.c.sequence)
+            .order_by(_TABLE.c.epoch, _TABLE.c.xid, _TABLE.c.sequence),
         )
 
     def newest(self, tx: Tx) -> Position:
@@ -233,10 +251,7 @@ class Events:
 
     def unsettled(self, tx: Tx, position: Position) -> bool:
         """Whether committed events after `position` wait for an older transaction to end."""
-        if not self._postgres:
-            return False
-        given = {"epoch": position.epoch, "xid": position.xid, "sequence": position.sequence}
-        return tx.connection().execute(_ANY_AFTER, given).first() is not None
+        return self._postgres and bool(self._ask_unsettled(tx, position)())
 
     def begin_epoch(self, tx: Tx) -> None:
         """At start: a restored dump counts transactions anew, so its events get a higher epoch."""
@@ -274,7 +289,7 @@ class Events:
             to_millis(now),
         )
 
-    def _recorded(self, row: Row[Any]) -> Recorded:
+    def _recorded(self, row: Any) -> Recorded:
         event_id, kind, sealed = row.event_id, row.type.split(".")[0], row.sealed_body
 
         def open_body() -> Body:

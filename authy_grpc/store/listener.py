@@ -21,10 +21,18 @@ class Listener:
         url: `postgresql://…`; past a pooler, which hands a session to others.
         wake: called in the loop.
         log: where faults are written.
+        is_own: whether a process of PostgreSQL tells of what this server itself has committed.
     """
 
-    def __init__(self, url: str, wake: Callable[[], None], log: FilteringBoundLogger) -> None:
+    def __init__(
+        self,
+        url: str,
+        wake: Callable[[], None],
+        log: FilteringBoundLogger,
+        is_own: Callable[[int], bool] = lambda pid: False,
+    ) -> None:
         self._url = url
+        self._is_own = is_own
         self._wake = wake
         self._log = log
         self._task: asyncio.Task[None] | None = None
@@ -61,5 +69,6 @@ class Listener:
                     await connection.execute(f"LISTEN {CHANNEL}")
                 # Something may have happened while nobody listened.
                 self._wake()
-                async for _ in connection.notifies(timeout=_QUIET_SECONDS):
-                    self._wake()
+                async for notice in connection.notifies(timeout=_QUIET_SECONDS):
+                    if not self._is_own(notice.pid):
+                        self._wake()

@@ -16,6 +16,8 @@ from sqlalchemy import Engine, event
 class Connection(psycopg.Connection[Any]):
     """A connection that knows whether it is in a pipeline."""
 
+    # Whether a pooler stands in between: what it says of the server's process is not true.
+    pooled = False
     _entered: AbstractContextManager[Any] | None = None
 
     @property

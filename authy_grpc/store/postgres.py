@@ -8,6 +8,8 @@ from authy_grpc.store.trouble import DatabaseTrouble
 if TYPE_CHECKING:
     import psycopg
 
+    from authy_grpc.store import pipeline
+
 _PREFIX = re.compile(r"(postgresql\+psycopg|postgresql|postgres)://")
 # One `@` at most, and no `/` before it: libpq would take a part of a password for a host, and say it.
 _REST = re.compile(r"([^:@/]*(:[^@/]*)?@)?(?P<hosts>[^/?@#]*)(/[^?@/#]*)?(\?(?P<query>[^@#]*))?")
@@ -64,9 +66,7 @@ def parameters(url: str, setting: str = "AUTHY_DATABASE_URL") -> dict[str, Any]:
     return {**_DEFAULTS, **given, "client_encoding": "UTF8"}
 
 
-def open_connection(
-    given: dict[str, Any], kind: "type[psycopg.Connection[Any]]"
-) -> "psycopg.Connection[Any]":
+def open_connection(given: dict[str, Any], kind: "type[pipeline.Connection]") -> "pipeline.Connection":
     """A connection for SQLAlchemy, which begins transactions itself.
 
     Args:
@@ -88,6 +88,7 @@ def open_connection(
         if is_pooled(connection):
             # The next transaction may get a connection that does not know what this one has prepared.
             connection.prepare_threshold = None
+            connection.pooled = True
     except BaseException:
         connection.close()
         raise

@@ -8,7 +8,7 @@ from authy_grpc.store import postgres
 from authy_grpc.store.columns import from_millis
 from authy_grpc.store.tx import Tx
 
-_READ_ONLY = text("SELECT current_setting('transaction_read_only')")
+_READ_ONLY = "SELECT current_setting('transaction_read_only')"
 _NEWEST = text("SELECT create_time FROM event ORDER BY sequence DESC LIMIT 1")
 # A row that is gone when the transaction ends: SQLite writes nothing for an update that changes nothing.
 _WRITE = text("INSERT INTO meta (name, value) VALUES ('probe', :value)")
@@ -23,8 +23,7 @@ def newest_time(tx: Tx) -> datetime | None:
 
 def may_write(tx: Tx) -> bool:
     """Whether it could be written, as far as can be told without: SQLite's lock was taken already."""
-    connection = tx.connection()
-    return connection.dialect.name != "postgresql" or connection.scalar(_READ_ONLY) == "off"
+    return not tx.postgres or tx.execute_raw(_READ_ONLY, None)[0][0] == "off"
 
 
 def writes(tx: Tx) -> bool:

@@ -48,6 +48,8 @@ class Tx(Session):
         # Its name, by which a lost answer to COMMIT is cleared up; asked with the first rows that have one.
         self.xid: str | None = None
         self.asks_xid = False
+        # Whether something was sent since it was last asked for.
+        self._sent = False
         self._now: datetime | None = None
 
     @property
@@ -82,6 +84,11 @@ class Tx(Session):
     def pipelined(self) -> bool:
         """Whether statements that answer no rows are not waited for."""
         return self.postgres and bool(self._connection.connection.driver_connection.pipelined)  # type: ignore[union-attr]
+
+    @property
+    def has_changed_nothing(self) -> bool:
+        """Whether that is known, without another question."""
+        return self.pipelined and self.asks_xid and self.xid is None and not self._sent
 
     def execute_raw(self, sql: str, values: Any) -> Sequence[Sequence[Any]]:
         """Run a statement on the driver's own cursor; answers the rows, as the driver made them.
@@ -155,9 +162,11 @@ class Tx(Session):
             return None
         asked = self._connection.connection.cursor()
         asked.execute("SELECT pg_current_xact_id_if_assigned()::text")
+        self._sent = False
         return asked
 
     def _tell(self, cursor: Any, sql: str, values: Any, many: bool) -> None:
+        self._sent = True
         # Who counts statements, such as the guard of works, sees these too.
         for heard in self._connection.dispatch.before_cursor_execute:
             heard(self._connection, cursor, sql, values, None, many)

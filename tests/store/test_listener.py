@@ -98,6 +98,37 @@ async def test_another_servers_commit_is_heard(
         assert ear.output.getvalue() == ""
 
 
+async def test_a_servers_own_commits_are_no_news(other: Database, events: Events, clock: TurnedClock) -> None:
+    here = Database(other.url)
+    woken: list[None] = []
+    told: asyncio.Queue[bool] = asyncio.Queue()
+
+    def is_own(pid: int) -> bool:
+        told.put_nowait(own := here.is_own(pid))
+        return own
+
+    log = logs.build(io.StringIO(), clock)
+    listening = asyncio.Event()
+
+    def wake() -> None:
+        woken.append(None)
+        listening.set()
+
+    listener = Listener(other.url, wake, log, is_own)
+    listener.start()
+    async with Ear.at(other.url, clock) as ear, asyncio.timeout(60):
+        # It says so when it begins, too.
+        await listening.wait()
+        for database, own in ((here, True), (other, False), (here, True)):
+            before = len(woken)
+            await record(database, events, f"{len(woken)} {own}")
+            assert await told.get() is own
+            assert await ear.hears()
+            assert len(woken) - before == (not own)
+    await listener.stop()
+    await here.close()
+
+
 async def test_a_connection_that_ends_is_made_anew_and_said_to_be(
     other: Database, events: Events, clock: TurnedClock
 ) -> None:

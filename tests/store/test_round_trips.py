@@ -106,6 +106,11 @@ async def test_what_is_only_written_waits_for_the_commit_alone(booth: Booth, pro
     assert await traces(booth.database) == ["a", "b", "c", "d"]
 
 
+async def test_what_reads_alone_takes_two(booth: Booth, proxy: Proxy) -> None:
+    found, _ = await trips(booth, proxy, *writes(booth, lambda tx: _COUNT.all(tx)[0][0]))
+    assert found == 2
+
+
 async def test_a_statement_that_was_not_waited_for_fails_its_own_work(booth: Booth, proxy: Proxy) -> None:
     """The commit tells of it: the group runs again, each by itself."""
     _, answers = await trips(booth, proxy, *writes(booth, leaves("a"), leaves("a"), leaves("b")))
