@@ -10,7 +10,8 @@ import os
 import resource
 import socket
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 _DESCRIPTORS = "/dev/fd"
 # What an option of gRPC can hold.
@@ -37,7 +38,7 @@ def close(numbers: frozenset[int]) -> None:
     """Refuses connections from now on at these descriptors, and leaves those that stand alone."""
     for number in numbers:
         if _listens(number):
-            with suppress(OSError), socket.socket(fileno=os.dup(number)) as same:
+            with suppress(OSError), _socket(number) as same:
                 same.shutdown(socket.SHUT_RDWR)
 
 
@@ -50,12 +51,22 @@ def connected(numbers: frozenset[int]) -> int:
     return 0
 
 
+@contextmanager
+def _socket(number: int) -> Iterator[socket.socket]:
+    """A descriptor's socket, which stays open. Not a copy, which another count would count."""
+    same = socket.socket(fileno=number)
+    try:
+        yield same
+    finally:
+        same.detach()
+
+
 def _place(number: int) -> int | str | bytes | None:
     """The port or path that a socket of this process has on this side; None for what has none."""
     try:
         if not stat.S_ISSOCK(os.fstat(number).st_mode):
             return None
-        with socket.socket(fileno=os.dup(number)) as same:
+        with _socket(number) as same:
             name = same.getsockname()
     except OSError:
         return None
@@ -66,7 +77,7 @@ def _listens(number: int) -> bool:
     try:
         if not stat.S_ISSOCK(os.fstat(number).st_mode):
             return False
-        with socket.socket(fileno=os.dup(number)) as same:
+        with _socket(number) as same:
             return bool(same.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
     except OSError:
         return False

@@ -1,6 +1,7 @@
 """A server's listening sockets are closed while what was accepted goes on."""
 
 import socket
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -31,3 +32,10 @@ def test_looking_leaks_nothing() -> None:
             listeners.listening()
         with socket.socket() as after:
             assert after.fileno() < first + 20
+
+
+def test_two_that_count_at_once_do_not_count_each_other() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as one, socket.create_connection(one.getsockname()):
+        accepted, _ = one.accept()
+        with accepted, ThreadPoolExecutor(4) as pool:
+            assert set(pool.map(listeners.connected, [frozenset({one.fileno()})] * 2_000)) == {1}
