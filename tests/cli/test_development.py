@@ -4,13 +4,13 @@ import http.client
 import json
 import re
 import signal
-import socket
 import time
 
 import pytest
 
 from authy_grpc.cli import development
 from tests.cli.conftest import TIMEOUT, Shell, Start, lines_until
+from tests.ports import free_port
 
 pytestmark = pytest.mark.slow
 _LINK = re.compile(r"http://(127\.0\.0\.1:\d+)(/dev/messages)(\?token=[\w-]+)")
@@ -73,8 +73,7 @@ def test_outside_of_development_there_is_no_such_page(shell: Shell, start: Start
 
 
 def test_the_example_site_starts_and_stops_with_it(shell: Shell, start: Start) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        place = f"127.0.0.1:{free.getsockname()[1]}"
+    place = f"127.0.0.1:{free_port()}"
     shell.exported |= {"AUTHY_DEV": "1", "AUTHY_SMS_URL": "console:", "NORTHWIND_LISTEN": place}
     process = start(*UP, "--example")
     said = lines_until(shell, process, "dev/messages")

@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.serialization import (
 from authy_grpc.v1.account_pb2 import CreateSessionRequest
 from authy_grpc.v1.account_pb2_grpc import AccountServiceStub
 from tests.cli.conftest import TIMEOUT, Shell, Start, lines_until
+from tests.ports import free_port
 
 pytestmark = pytest.mark.slow
 
@@ -218,8 +219,7 @@ def test_the_check_up_says_which_proxies_are_believed(shell: Shell, start: Start
     assert "x-real-ip is believed of 127.0.0.1/32" in proxies(AUTHY_TRUSTED_PROXIES="127.0.0.1")[0][1]
     assert "everybody" in proxies(AUTHY_TRUSTED_PROXIES="0.0.0.0/0")[0][1]
 
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        metrics = f"127.0.0.1:{free.getsockname()[1]}"
+    metrics = f"127.0.0.1:{free_port()}"
     shell.exported |= {"AUTHY_TRUSTED_PROXIES": "127.0.0.1", "AUTHY_METRICS_LISTEN": metrics}
     process = start("serve", "--listen", "127.0.0.1:0")
     address = lines_until(shell, process, "serves gRPC at").split("serves gRPC at ")[1].split(",")[0]

@@ -1,7 +1,6 @@
 """What proxies and networks do to calls and watchers: a status without our ErrorInfo is not the service's."""
 
 import logging
-import socket
 import time
 from itertools import count
 from typing import Any
@@ -19,6 +18,7 @@ from authy_grpc.v1.enrollment_pb2 import (
 )
 from authy_grpc.v1.event_pb2 import Event, ListEventsResponse, WatchEventsResponse
 from authy_grpc.v1.user_pb2 import DeleteUserRequest, DeleteUserResponse, GetUserRequest, GetUserResponse
+from tests.ports import free_port
 
 CODES = [code.name for code in grpc.StatusCode if code is not grpc.StatusCode.OK]
 HOPELESS = ["UNIMPLEMENTED", "UNAUTHENTICATED", "PERMISSION_DENIED"]
@@ -209,8 +209,7 @@ def test_what_was_not_begun_is_made_again_whatever_it_is(serve: Any, refuse: Any
 
 def test_a_call_waits_for_a_server_that_is_not_up_yet(serve: Any) -> None:
     """One that must not be made twice, too: without a connection it was not sent."""
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     calls, waits = [], []
 
     def delete(request: DeleteUserRequest, context: grpc.ServicerContext) -> DeleteUserResponse:

@@ -4,7 +4,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from socket import create_server
 from typing import Any
 
 import grpc
@@ -25,6 +24,7 @@ from authy_grpc.client.certificates import CertificateError, PemFile, read_pair,
 from authy_grpc.client.connect import Road, TargetError, TlsFiles, road
 from authy_grpc.client.diagnosis import diagnose
 from authy_grpc.client.renewal import Renewal
+from tests.strangers import nobody
 
 
 class Folder:
@@ -156,9 +156,8 @@ def test_what_stands_in_the_way_is_said(
 
 
 def test_nobody_and_nowhere_are_told_apart() -> None:
-    with create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-    assert "nobody listens" in diagnose(road(f"127.0.0.1:{port}", files=TlsFiles()))
+    with nobody() as port:
+        assert "nobody listens" in diagnose(road(f"127.0.0.1:{port}", files=TlsFiles()))
     assert "looked up" in diagnose(road("grpc://no-such-host.invalid:1", files=TlsFiles()))
     assert "no socket" in diagnose(road("unix:/no/such.sock", files=TlsFiles()))
 

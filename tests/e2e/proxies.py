@@ -1,11 +1,11 @@
 """Runs nginx and haproxy in front of servers, as their manuals have them."""
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+from tests.ports import free_port
 from tests.programs import program
 
 _NGINX = """
@@ -31,13 +31,6 @@ frontend front
 backend servers
 {servers}
 """
-
-
-def free_port() -> int:
-    """Returns a port that nobody has now."""
-    with socket.create_server(("127.0.0.1", 0)) as found:
-        port: int = found.getsockname()[1]
-    return port
 
 
 @asynccontextmanager
@@ -77,7 +70,7 @@ async def running(port: int, *command: str) -> AsyncIterator[None]:
 
 
 async def _listening(process: asyncio.subprocess.Process, port: int) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while True:
             assert process.returncode is None, "the proxy did not start"
             try:

@@ -19,10 +19,11 @@ from authy_grpc.v1.enrollment_pb2 import CancelEnrollmentRequest
 from gateway.app import build as gateway_app
 from gateway.channels import Channels
 from tests.cli.conftest import ROOT
-from tests.e2e.proxies import free_port, running
+from tests.e2e.proxies import running
 from tests.e2e.test_proxies import PATIENCE, _told, begin
 from tests.gateway.asking import events, serving, settings
 from tests.harness import Service
+from tests.ports import free_port
 from tests.programs import program
 
 MANUAL = (ROOT / "docs" / "operations.md").read_text()

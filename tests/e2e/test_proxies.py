@@ -25,9 +25,10 @@ from authy_grpc.v1.enrollment_pb2 import (
 )
 from gateway.app import build as gateway_app
 from gateway.channels import Channels
-from tests.e2e.proxies import free_port, haproxy, nginx
+from tests.e2e.proxies import haproxy, nginx
 from tests.gateway.asking import Event, events, serving, settings
 from tests.harness import Service, Site
+from tests.ports import free_port
 
 PATIENCE = 60.0
 

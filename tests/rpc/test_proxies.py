@@ -3,7 +3,6 @@
 import asyncio
 import os
 import re
-import socket
 import ssl
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -21,13 +20,14 @@ from authy_grpc.v1.account_pb2 import StartPhoneVerificationRequest
 from authy_grpc.v1.account_pb2_grpc import AccountServiceStub
 from gateway.app import build
 from tests.gateway.asking import serving, settings
+from tests.ports import free_port
 from tests.programs import program
 from tests.rpc.test_auth import SERVICES
 
 DOCS = Path(__file__).resolve().parents[2] / "docs" / "operations.md"
 # The proxy's address, and that of who calls through it.
 PROXY, CALLER = "127.0.0.1", "127.0.0.9"
-PATIENCE = 30
+PATIENCE = 60
 NUMBER = "+15005550006"
 
 
@@ -36,11 +36,6 @@ def block(language: str) -> str:
     found = re.findall(rf"^```{language}\n(.*?)^```$", DOCS.read_text(), re.DOTALL | re.MULTILINE)
     assert len(found) == 1
     return str(found[0])
-
-
-def free() -> int:
-    with socket.create_server((PROXY, 0)) as taken:
-        return int(taken.getsockname()[1])
 
 
 def nginx(folder: Path, port: int, ports: list[tuple[int, int]]) -> list[str]:
@@ -155,7 +150,7 @@ async def test_two_servers_behind_one_name_learn_who_calls(
             app = build(core.channel, settings(gateway_key="gw_1", trusted_proxies=PROXY))
             ports.append((core.port, await stack.enter_async_context(serving(app))))
             cores.append(core)
-        port = free()
+        port = free_port(PROXY)
         await stack.enter_async_context(running(configure(tmp_path, port, ports), port, tmp_path))
         port = await stack.enter_async_context(another_host(port))
 
