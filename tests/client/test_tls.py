@@ -25,6 +25,7 @@ from authy_grpc.client.connect import Road, TargetError, TlsFiles, road
 from authy_grpc.client.diagnosis import diagnose
 from authy_grpc.client.renewal import Renewal
 from tests.strangers import nobody
+from tests.threads import PATIENCE
 
 
 class Folder:
@@ -97,7 +98,7 @@ def answers(found: Road) -> bool:
     with found.channel() as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)
         try:
-            stub.Check(health_pb2.HealthCheckRequest(), timeout=5)
+            stub.Check(health_pb2.HealthCheckRequest(), timeout=PATIENCE)
         except grpc.RpcError:
             return False
     return True

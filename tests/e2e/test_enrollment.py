@@ -39,6 +39,7 @@ from authy_grpc.v1.user_pb2 import (
 from authy_grpc.v1.verification_pb2 import CODE_CHANNEL_SMS, CODE_CHANNEL_VOICE, SendCodeRequest
 from tests.asking import wrong
 from tests.harness import ORIGIN, Service, Site
+from tests.threads import PATIENCE
 
 
 async def _watched(site: Site, made: Enrollment, seen: list[int], first: asyncio.Event) -> None:
@@ -58,12 +59,12 @@ async def test_a_png_is_scanned_and_the_site_watches(service: Service) -> None:
     seen: list[int] = []
     first = asyncio.Event()
     watch = asyncio.create_task(_watched(site, made, seen, first))
-    await asyncio.wait_for(first.wait(), 10)
+    await asyncio.wait_for(first.wait(), PATIENCE)
 
     offer = await phone.open(answer.qr.image)
     assert (offer.site_name, offer.origin) == ("Example", "https://example.example")
     linked = await phone.accept(offer)
-    await asyncio.wait_for(watch, 10)
+    await asyncio.wait_for(watch, PATIENCE)
 
     assert (seen[0], seen[-1]) == (ENROLLMENT_STATE_PENDING, ENROLLMENT_STATE_COMPLETED)
     assert set(seen) <= {ENROLLMENT_STATE_PENDING, ENROLLMENT_STATE_SCANNED, ENROLLMENT_STATE_COMPLETED}

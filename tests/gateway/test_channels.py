@@ -10,6 +10,7 @@ from authy_grpc.v1.user_pb2 import ListUsersRequest
 from authy_grpc.v1.user_pb2_grpc import UserServiceStub
 from gateway.channels import Channels
 from tests.harness import Service
+from tests.threads import PATIENCE
 
 
 async def opened(stub: Any, count: int, metadata: Any) -> list[Any]:
@@ -29,7 +30,7 @@ async def test_more_streams_than_a_connection_carries(
         events, users = EventServiceStub(channels), UserServiceStub(channels)
         calls = await opened(events, 3 * most, metadata)
         assert channels.connections == 3
-        await users.ListUsers(ListUsersRequest(), metadata=metadata, timeout=5)
+        await users.ListUsers(ListUsersRequest(), metadata=metadata, timeout=PATIENCE)
         for call in calls:
             call.cancel()
         # Those that have ended make room.

@@ -11,6 +11,7 @@ from grpc_health.v1 import health_pb2
 
 from authy_grpc.client.certificates import names
 from gateway.channels import Channels
+from tests.threads import PATIENCE
 
 WATCH = {
     "request_serializer": health_pb2.HealthCheckRequest.SerializeToString,
@@ -73,17 +74,17 @@ async def test_a_renewed_certificate_is_shown_and_ends_no_stream(
         check = channels.unary_unary("/x/Check", **WATCH)
         stream = channels.unary_stream("/x/Watch", **WATCH)(health_pb2.HealthCheckRequest())
         await stream.read()
-        await check(health_pb2.HealthCheckRequest(), timeout=10)
+        await check(health_pb2.HealthCheckRequest(), timeout=PATIENCE)
 
         issue(ca, tmp_path, "second.internal")
         channels.renew()
-        await check(health_pb2.HealthCheckRequest(), timeout=10)
+        await check(health_pb2.HealthCheckRequest(), timeout=PATIENCE)
         assert core.callers == ["first.internal", "second.internal"]
         # Control: nothing has changed, and the connection is the same.
         channels.renew()
         (tmp_path / "mine.key").write_text("junk")
         channels.renew()
-        await check(health_pb2.HealthCheckRequest(), timeout=10)
+        await check(health_pb2.HealthCheckRequest(), timeout=PATIENCE)
         assert core.callers[-1] == "second.internal"
         for _ in range(3):
             assert await stream.read() == health_pb2.HealthCheckResponse()

@@ -14,6 +14,7 @@ from authy_grpc.domain import receipts
 from authy_grpc.phone import Phone, PhoneError, Question
 from authy_grpc.v1 import authenticator_pb2
 from authy_grpc.v1.approval_pb2 import APPROVAL_STATE_APPROVED, APPROVAL_STATE_DENIED
+from tests.threads import PATIENCE
 
 ORIGIN = "http://127.0.0.1:8080"
 
@@ -176,11 +177,11 @@ async def test_who_stops_reading_hangs_up(phone: Phone, service: Any, clock: Any
     async for _ in phone.inbox():
         assert not service.hung_up.is_set()
         break
-    await asyncio.wait_for(service.hung_up.wait(), 10)
+    await asyncio.wait_for(service.hung_up.wait(), PATIENCE)
     service.hung_up.clear()
     service.feed.put_nowait(message(clock, envelope(asked)))
     await phone.question()
-    await asyncio.wait_for(service.hung_up.wait(), 10)
+    await asyncio.wait_for(service.hung_up.wait(), PATIENCE)
 
 
 async def test_the_time_of_a_receipt_follows_the_inbox(

@@ -101,7 +101,7 @@ async def test_one_address_holds_500_watches_of_health(transport: Any, failure: 
         # A probe is answered all the same.
         assert await stub.Check(health_pb2.HealthCheckRequest())
         held[0].cancel()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             while True:
                 with contextlib.suppress(grpc.aio.AioRpcError):
                     held.append(await watch())
@@ -376,7 +376,7 @@ async def test_tls(transport: Any, asks: bool) -> None:
             async with grpc.aio.secure_channel(f"127.0.0.1:{world.port}", credentials) as channel:
                 stub: Any = application_pb2_grpc.ApplicationServiceStub(channel)
                 request = application_pb2.GetApplicationRequest(application_id="app_1")
-                return await stub.GetApplication(request, metadata=BEARER, timeout=10)
+                return await stub.GetApplication(request, metadata=BEARER, timeout=PATIENCE)
 
         known = grpc.ssl_channel_credentials(shown, key, shown)
         assert await call(known) == application_pb2.GetApplicationResponse()

@@ -24,6 +24,7 @@ from authy_grpc.v1.authenticator_pb2_grpc import (
     add_AuthenticatorServiceServicer_to_server,
 )
 from tests.clock import TurnedClock
+from tests.threads import PATIENCE
 
 BEARER = (("authorization", "Bearer ak_events"),)
 
@@ -65,7 +66,7 @@ class Watch:
 
     async def end(self) -> grpc.aio.AioRpcError:
         """How the stream ends, when it does not end well."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await self.rest()
             await self.servicer.closed.wait()
@@ -116,7 +117,7 @@ async def test_a_refusal_in_the_middle_is_told(watch: Any, failure: Any) -> None
 async def test_a_hang_up_closes_the_messages(watch: Any) -> None:
     async with watch() as one:
         one.call.cancel()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             await one.servicer.closed.wait()
             await one.world.server.stop()
     assert one.world.lines[-1]["code"] == "CANCELLED"
@@ -179,7 +180,7 @@ async def test_a_peer_that_does_not_read_is_let_go(watch: Any, failure: Any) -> 
     async with watch(write_timeout=timedelta(milliseconds=200)) as one:
         for _ in range(300):
             one.servicer.source.put_nowait("x" * 100_000)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(PATIENCE):
             await one.servicer.closed.wait()
             await one.world.chain.idle()  # the server has done with it, though nothing was read
         assert one.world.lines[-1]["reason"] == "DRAINING"
@@ -226,7 +227,7 @@ async def test_a_caller_holds_so_many_streams_and_no_more(transport: Any, failur
     held = Held()
     async with (
         transport(*held.services, stream_limits={"most_of_site": 2, "most_of_device": 1}) as world,
-        asyncio.timeout(10),
+        asyncio.timeout(PATIENCE),
     ):
         held.relay = world.streams.relay
         own = world.credentials["ak_events"]

@@ -24,6 +24,7 @@ from authy_grpc.store.listener import Listener
 from authy_grpc.store.tables import AccountRow, ApiKeyRow, ApplicationRow, DeviceRow, SessionRow
 from authy_grpc.store.tx import Tx
 from tests.clock import TurnedClock
+from tests.threads import PATIENCE
 
 OPERATOR, GATEWAY = new_secret("op", os.urandom), new_secret("gw", os.urandom)
 
@@ -280,8 +281,8 @@ async def test_a_stream_hears_of_the_end_of_its_credential(world: World) -> None
     ):
         await world.revoke("key_1")
         await world.change(DeviceRow, "dev_1", credential.ended("dev_1"), state="REVOKED")
-        await asyncio.wait_for(site_ended.wait(), 5)
-        await asyncio.wait_for(device_ended.wait(), 5)
+        await asyncio.wait_for(site_ended.wait(), PATIENCE)
+        await asyncio.wait_for(device_ended.wait(), PATIENCE)
         await world.handed_out()
         assert not other_ended.is_set()
 
@@ -349,13 +350,13 @@ async def test_another_server_forgets_what_is_revoked_here(
     listener = Listener(database.url, wake, log)
     if database.postgres:
         listener.start()
-        await asyncio.wait_for(heard.wait(), 5)
+        await asyncio.wait_for(heard.wait(), PATIENCE)
     key = await world.key()
     site = await credentials.find(key)
     assert site is not None
     async with credentials.ended(site) as ended:
         await world.revoke("key_1")
-        await asyncio.wait_for(ended.wait(), 5)
+        await asyncio.wait_for(ended.wait(), PATIENCE)
     assert await credentials.find(key) is None
     await credentials.close()
     await listener.stop()

@@ -15,6 +15,7 @@ from authy_grpc.store.vault import Vault
 from tests.clock import TurnedClock
 from tests.holding import waiting
 from tests.leasing import Office, another_server, events_of
+from tests.threads import PATIENCE
 
 
 def report_of(post: Post) -> Report:
@@ -79,7 +80,7 @@ async def test_what_a_late_report_ends_meanwhile_is_not_posted_again(office: Off
     office.clock.turn(seconds=30)
     with reporting(office, post):
         taking = asyncio.ensure_future(office.deliveries.take(10))
-        await asyncio.wait_for(waiting(office.database), 20)
+        await asyncio.wait_for(waiting(office.database), PATIENCE)
     assert await taking == []
     assert [row.attempts for row in await office.rows()] == [1, 0, 1]
     assert events_of(await office.deliver_all()) == happened[1:]

@@ -15,6 +15,7 @@ from authy_grpc.service.qr import QrFormat
 from authy_grpc.store.tables import EnrollmentRow, LinkRow
 from tests.clock import TurnedClock
 from tests.enrolling import Hall, Handset, token_of
+from tests.threads import PATIENCE
 
 _S = EnrollmentState
 _GENERIC = EnrollmentMethod.GENERIC_TOTP
@@ -143,15 +144,15 @@ async def test_whoever_watches_sees_each_state(hall: Hall) -> None:
     async def step(change: Awaitable[object]) -> None:
         arrived.clear()
         await change
-        await asyncio.wait_for(arrived.wait(), 10)
+        await asyncio.wait_for(arrived.wait(), PATIENCE)
 
     task = asyncio.create_task(watch())
-    await asyncio.wait_for(arrived.wait(), 10)
+    await asyncio.wait_for(arrived.wait(), PATIENCE)
     await step(hall.scans.open(phone.caller, uri))
     await step(hall.accept(phone, uri))
     (linked,) = await hall.sites.list_sites(phone.caller)
     await step(hall.confirm(site, made, phone.code(linked.site_id, hall.clock())))
-    await asyncio.wait_for(task, 10)
+    await asyncio.wait_for(task, PATIENCE)
 
     assert [each.state for each in seen] == [_S.PENDING, _S.SCANNED, _S.AWAITING_CODE, _S.COMPLETED]
     assert [each.revision for each in seen] == [1, 2, 3, 4]
@@ -185,7 +186,7 @@ async def test_whoever_watches_learns_of_the_end_of_time(hall: Hall) -> None:
     assert first.state is _S.PENDING
     hall.clock.turn(minutes=10)
     await hall.enrollments.expire_due()
-    last = await asyncio.wait_for(anext(watch), 10)
+    last = await asyncio.wait_for(anext(watch), PATIENCE)
     assert last is not None
     assert last.state is _S.EXPIRED
     with pytest.raises(StopAsyncIteration):

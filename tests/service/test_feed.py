@@ -23,6 +23,7 @@ from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 from tests.clock import TurnedClock
 from tests.recording import NOON, happened, names, record, transaction
+from tests.threads import PATIENCE
 from tests.works import does
 
 ONE, TWO = (Site(application_id, "key_1", frozenset(), None) for application_id in ("app_1", "app_2"))
@@ -52,7 +53,7 @@ class Watcher:
         self.checkpoints = 0
 
     async def next(self) -> FeedItem:
-        item = await asyncio.wait_for(anext(self._items), 20)
+        item = await asyncio.wait_for(anext(self._items), PATIENCE)
         self.cursor = item.cursor
         if item.event is None:
             self.checkpoints += 1

@@ -21,7 +21,7 @@ from authy_grpc.store.postgres import is_postgres, plain
 from authy_grpc.store.tables import BudgetRow
 from tests.databases import own_server
 from tests.proxy import Break, Proxy
-from tests.threads import Event
+from tests.threads import PATIENCE, Event
 from tests.works import commits, held, leaves, slow_commit, trace, traces
 
 
@@ -281,7 +281,7 @@ async def test_a_server_that_says_nothing_is_out_of_reach_in_time(proxy: Proxy) 
 
 async def test_servers_that_lock_each_other_out_run_again(postgres_url: str) -> None:
     database, other = Database(postgres_url, guard=True), Database(postgres_url, guard=True)
-    both = threading.Barrier(2, timeout=5)
+    both = threading.Barrier(2, timeout=PATIENCE)
     runs: list[str] = []
 
     def work(first: str, second: str) -> Callable[[Session], int]:

@@ -19,6 +19,7 @@ from authy_grpc.store.vault import Vault
 from tests.clock import TurnedClock
 from tests.proxy import Proxy
 from tests.recording import names, record
+from tests.threads import PATIENCE
 
 
 class Ear:
@@ -39,7 +40,7 @@ class Ear:
     async def hears(self) -> bool:
         """Whether something is heard in time; it is forgotten then."""
         try:
-            await asyncio.wait_for(self.heard.wait(), 5)
+            await asyncio.wait_for(self.heard.wait(), PATIENCE)
         except TimeoutError:
             return False
         self.heard.clear()

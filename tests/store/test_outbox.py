@@ -16,6 +16,7 @@ from authy_grpc.store.vault import Vault
 from tests.clock import TurnedClock
 from tests.leasing import Office, another_server
 from tests.recording import happened
+from tests.threads import PATIENCE
 
 
 @pytest.fixture
@@ -99,7 +100,7 @@ async def test_events_wait_for_no_webhook_that_is_being_changed(
         engine = connect(postgres_url, writes=True, connections=1)
         with engine.begin() as connection:
             connection.execute(text("DELETE FROM webhook"))
-            (event_id,) = await asyncio.wait_for(office.happen(site, "ada"), 5)
+            (event_id,) = await asyncio.wait_for(office.happen(site, "ada"), PATIENCE)
         engine.dispose()
         # What was written for one that has gone meanwhile is in nobody's way, and goes to nobody.
         (row,) = await office.rows()

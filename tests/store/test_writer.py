@@ -16,7 +16,7 @@ from authy_grpc.store.events import Events
 from authy_grpc.store.tables import BudgetRow
 from authy_grpc.store.writer import MOST_WAITING, ChangedAndRaised, Job, Writer
 from tests.recording import record
-from tests.threads import Event
+from tests.threads import PATIENCE, Event
 from tests.works import commits, held, leaves, trace, traces
 
 
@@ -290,7 +290,7 @@ async def test_jobs_that_are_all_taken_back_do_not_end_the_writer(database: Data
         await asyncio.gather(*gone, return_exceptions=True)
         for _ in range(50):
             await database.read(lambda session: None)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(PATIENCE):
         await database.write(leaves("kept"))
 
 
