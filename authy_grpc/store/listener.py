@@ -12,6 +12,8 @@ from authy_grpc.store.postgres import parameters
 _RETRY_SECONDS = 1.0
 # How often a quiet connection is asked whether it is still there, and how long it may take to say so.
 _QUIET_SECONDS, _ANSWER_SECONDS = 30.0, 8.0
+# What can be read need not be a whole notice.
+_READ_SECONDS = 1.0
 
 
 class Listener:
@@ -69,6 +71,20 @@ class Listener:
                     await connection.execute(f"LISTEN {CHANNEL}")
                 # Something may have happened while nobody listened.
                 self._wake()
-                async for notice in connection.notifies(timeout=_QUIET_SECONDS):
-                    if not self._is_own(notice.pid):
-                        self._wake()
+                while await _readable(connection.fileno(), _QUIET_SECONDS):
+                    async for notice in connection.notifies(timeout=_READ_SECONDS, stop_after=1):
+                        if not self._is_own(notice.pid):
+                            self._wake()
+
+
+async def _readable(file: int, seconds: float) -> bool:
+    """Wait until something can be read; False after the time. psycopg's own wait looks ten times a second."""
+    loop, readable = asyncio.get_running_loop(), asyncio.Event()
+    loop.add_reader(file, readable.set)
+    try:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await readable.wait()
+        return readable.is_set()
+    finally:
+        loop.remove_reader(file)

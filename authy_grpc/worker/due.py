@@ -1,4 +1,4 @@
-"""Decides whether a step has to look: when its time has come, something happened, or some seconds went by."""
+"""Tells whether something is due for a step, and asks only when that may have changed since it did."""
 
 import time
 from collections.abc import Awaitable, Callable
@@ -35,18 +35,20 @@ class Due:
         self._woken = True
 
     @property
-    def has_come(self) -> bool:
-        """Whether to look now."""
+    def is_unknown(self) -> bool:
+        """Whether to ask if something is due: without a question it is known that nothing is."""
         return (
             self._woken
             or (self._next is not None and self._clock() >= self._next)
             or time.monotonic() >= self._looked + self._poll
         )
 
-    def looks(self) -> None:
-        """Note that the step looks: what happens from now on wakes it again."""
+    async def has_come(self) -> bool:
+        """Ask whether something is due. What happens from now on wakes the step again."""
         self._woken, self._looked = False, time.monotonic()
-
-    async def found_nothing(self) -> None:
-        """Ask when to look again."""
-        self._next = await self._find()
+        try:
+            self._next = await self._find()
+        except BaseException:
+            self._woken = True
+            raise
+        return self._next is not None and self._clock() >= self._next

@@ -70,7 +70,7 @@ class Workers:
     async def _repeat(self, step: Step) -> None:
         failures = 0
         while True:
-            if step.due is not None and not step.due.has_come:
+            if step.due is not None and not step.due.is_unknown:
                 await asyncio.sleep(step.pause)
                 continue
             try:
@@ -87,7 +87,9 @@ class Workers:
 async def _look(step: Step) -> int:
     if step.due is None:
         return await step.run()
-    step.due.looks()
-    if not (handled := await step.run()):
-        await step.due.found_nothing()
+    if not await step.due.has_come():
+        return 0
+    handled = await step.run()
+    if handled:
+        step.due.wake()
     return handled

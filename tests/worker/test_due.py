@@ -1,10 +1,14 @@
-"""A step that knows when something falls due looks for nothing before."""
+"""A step that knows when something falls due asks for nothing before."""
 
+import asyncio
+import io
 from datetime import datetime, timedelta
 
 import pytest
 
+from authy_grpc import logs
 from authy_grpc.worker.due import Due
+from authy_grpc.worker.loop import Step, Workers
 from tests.clock import TurnedClock
 
 _NEVER = 3600.0
@@ -22,54 +26,85 @@ class Agenda:
         self.asked += 1
         return self.next
 
-    async def look(self) -> None:
-        """Look, and find nothing to do."""
-        self.due.looks()
-        await self.due.found_nothing()
-
 
 @pytest.fixture
 async def agenda(clock: TurnedClock) -> Agenda:
     made = Agenda(clock)
     # What there is at the beginning nobody knows.
-    assert made.due.has_come
-    await made.look()
+    assert made.due.is_unknown
+    assert not await made.due.has_come()
     return made
 
 
-async def test_where_nothing_is_known_of_nobody_looks(agenda: Agenda, clock: TurnedClock) -> None:
+async def test_where_nothing_is_known_of_nobody_asks(agenda: Agenda, clock: TurnedClock) -> None:
     clock.turn(days=1)
-    assert not agenda.due.has_come
+    assert not agenda.due.is_unknown
     assert agenda.asked == 1
 
 
-async def test_who_is_woken_looks_once_and_asks_when_next(agenda: Agenda, clock: TurnedClock) -> None:
+async def test_who_is_woken_asks_once_and_again_when_it_is_due(agenda: Agenda, clock: TurnedClock) -> None:
     agenda.next = clock() + timedelta(minutes=5)
     agenda.due.wake()
-    assert agenda.due.has_come
-    await agenda.look()
-    assert not agenda.due.has_come
+    assert agenda.due.is_unknown
+    assert not await agenda.due.has_come()
+    assert not agenda.due.is_unknown
     clock.turn(minutes=5)
-    assert agenda.due.has_come
+    assert agenda.due.is_unknown
+    assert await agenda.due.has_come()
+    assert agenda.asked == 3
 
 
-async def test_what_happens_during_a_look_asks_for_another(agenda: Agenda) -> None:
-    agenda.due.looks()
-    agenda.due.wake()
-    await agenda.due.found_nothing()
-    assert agenda.due.has_come
+async def test_what_happens_while_one_asks_is_asked_for_again(clock: TurnedClock) -> None:
+    asking: list[Due] = []
+
+    async def find() -> datetime | None:
+        asking[0].wake()
+        return None
+
+    asking.append(Due(find, clock, _NEVER))
+    assert not await asking[0].has_come()
+    assert asking[0].is_unknown
 
 
-async def test_what_was_due_and_is_held_by_another_is_looked_at_again(
-    agenda: Agenda, clock: TurnedClock
-) -> None:
+async def test_who_had_no_answer_asks_again(clock: TurnedClock) -> None:
+    async def find() -> datetime | None:
+        raise OSError("away")
+
+    due = Due(find, clock, _NEVER)
+    with pytest.raises(OSError, match="away"):
+        await due.has_come()
+    assert due.is_unknown
+
+
+async def test_what_is_due_and_held_by_another_is_asked_for_again(agenda: Agenda, clock: TurnedClock) -> None:
     agenda.next = clock()
     agenda.due.wake()
-    await agenda.look()
-    assert agenda.due.has_come
+    assert await agenda.due.has_come()
+    assert agenda.due.is_unknown
 
 
-async def test_without_any_signal_it_looks_after_some_seconds(clock: TurnedClock) -> None:
+async def test_without_any_signal_one_asks_after_some_seconds(clock: TurnedClock) -> None:
     made = Agenda(clock, poll=0.0)
-    await made.look()
-    assert made.due.has_come
+    assert not await made.due.has_come()
+    assert made.due.is_unknown
+
+
+async def test_a_step_runs_when_something_is_due_and_until_nothing_is(clock: TurnedClock) -> None:
+    left, done = [clock()] * 3, asyncio.Event()
+
+    async def find() -> datetime | None:
+        if not left:
+            done.set()
+        return left[0] if left else None
+
+    async def run() -> int:
+        left.pop()
+        return 1
+
+    step = Step("counts", run, 0.0, Due(find, clock, _NEVER))
+    workers = Workers([step], logs.build(io.StringIO(), clock))
+    workers.start()
+    async with asyncio.timeout(30):
+        await done.wait()
+    await workers.stop()
+    assert left == []
