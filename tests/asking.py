@@ -27,9 +27,9 @@ from authy_grpc.store.events import EARLIEST, Events, Recorded
 from authy_grpc.store.once import Request
 from authy_grpc.store.tables import AccountRow, ApplicationRow, ApprovalRow, DeviceRow, LinkRow, SiteKeyRow
 from authy_grpc.store.tx import Tx
-from authy_grpc.store.vault import Vault, new_keyset
 from tests.clock import TurnedClock
 from tests.databases import watched
+from tests.keyset import shared_vault
 
 
 @dataclass
@@ -51,7 +51,7 @@ class Desk:
 
     def __init__(self, url: str, clock: TurnedClock) -> None:
         self.clock = clock
-        self.vault = Vault(new_keyset())
+        self.vault = shared_vault()
         self.database = watched(url)
         self.events = Events(self.vault, os.urandom, postgres=self.database.postgres)
         self.signals = Signals(self.database, self.events, logs.build(io.StringIO(), clock))

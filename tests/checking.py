@@ -26,10 +26,11 @@ from authy_grpc.store.events import EARLIEST, Events, Recorded
 from authy_grpc.store.once import Request
 from authy_grpc.store.tables import AccountRow, ApplicationRow, DeviceRow, LinkRow, SiteKeyRow
 from authy_grpc.store.tx import Tx
-from authy_grpc.store.vault import Vault, new_keyset
+from authy_grpc.store.vault import Vault
 from authy_grpc.store.verification import SEED
 from tests.clock import TurnedClock
 from tests.databases import watched
+from tests.keyset import shared_keyset
 
 POINT = keys.public_point(ec.generate_private_key(ec.SECP256R1()))
 NUMBER = "+4915112345678"
@@ -73,7 +74,7 @@ class Booth:
 
     def __init__(self, url: str, clock: TurnedClock, keyset: str | None = None) -> None:
         self.url, self.clock = url, clock
-        self.keyset = keyset or new_keyset()
+        self.keyset = keyset or shared_keyset()
         self.vault = Vault(self.keyset)
         self.database = watched(url)
         self.events = Events(self.vault, os.urandom, postgres=self.database.postgres)

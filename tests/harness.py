@@ -17,7 +17,6 @@ from authy_grpc.home import Secrets
 from authy_grpc.outbound.sms.sender import Message
 from authy_grpc.phone import Phone
 from authy_grpc.settings import Settings
-from authy_grpc.store.vault import new_keyset
 from authy_grpc.v1.application_pb2 import (
     ApiKeyScope,
     Application,
@@ -27,6 +26,7 @@ from authy_grpc.v1.application_pb2 import (
 from authy_grpc.v1.authenticator_pb2 import Site as Linked
 from authy_grpc.v1.enrollment_pb2 import CreateEnrollmentRequest, Enrollment, GetEnrollmentRequest
 from tests.clock import TurnedClock
+from tests.keyset import shared_keyset
 
 ORIGIN = "http://127.0.0.1:8080"
 NUMBER = "+4915112345678"
@@ -77,7 +77,9 @@ class Service:
     @classmethod
     def on(cls, url: str, clock: TurnedClock, random: Callable[[int], bytes]) -> Self:
         secrets = Secrets(
-            keyset=new_keyset(), operator_key=new_secret("op", random), gateway_key=new_secret("gw", random)
+            keyset=shared_keyset(),
+            operator_key=new_secret("op", random),
+            gateway_key=new_secret("gw", random),
         )
         return cls(url, clock, random, secrets)
 

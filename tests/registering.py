@@ -38,9 +38,9 @@ from authy_grpc.store.enrollment import EnrollmentChanges
 from authy_grpc.store.events import EARLIEST, Events, Recorded
 from authy_grpc.store.tables import ApplicationRow, DeviceRow, LinkRow, SiteKeyRow
 from authy_grpc.store.tx import Tx
-from authy_grpc.store.vault import Vault, new_keyset
 from tests.clock import TurnedClock
 from tests.databases import watched
+from tests.keyset import shared_vault
 
 NUMBER = "+4915112345678"
 _CODE = re.compile(r"\b\d{6}\b")
@@ -98,7 +98,7 @@ class People:
         self.clock = clock
         self.carrier = Carrier()
         self.log = io.StringIO()
-        self.vault = Vault(new_keyset())
+        self.vault = shared_vault()
         self.database = database = watched(url)
         self.events = events = Events(self.vault, os.urandom, postgres=database.postgres)
         accounts = AccountNews(self.vault, events, os.urandom)
