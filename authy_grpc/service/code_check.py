@@ -27,6 +27,7 @@ from authy_grpc.store.vault import Vault
 from authy_grpc.store.verification import GENERIC, LinkState, LinkStates, Name
 
 _ANSWERS_KEPT = timedelta(minutes=10)
+_CHECKED = TypeAdapter(Checked)
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ class CodeChecks:
         self._links = LinkStates(vault, postgres=postgres)
         self._sent = SentCodes(vault, postgres=postgres)
         self._backup = BackupCodes(vault, postgres=postgres)
-        self._answers = Answers(vault, TypeAdapter(Checked), _ANSWERS_KEPT, postgres=postgres)
+        self._answers = Answers(vault, _CHECKED, _ANSWERS_KEPT, postgres=postgres)
         self._logins = Logins(vault, random, postgres=postgres)
 
     def check(self, tx: Tx, attempts: Sequence[Attempt]) -> list[Checked | Refusal | AccountBusy]:

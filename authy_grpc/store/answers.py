@@ -9,7 +9,7 @@ from sqlalchemy import String, and_, bindparam, delete, select, tuple_
 
 from authy_grpc.domain.errors import RequestIdReused
 from authy_grpc.store.columns import Moment, to_millis
-from authy_grpc.store.given import Given, Inserted, table
+from authy_grpc.store.given import Given, inserted, table
 from authy_grpc.store.once import Request
 from authy_grpc.store.statements import statement
 from authy_grpc.store.tables import AnswerRow
@@ -93,7 +93,7 @@ class Answers(Generic[T]):
         # Not one that another server has put in its place since it was read.
         expired = row.expire_time <= bindparam("now", type_=Moment)
         self._delete = statement(delete(_ANSWER).where(tuple_(*key).in_(select(*keys)), expired))
-        self._insert = Inserted(postgres, _ANSWER, *(column.name for column in row))
+        self._insert = inserted(postgres, _ANSWER, *(column.name for column in row))
 
     def ask(self, tx: Tx, calls: Iterable[tuple[str, Request]]) -> Callable[[datetime], Answered[T]]:
         """Ask what calls, each of a site, were answered before; it is waited for when it is wanted."""

@@ -22,7 +22,7 @@ from authy_grpc.domain.event import UserEvent, WebhookEvent
 from authy_grpc.domain.ids import new_id
 from authy_grpc.store import tally
 from authy_grpc.store.columns import to_millis
-from authy_grpc.store.given import Inserted, table
+from authy_grpc.store.given import inserted, table
 from authy_grpc.store.outbox import Outbox
 from authy_grpc.store.position import EARLIEST as EARLIEST
 from authy_grpc.store.position import Position as Position
@@ -141,7 +141,7 @@ class Events:
         self._postgres = postgres
         self._epoch = 0
         xid = "pg_current_xact_id()::text::bigint" if postgres else "0"
-        self._insert = Inserted(postgres, _TABLE, *_COLUMNS, xid=xid)
+        self._insert = inserted(postgres, _TABLE, *_COLUMNS, xid=xid)
         self._outbox = Outbox(postgres)
         # To make a statement takes longer than to run it.
         self._select = lru_cache(_REMEMBERED)(self._make_select)

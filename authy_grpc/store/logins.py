@@ -12,7 +12,7 @@ from sqlalchemy import String, update
 from authy_grpc.domain.ids import new_id
 from authy_grpc.store.account import ACTIVITY
 from authy_grpc.store.columns import to_millis
-from authy_grpc.store.given import Given, Inserted, table
+from authy_grpc.store.given import Given, inserted, table
 from authy_grpc.store.statements import statement
 from authy_grpc.store.tables import AccountRow, ActivityRow
 from authy_grpc.store.tx import Tx
@@ -43,7 +43,7 @@ class Logins:
             .where(account.account_id == accounts.account_id)
         )
         columns = ("activity_id", "account_id", "type", "sealed_body", "create_time")
-        self._insert = Inserted(postgres, _ACTIVITY, *columns)
+        self._insert = inserted(postgres, _ACTIVITY, *columns)
 
     def save(self, tx: Tx, now: datetime, accepted: Sequence[tuple[LinkState, str]]) -> None:
         """Write which links had a code accepted, each with the `kid` of a soft token; empty for another's.
