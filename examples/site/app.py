@@ -8,7 +8,7 @@ import os
 import secrets
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping
-from contextlib import aclosing, asynccontextmanager, suppress
+from contextlib import aclosing, asynccontextmanager, closing, suppress
 from datetime import UTC, datetime
 from math import ceil
 from pathlib import Path
@@ -503,12 +503,12 @@ class Shop:
         """The client belongs to the event loop that it is made in."""
         target, key = self.given.get("AUTHY_SERVER", "127.0.0.1:50051"), self.given["AUTHY_API_KEY"]
         timeout = float(self.given.get("NORTHWIND_TIMEOUT", "3"))
-        async with authy.AsyncClient(target, key, timeout=timeout) as self.site:
-            follows = asyncio.create_task(self.follow())
-            yield
-            follows.cancel()
-            await asyncio.wait([follows])
-        self.store.db.close()
+        with closing(self.store.db):
+            async with authy.AsyncClient(target, key, timeout=timeout) as self.site:
+                follows = asyncio.create_task(self.follow())
+                yield
+                follows.cancel()
+                await asyncio.wait([follows])
 
 
 def is_element(request: Request) -> bool:
