@@ -26,7 +26,9 @@ class Connection(psycopg.Connection[Any]):
         return self._entered is not None
 
     def enter(self) -> None:
-        """Begin a pipeline."""
+        """Begin a pipeline; with a libpq before 14, which has none, each statement is waited for."""
+        if not psycopg.Pipeline.is_supported():
+            return
         entered = self.pipeline()
         entered.__enter__()
         self._entered = entered
