@@ -106,6 +106,19 @@ async def test_what_is_only_written_waits_for_the_commit_alone(booth: Booth, pro
     assert await traces(booth.database) == ["a", "b", "c", "d"]
 
 
+async def test_look_ups_that_wait_share_what_begins_and_ends_them(booth: Booth, proxy: Proxy) -> None:
+    async def read(count: int) -> int:
+        before = proxy.trips
+        reads = [booth.database.read(lambda tx: _COUNT.all(tx), by=f"app_{each}") for each in range(count)]
+        await asyncio.gather(*reads)
+        return proxy.trips - before
+
+    # The first makes the connection.
+    await read(1)
+    assert await read(1) == 1 + 1
+    assert await read(8) == 8 + 1
+
+
 async def test_what_reads_alone_takes_two(booth: Booth, proxy: Proxy) -> None:
     found, _ = await trips(booth, proxy, *writes(booth, lambda tx: _COUNT.all(tx)[0][0]))
     assert found == 2
