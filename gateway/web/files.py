@@ -1,7 +1,13 @@
-"""Reads the web authenticator's files: types, SHA-256, gzip, and `sw.js` with the hashes it installs by."""
+"""Reads the web authenticator's files: types, SHA-256, gzip.
+
+Two are made of the others: `sw.js` with the hashes that it installs by, and the page, which names all modules
+that its scripts import, so that a phone asks for them at once and not one after the other.
+"""
 
 import gzip
 import json
+import posixpath
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -11,6 +17,9 @@ from pathlib import Path
 
 FOLDER = Path(__file__).parent
 WORKER = "app/sw.js"
+PAGE = "app/index.html"
+# Its scripts, in their order.
+SCRIPTS = ("app/early.js", "app/main.js")
 # What a folder may hold beside these is no part of the pages.
 _TYPES = {
     ".css": "text/css; charset=utf-8",
@@ -21,6 +30,7 @@ _TYPES = {
     ".webmanifest": "application/manifest+json",
 }
 _INDEX = "index.html"
+_IMPORT = re.compile(r"^import\b[^;]*?'(\.{1,2}/[^']+)';", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +77,7 @@ def served() -> tuple[File, ...]:
     if not (FOLDER / "scan" / "qr" / "decode.js").is_file():
         raise FileNotFoundError("gateway/web/scan/qr: run `make setup`, which brings the QR decoder")
     found = {name: File.of(name, (FOLDER / name).read_bytes()) for name in _names()}
+    found[PAGE] = File.of(PAGE, _page(found))
     found[WORKER] = File.of(WORKER, _worker(found))
     return tuple(found.values())
 
@@ -80,6 +91,27 @@ def _names() -> Iterator[str]:
     paths = (path for folder in ("app", "scan") for path in (FOLDER / folder).rglob("*"))
     names = (path.relative_to(FOLDER).as_posix() for path in paths if path.is_file())
     return iter(sorted(name for name in names if Path(name).suffix in _TYPES))
+
+
+def _page(files: dict[str, File]) -> bytes:
+    """The page, which names the modules that its scripts import, those of the first script first."""
+    before, head, after = files[PAGE].body.partition(b"</head>\n")
+    links = (f'<link rel="modulepreload" href="{files[each].path}">\n' for each in imported(files))
+    return before + "".join(links).encode() + head + after
+
+
+def imported(files: dict[str, File]) -> list[str]:
+    """All modules that the page's scripts import before they run."""
+    found = list[str]()
+    for script in SCRIPTS:
+        waiting = [script]
+        for name in waiting:
+            for told in _IMPORT.findall(files[name].body.decode()):
+                module = posixpath.normpath(posixpath.join(posixpath.dirname(name), told))
+                if module not in waiting:
+                    waiting.append(module)
+        found += [each for each in waiting[1:] if each not in found]
+    return found
 
 
 def _worker(files: dict[str, File]) -> bytes:

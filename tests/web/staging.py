@@ -1,5 +1,6 @@
 """Shows single screens of the web authenticator in Chromium, under its real policy, with a fake service."""
 
+import asyncio
 import json
 import shutil
 from collections.abc import AsyncIterator
@@ -25,6 +26,7 @@ STAGE = Path(__file__).with_name("stage.js").read_text()
 AXE = FOLDER / "node_modules" / "axe-core" / "axe.min.js"
 # WCAG 2.0 to 2.2, A and AA.
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+_PATIENCE = 60.0
 
 
 @dataclass
@@ -85,6 +87,16 @@ class Stage:
             await page.evaluate(f"(async () => {{ {screen.then} }})()")
 
 
+async def until(page: "Page", condition: str) -> None:
+    """Wait for an expression to be true. Playwright's own way is by `eval`, which the policy forbids."""
+    async with asyncio.timeout(_PATIENCE):
+        await page.evaluate(
+            "async () => {"
+            f" while (!(await ({condition}))) await new Promise(done => setTimeout(done, 20));"
+            "}"
+        )
+
+
 async def violations(page: "Page") -> list[str]:
     """What axe finds: rule, and where."""
     if not AXE.is_file():
@@ -96,7 +108,7 @@ async def violations(page: "Page") -> list[str]:
 
 async def _shown(_: Request) -> Response:
     page = (FOLDER / "app" / "index.html").read_text()
-    script = '<script type="module" src="main.js"></script>\n'
+    script = '<script type="module" src="early.js"></script>\n<script type="module" src="main.js"></script>\n'
     assert script in page
     return Response(page.replace(script, ""), media_type="text/html", headers=web.APP_HEADERS)
 

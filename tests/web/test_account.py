@@ -12,7 +12,7 @@ import authy_grpc
 from authy_grpc.domain.approval import ApprovalState
 from gateway.web.files import served, total
 from tests.web.screens import ACCOUNT, KEPT, MEASURED
-from tests.web.staging import Screen, Stage, stage
+from tests.web.staging import Screen, Stage, stage, until
 
 if TYPE_CHECKING:
     from playwright.async_api import Page
@@ -139,7 +139,7 @@ async def test_erasing_takes_two_steps_and_tells_the_service_first(staged: Stage
         await pressed(page, "Erase it")
         assert await page.evaluate(TOLD) == [["revokeDevice", "dev_1"]]
         await pressed(page, "Erase it")
-        await page.wait_for_function("told.length === 3")
+        await until(page, "told.length === 3")
         assert (await page.evaluate(TOLD))[1:] == [["erase"], ["restart"]]
 
 

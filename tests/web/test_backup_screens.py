@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import pytest_asyncio
 
-from tests.web.staging import Screen, Stage, stage
+from tests.web.staging import Screen, Stage, stage, until
 
 if TYPE_CHECKING:
     from playwright.async_api import Page
@@ -155,7 +155,7 @@ async def removed(page: "Page") -> None:
     await at_home(page, 1)
     await go(page, "/removed")
     await page.get_by_role("button", name="Restore").click()
-    await page.wait_for_function("async () => (await app.accounts.list()).length === 2")
+    await until(page, "app.accounts.list().then(list => list.length === 2)")
 
 
 async def imported(page: "Page", file: Path) -> None:

@@ -12,6 +12,7 @@ import pytest_asyncio
 from authy_grpc.client.browser import path
 from tests.gateway.test_browser import window
 from tests.web.embedding import ASKED, CSRF, LINK, PENDING, embedding
+from tests.web.staging import until
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, BrowserContext, Locator, Page
@@ -179,11 +180,8 @@ async def test_a_number_is_large_spoken_by_digits_and_runs_out(browser: "Browser
         assert size >= 48
         left = page.get_by_role("progressbar", name="Time left")
         first = float(await left.evaluate("bar => bar.value"))
-        await page.wait_for_function(
-            "first => document.querySelector('authy-approval').shadowRoot.querySelector('progress').value"
-            " < first",
-            arg=first,
-        )
+        bar = "document.querySelector('authy-approval').shadowRoot.querySelector('progress')"
+        await until(page, f"{bar}.value < {first}")
         assert await page.get_by_text("Number:").is_hidden()
         site.tell("approved", next="/in")
         await page.wait_for_url("**/in")
@@ -270,9 +268,9 @@ async def test_a_hidden_page_holds_no_stream(browser: "BrowserContext") -> None:
         await page.evaluate(hide, True)
         # What it waits for comes to the stream that is opened when it is seen again.
         await page.evaluate(hide, False)
-        await page.wait_for_function("performance.getEntriesByName(location.origin + '/events').length >= 1")
+        await until(page, "performance.getEntriesByName(location.origin + '/events').length >= 1")
         await page.evaluate("document.querySelector('authy-enroll').remove()")
-        await page.wait_for_function("!document.querySelector('authy-enroll')")
+        await until(page, "!document.querySelector('authy-enroll')")
     assert site.opened_streams == 2
 
 

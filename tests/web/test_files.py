@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+import posixpath
 import re
 from collections.abc import AsyncIterator
 from hashlib import sha256
@@ -187,6 +188,20 @@ def test_no_two_sides_are_named_in_styles() -> None:
     css = (FOLDER / "app" / "app.css").read_text()
     assert physical.findall(css) == []
     assert physical.findall("a { margin-left: 1px; width: 2px }") != []
+
+
+def test_the_page_names_each_module_that_its_scripts_import() -> None:
+    """Or a phone asks for a module only when it has read the one that imports it."""
+    files = {file.path: file for file in served()}
+    named = re.findall(r'rel="modulepreload" href="([^"]+)"', files[""].body.decode())
+    scripts = re.findall(r'<script type="module" src="([^"]+)"', files[""].body.decode())
+    asked, imports = {*named, *scripts}, set[str]()
+    for name in asked:
+        for told in re.findall(r"from '(\.[^']+)'", files[name].body.decode()):
+            imports.add(posixpath.normpath(posixpath.join(posixpath.dirname(name), told)))
+    assert scripts == ["early.js", "main.js"]
+    assert imports <= asked and set(named) <= imports
+    assert {"core/api.js", "base/policy.js"} <= imports and "core/backup.js" not in asked
 
 
 def test_the_whole_app_in_one_language_is_small_as_sent() -> None:

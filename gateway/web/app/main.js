@@ -5,20 +5,17 @@ import {fill} from './base/dom.js';
 import {Router} from './base/router.js';
 import {Store} from './base/store.js';
 import {Text, choose} from './base/text.js';
-import {Accounts} from './core/accounts.js';
 import {Api} from './core/api.js';
-import {Backup} from './core/backup.js';
 import {Device} from './core/device.js';
 import {Inbox} from './core/inbox.js';
 import {open} from './core/vault.js';
 import {storageTrouble, unexpected} from './part/trouble.js';
 import {ROUTES, view} from './routes.js';
 import {announce, shell} from './shell.js';
+import {WORDS} from './text/all.js';
 import {Token} from './token.js';
 import {Worker} from './worker.js';
 
-/** @type {Record<string, () => Promise<{default: any}>>} */
-const WORDS = {en: () => import('./text/en.js'), de: () => import('./text/de.js')};
 const TROUBLE = 3000;
 const standalone = matchMedia('(display-mode: standalone)').matches || /** @type {any} */ (navigator).standalone === true;
 const ios = 'standalone' in navigator && navigator.maxTouchPoints > 0;
@@ -60,8 +57,7 @@ async function serve(app) {
   app.api = new Api({vault: app.vault, device: app.device});
   await app.api.ready;
   app.inbox = new Inbox({api: app.api, device: app.device});
-  app.accounts = new Accounts(app.vault);
-  app.backup = new Backup(app.vault, app.accounts);
+  app.foreign = () => foreign(app);
   const {place, show: mark} = shell(app);
   app.router = new Router(place, ROUTES, async (found) => {
     try {
@@ -79,6 +75,14 @@ async function serve(app) {
   await app.router.start();
   app.inbox.start();
   await app.worker.start();
+}
+
+/** Brings foreign accounts and their backup, which the first screen of a new phone does not show. @param {any} app */
+async function foreign(app) {
+  if (app.backup) return;
+  const [{Accounts}, {Backup}] = await Promise.all([import('./core/accounts.js'), import('./core/backup.js')]);
+  app.accounts ??= new Accounts(app.vault);
+  app.backup ??= new Backup(app.vault, app.accounts);
 }
 
 /** Tells the store what changes by itself. @param {any} app */

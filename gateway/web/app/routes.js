@@ -38,6 +38,8 @@ const NEEDS = {
 };
 /** Where each state of the device is at home. @type {Record<string, string>} */
 const HOME = {registering: 'code', held: 'waiting', active: 'codes', removed: 'lost', lost: 'lost'};
+/** What a new phone shows first: it waits for nothing that it does not show. */
+const FIRST = new Set(['start', 'handover']);
 const VIEW = /^[a-z]+$/;
 
 /**
@@ -58,6 +60,6 @@ export async function view(app, {name, params}) {
   if (name === 'waiting' && state !== 'held') name = home;
   if (name === 'lost' && !['lost', 'removed'].includes(app.device.state)) name = home;
   if (!VIEW.test(name)) throw new RangeError('no view');
-  const {default: make} = await import(`./view/${name}.js`);
+  const [{default: make}] = await Promise.all([import(`./view/${name}.js`), FIRST.has(name) || app.foreign()]);
   return {name, screen: await make(app, params)};
 }

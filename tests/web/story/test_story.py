@@ -10,6 +10,7 @@ import pytest
 
 from tests.examples.shop import MovingClock
 from tests.harness import Service
+from tests.web.staging import until
 from tests.web.story.acting import PASSWORD, Person, World, world
 
 pytestmark = pytest.mark.slow
@@ -142,7 +143,7 @@ async def codes(stage: World, phone: Person) -> set[str]:
 
 async def offline(stage: World, phone: Person) -> None:
     """Without a network the page starts, says so, and has codes."""
-    await phone.page.wait_for_function("navigator.serviceWorker.controller !== null")
+    await until(phone.page, "navigator.serviceWorker.controller !== null")
     await phone.context.set_offline(True)
     await phone.says("No connection. Codes work; questions do not arrive.")
     assert await phone.code() in await codes(stage, phone)
