@@ -17,7 +17,7 @@ unexport PYTHONDONTWRITEBYTECODE
 # What `make test` is limited to: T=tests/rpc, DB=sqlite.
 T ?=
 DB ?=
-PYTEST := $(BIN)/python -m pytest $(if $(DB),--db $(DB)) --numprocesses auto
+PYTEST := $(BIN)/python -m pytest $(if $(DB),--db $(DB)) --numprocesses auto --dist worksteal
 
 .PHONY: help setup demo up test test-web quick fix check proof bench protos openapi requirements clean
 
@@ -39,7 +39,7 @@ test-web: .venv/installed  ## Run the tests of the pages in real browsers; T=pat
 	$(BIN)/python -m pytest --web --numprocesses 2 -m web $(or $(T),tests/web)
 
 quick: .venv/installed  ## Run the tests of domain, rpc and gateway on SQLite: about a minute
-	$(BIN)/python -m pytest --db sqlite --numprocesses auto -m "not slow" tests/domain tests/rpc tests/gateway
+	$(BIN)/python -m pytest --db sqlite --numprocesses auto --dist worksteal -m "not slow" tests/domain tests/rpc tests/gateway
 
 fix: .venv/installed  ## Format code and contract, and mend what ruff can
 	$(BIN)/ruff check --fix-only
@@ -56,7 +56,7 @@ check: .venv/installed  ## Lint, check types, layers and the contract
 	$(BIN)/python scripts/modules.py
 
 proof: .venv/installed  ## Run the tests at their full figures; takes hours
-	$(PYTEST) --proof --dist worksteal $(T)
+	$(PYTEST) --proof $(T)
 
 bench: .venv/installed  ## Measure the speed, and print it as a table
 	$(BIN)/python -m benchmarks

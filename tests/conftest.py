@@ -1,5 +1,6 @@
 """Owns what all tests share: a clock that is turned by hand, real databases, a real server on loopback."""
 
+import gc
 import io
 import os
 import shutil
@@ -69,6 +70,13 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     ]
     config.hook.pytest_deselected(items=left)
     items[:] = [item for item in items if item not in set(left)]
+
+
+def pytest_collection_finish() -> None:
+    """Have the collector leave alone what was imported: it took a fifth of a worker's time."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
 
 
 @pytest.hookimpl(wrapper=True)

@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -112,6 +113,8 @@ class Postgres:
         self._execute(f"CREATE DATABASE {self._template}")
         schema.upgrade(_named(url, self._template))
         self._free: list[str] = []
+        # One that empties each: a new one would read of every table what it is, for each test.
+        self._open: dict[str, psycopg.Connection[Any]] = {}
 
     @contextmanager
     def database(self) -> Iterator[str]:
@@ -134,6 +137,8 @@ class Postgres:
 
     def close(self) -> None:
         """Drop what was made."""
+        for connection in self._open.values():
+            connection.close()
         for name in (*self._free, self._template):
             self._execute(f"DROP DATABASE {name} WITH (FORCE)")
 
@@ -146,11 +151,20 @@ class Postgres:
         """Many times as fast as to drop it and make another."""
         others = f"SELECT pid FROM pg_stat_activity WHERE datname = '{name}' AND pid <> pg_backend_pid()"
         tables = [table.name for table in reversed(SQLModel.metadata.sorted_tables)]
-        self._execute(
-            f"SELECT pg_terminate_backend(pid, 5000) FROM ({others}) AS others; "
-            + "; ".join(f'DELETE FROM "{table}"' for table in tables),
-            name,
+        statement = f"SELECT pg_terminate_backend(pid, 5000) FROM ({others}) AS others; " + "; ".join(
+            f'DELETE FROM "{table}"' for table in tables
         )
+        try:
+            self._emptier(name).execute(statement.encode())
+        except psycopg.OperationalError:
+            # The test has ended all connections, or the server.
+            self._open.pop(name).close()
+            self._emptier(name).execute(statement.encode())
+
+    def _emptier(self, name: str) -> psycopg.Connection[Any]:
+        if name not in self._open:
+            self._open[name] = psycopg.connect(_named(self._url, name), autocommit=True)
+        return self._open[name]
 
     def _execute(self, statement: str, name: str = "") -> None:
         url = _named(self._url, name) if name else self._url

@@ -210,7 +210,8 @@ def _bad_posts() -> dict[str, tuple[dict[str, str], bytes]]:
         "another body": (good, BODY + b" "),
         "another secret": (_signed(BODY, secret="whsec_" + base64.b64encode(b"x" * 32).decode()), BODY),
         "too old": (_signed(BODY, age=301), BODY),
-        "from the future": (_signed(BODY, age=-302), BODY),
+        # By more than a slow machine takes until it is checked.
+        "from the future": (_signed(BODY, age=-3600), BODY),
         "another id": (good | {"webhook-id": "evt_2"}, BODY),
         "another time": (good | {"webhook-timestamp": str(int(good["webhook-timestamp"]) - 1)}, BODY),
         "no signature": (good | {"webhook-signature": "v1,"}, BODY),
