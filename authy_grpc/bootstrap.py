@@ -41,9 +41,8 @@ from authy_grpc.service.operator_key import OperatorKeys
 from authy_grpc.service.qr import QrCodes
 from authy_grpc.service.signals import Signals
 from authy_grpc.settings import Settings
-from authy_grpc.store import keyset, postgres, probe
+from authy_grpc.store import events, keyset, postgres, probe
 from authy_grpc.store.database import Database
-from authy_grpc.store.events import Events
 from authy_grpc.store.listener import Listener
 from authy_grpc.store.tx import Tools
 from authy_grpc.store.vault import Vault
@@ -166,10 +165,9 @@ async def _make(settings: Settings, secrets: Secrets, world: World, opened: Asyn
     database = Database(settings.database, Tools(vault, clock, random), guard=world.guard)
     opened.push_async_callback(database.close)
     metrics.watch(database)
-    events = Events(vault, random, postgres=database.postgres)
     await database.write(lambda session: keyset.check(session, vault))
     await database.write(events.begin_epoch)
-    signals = Signals(database, events, log)
+    signals = Signals(database, log)
     credentials = Credentials(
         database, signals, clock, operator_key=secrets.operator_key, gateway_key=secrets.gateway_key
     )
@@ -178,7 +176,6 @@ async def _make(settings: Settings, secrets: Secrets, world: World, opened: Asyn
         Ground(
             database=database,
             vault=vault,
-            events=events,
             signals=signals,
             streams=streams,
             sender=world.sender or _sender(settings, clock),
@@ -239,7 +236,7 @@ async def _make(settings: Settings, secrets: Secrets, world: World, opened: Asyn
         qr_codes=parts.qr_codes,
         workers=workers,
         account=parts.account,
-        operator_keys=OperatorKeys(database=database, events=events, clock=clock, random=random),
+        operator_keys=OperatorKeys(database=database),
         audit=trail,
         registry=registry,
         log=log,

@@ -29,18 +29,13 @@ from authy_grpc.service.admission import Admission
 from authy_grpc.service.answer import Answers
 from authy_grpc.service.application import Applications
 from authy_grpc.service.approval import Approvals
-from authy_grpc.service.completion import Completion
 from authy_grpc.service.confirmation import Confirmation
 from authy_grpc.service.delivery import Deliveries
 from authy_grpc.service.device import Devices
-from authy_grpc.service.ending import Endings
 from authy_grpc.service.enrollment import Enrollments
 from authy_grpc.service.event import Feed
 from authy_grpc.service.inbox import Inbox
-from authy_grpc.service.link import Links
-from authy_grpc.service.outcome import Outcomes
 from authy_grpc.service.phone_verification import PhoneVerifications
-from authy_grpc.service.proof import Proofs
 from authy_grpc.service.qr import QrCodes
 from authy_grpc.service.registration import Registrations
 from authy_grpc.service.retention import Retention
@@ -54,10 +49,7 @@ from authy_grpc.service.user import Users
 from authy_grpc.service.verification import Verifications
 from authy_grpc.service.webhook import Webhooks
 from authy_grpc.store import next_due
-from authy_grpc.store.account import AccountNews
 from authy_grpc.store.database import Database
-from authy_grpc.store.enrollment import EnrollmentChanges
-from authy_grpc.store.events import Events
 from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 from authy_grpc.v1 import (
@@ -103,7 +95,6 @@ class Ground:
 
     database: Database
     vault: Vault
-    events: Events
     signals: Signals
     streams: Streams
     sender: Sender
@@ -139,17 +130,12 @@ class Parts:
 
 def make(ground: Ground) -> Parts:
     """Make everything that stands on the ground."""
-    database, vault, events, signals = ground.database, ground.vault, ground.events, ground.signals
+    database, vault, signals = ground.database, ground.vault, ground.signals
     streams, clock, random = ground.streams, ground.clock, ground.random
-    qr_codes, proofs = QrCodes(), Proofs()
-    accounts = AccountNews(vault, events, random)
-    changes = EnrollmentChanges(vault, events, accounts)
-    links = Links(vault=vault, events=events, accounts=accounts, changes=changes)
-    telling = Telling(database=database, vault=vault, events=events, links=links, clock=clock, random=random)
+    qr_codes = QrCodes()
+    telling = Telling(database=database, random=random)
     texts = Texts(
         database=database,
-        vault=vault,
-        events=events,
         sender=ground.sender,
         numbers=ground.numbers,
         log=ground.log,
@@ -158,44 +144,26 @@ def make(ground: Ground) -> Parts:
     )
     admission = Admission(
         database=database,
-        vault=vault,
-        events=events,
-        accounts=accounts,
         telling=telling,
-        clock=clock,
-        random=random,
     )
     account = OwnAccount(
         database=database,
-        vault=vault,
-        accounts=accounts,
         admission=admission,
         telling=telling,
-        proofs=proofs,
-        clock=clock,
-    )
-    completion = Completion(
-        vault=vault, events=events, accounts=accounts, changes=changes, links=links, random=random
     )
     enrollments = Enrollments(
         database=database,
         vault=vault,
         signals=signals,
-        changes=changes,
-        completion=completion,
-        confirmation=Confirmation(vault=vault, events=events, changes=changes, completion=completion),
+        confirmation=Confirmation(vault=vault),
         qr_codes=qr_codes,
         public_url=ground.public_url,
-        clock=clock,
         random=random,
     )
-    endings = Endings(vault=vault, events=events, accounts=accounts)
     approvals = Approvals(
         database=database,
         vault=vault,
-        events=events,
         signals=signals,
-        endings=endings,
         clock=clock,
         random=random,
     )
@@ -204,16 +172,12 @@ def make(ground: Ground) -> Parts:
         vault=vault,
         texts=texts,
         numbers=ground.numbers,
-        clock=clock,
-        random=random,
         host=urlsplit(ground.public_url).hostname or "",
         most=ground.sms_per_hour,
     )
     deliveries = Deliveries(
         database=database,
         vault=vault,
-        events=events,
-        outcomes=Outcomes(events=events, clock=clock, random=random),
         write_body=write_body,
         clock=clock,
         opened_to=ground.opened_to,
@@ -224,26 +188,16 @@ def make(ground: Ground) -> Parts:
             # The contract's ChangePhone and SetPushSubscription answer UNIMPLEMENTED.
             AccountServicer(  # type: ignore[abstract]
                 phone_verifications=phone_verifications,
-                registrations=Registrations(
-                    database=database, vault=vault, accounts=accounts, clock=clock, random=random
-                ),
-                sessions=Sessions(
-                    database=database, events=events, proofs=proofs, clock=clock, random=random
-                ),
+                registrations=Registrations(database=database),
+                sessions=Sessions(database=database),
                 account=account,
-                devices=Devices(
-                    database=database, vault=vault, admission=admission, proofs=proofs, clock=clock
-                ),
+                devices=Devices(database=database, admission=admission),
             ),
             account_pb2_grpc.add_AccountServiceServicer_to_server,
         ),
         _service(
             application_pb2,
-            ApplicationServicer(
-                Applications(
-                    database=database, vault=vault, events=events, links=links, clock=clock, random=random
-                )
-            ),
+            ApplicationServicer(Applications(database=database, vault=vault, random=random)),
             application_pb2_grpc.add_ApplicationServiceServicer_to_server,
         ),
         _service(
@@ -256,24 +210,13 @@ def make(ground: Ground) -> Parts:
             AuthenticatorServicer(
                 scans=Scans(
                     database=database,
-                    vault=vault,
-                    accounts=accounts,
-                    changes=changes,
-                    completion=completion,
                     public_url=ground.public_url,
-                    clock=clock,
                 ),
                 sites=Sites(
                     database=database,
-                    vault=vault,
-                    events=events,
-                    accounts=accounts,
-                    links=links,
-                    proofs=proofs,
-                    clock=clock,
                 ),
-                answers=Answers(database=database, vault=vault, endings=endings, clock=clock),
-                inbox=Inbox(database=database, vault=vault, signals=signals, clock=clock, random=random),
+                answers=Answers(database=database, vault=vault),
+                inbox=Inbox(database=database, vault=vault, signals=signals, random=random),
                 streams=streams,
             ),
             authenticator_pb2_grpc.add_AuthenticatorServiceServicer_to_server,
@@ -285,9 +228,7 @@ def make(ground: Ground) -> Parts:
         ),
         _service(
             event_pb2,
-            EventServicer(
-                Feed(database=database, vault=vault, events=events, signals=signals, random=random), streams
-            ),
+            EventServicer(Feed(database=database, vault=vault, signals=signals, random=random), streams),
             event_pb2_grpc.add_EventServiceServicer_to_server,
         ),
         _service(
@@ -296,9 +237,6 @@ def make(ground: Ground) -> Parts:
                 Users(
                     database=database,
                     vault=vault,
-                    events=events,
-                    links=links,
-                    clock=clock,
                     carried=ground.carried,
                 )
             ),
@@ -310,10 +248,7 @@ def make(ground: Ground) -> Parts:
                 Verifications(
                     database=database,
                     vault=vault,
-                    events=events,
                     texts=texts,
-                    clock=clock,
-                    random=random,
                     carried=ground.carried,
                 )
             ),
@@ -325,9 +260,7 @@ def make(ground: Ground) -> Parts:
                 Webhooks(
                     database=database,
                     vault=vault,
-                    events=events,
                     check=ground.check_url,
-                    clock=clock,
                     random=random,
                     opened_to=ground.opened_to,
                 )
@@ -353,7 +286,7 @@ def make(ground: Ground) -> Parts:
         Step("devices", admission.release_due, _OFTEN),
         Step("telling", telling.tell_due, _OFTEN),
         Step("deleted", database.truncate_log, _OFTEN),
-        Step("retention", Retention(database=database, clock=clock).prune, _SELDOM),
+        Step("retention", Retention(database=database).prune, _SELDOM),
     ]
     return Parts(services=services, steps=steps, account=account, deliveries=deliveries, qr_codes=qr_codes)
 

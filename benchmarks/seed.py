@@ -123,7 +123,7 @@ def _add_webhook(
         create_time=now,
         last_success_time=None,
     )
-    webhook.add(session, vault, application_id, made, new_webhook_secret(os.urandom))
+    webhook.add(session, application_id, made, new_webhook_secret(os.urandom))
 
 
 def _person(vault: Vault, application_id: str, number: int, now: datetime) -> tuple[Person, list[Any]]:

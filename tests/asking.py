@@ -16,17 +16,16 @@ from authy_grpc.domain.receipts import Decision, Question, Receipt
 from authy_grpc.service.answer import Answered, Answers
 from authy_grpc.service.approval import Approvals, Ask, Asked
 from authy_grpc.service.caller import Device, Site
-from authy_grpc.service.ending import Endings
 from authy_grpc.service.inbox import Inbox, InboxState
 from authy_grpc.service.signals import Signals
 from authy_grpc.store import approval as store
 from authy_grpc.store import device as devices
+from authy_grpc.store import events
 from authy_grpc.store import link as links
-from authy_grpc.store.account import AccountNews
-from authy_grpc.store.events import EARLIEST, Events, Recorded
+from authy_grpc.store.events import EARLIEST, Recorded
 from authy_grpc.store.once import Request
 from authy_grpc.store.tables import AccountRow, ApplicationRow, ApprovalRow, DeviceRow, LinkRow, SiteKeyRow
-from authy_grpc.store.tx import Tx
+from authy_grpc.store.tx import Tools, Tx
 from tests.clock import TurnedClock
 from tests.databases import watched
 from tests.keyset import shared_vault
@@ -52,31 +51,24 @@ class Desk:
     def __init__(self, url: str, clock: TurnedClock) -> None:
         self.clock = clock
         self.vault = shared_vault()
-        self.database = watched(url)
-        self.events = Events(self.vault, os.urandom, postgres=self.database.postgres)
-        self.signals = Signals(self.database, self.events, logs.build(io.StringIO(), clock))
+        self.database = watched(url, Tools(self.vault, clock, os.urandom))
+        self.signals = Signals(self.database, logs.build(io.StringIO(), clock))
         self.database.on_events = self.signals.wake
-        self.accounts = AccountNews(self.vault, self.events, os.urandom)
-        endings = Endings(vault=self.vault, events=self.events, accounts=self.accounts)
         self.approvals = Approvals(
             database=self.database,
             vault=self.vault,
-            events=self.events,
             signals=self.signals,
-            endings=endings,
             clock=clock,
             random=os.urandom,
         )
-        self.answers = Answers(database=self.database, vault=self.vault, endings=endings, clock=clock)
-        self.inbox = Inbox(
-            database=self.database, vault=self.vault, signals=self.signals, clock=clock, random=os.urandom
-        )
+        self.answers = Answers(database=self.database, vault=self.vault)
+        self.inbox = Inbox(database=self.database, vault=self.vault, signals=self.signals, random=os.urandom)
 
     @classmethod
     @asynccontextmanager
     async def opened(cls, url: str, clock: TurnedClock) -> AsyncIterator["Desk"]:
         desk = cls(url, clock)
-        await desk.database.write(desk.events.begin_epoch)
+        await desk.database.write(events.begin_epoch)
         await desk.signals.start()
         try:
             yield desk
@@ -232,7 +224,7 @@ class Desk:
     async def feed(self, site: Site) -> list[Recorded]:
         """All events of a site."""
         return await self.database.read(
-            lambda tx: self.events.read_after(tx, EARLIEST, application_id=site.application_id, limit=10_000)
+            lambda tx: events.read_after(tx, EARLIEST, application_id=site.application_id, limit=10_000)
         )
 
     async def types(self, site: Site) -> list[str]:

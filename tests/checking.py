@@ -21,11 +21,12 @@ from authy_grpc.outbound.sms.sender import Message
 from authy_grpc.service.caller import Site
 from authy_grpc.service.text import Texts
 from authy_grpc.service.verification import Sending, Verifications, Wish
+from authy_grpc.store import events
 from authy_grpc.store import link as links
-from authy_grpc.store.events import EARLIEST, Events, Recorded
+from authy_grpc.store.events import EARLIEST, Recorded
 from authy_grpc.store.once import Request
 from authy_grpc.store.tables import AccountRow, ApplicationRow, DeviceRow, LinkRow, SiteKeyRow
-from authy_grpc.store.tx import Tx
+from authy_grpc.store.tx import Tools, Tx
 from authy_grpc.store.vault import Vault
 from authy_grpc.store.verification import SEED
 from tests.clock import TurnedClock
@@ -76,13 +77,10 @@ class Booth:
         self.url, self.clock = url, clock
         self.keyset = keyset or shared_keyset()
         self.vault = Vault(self.keyset)
-        self.database = watched(url)
-        self.events = Events(self.vault, os.urandom, postgres=self.database.postgres)
+        self.database = watched(url, Tools(self.vault, clock, os.urandom))
         self.carrier = Carrier()
         self.texts = Texts(
             database=self.database,
-            vault=self.vault,
-            events=self.events,
             sender=self.carrier,
             numbers=Numbers(),
             log=logs.build(io.StringIO(), clock),
@@ -92,17 +90,14 @@ class Booth:
         self.verifications = Verifications(
             database=self.database,
             vault=self.vault,
-            events=self.events,
             texts=self.texts,
-            clock=clock,
-            random=os.urandom,
         )
 
     @classmethod
     @asynccontextmanager
     async def opened(cls, url: str, clock: TurnedClock, keyset: str | None = None) -> AsyncIterator["Booth"]:
         booth = cls(url, clock, keyset)
-        await booth.database.write(booth.events.begin_epoch)
+        await booth.database.write(events.begin_epoch)
         try:
             yield booth
         finally:
@@ -216,7 +211,7 @@ class Booth:
         def work(tx: Tx) -> list[Recorded]:
             found: list[Recorded] = []
             position, own = EARLIEST, site.application_id
-            while rows := self.events.read_after(tx, position, application_id=own, limit=1000):
+            while rows := events.read_after(tx, position, application_id=own, limit=1000):
                 found += rows
                 position = rows[-1].position
             return found

@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 from collections.abc import AsyncIterator, Callable, Generator, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from authy_grpc import logs
 from authy_grpc.service.signals import Signals
 from authy_grpc.store import schema
 from authy_grpc.store.database import Database
-from authy_grpc.store.events import Events
+from authy_grpc.store.tx import Tools
 from authy_grpc.store.vault import Vault, new_keyset
 from tests import compiled
 from tests.clock import TurnedClock
@@ -166,17 +167,22 @@ def database_url(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-async def database(database_url: str) -> AsyncIterator[Database]:
+def tools(vault: Vault, clock: TurnedClock, random: Callable[[int], bytes]) -> Tools:
+    return Tools(vault, clock, random)
+
+
+@pytest.fixture
+async def database(database_url: str, tools: Tools) -> AsyncIterator[Database]:
     """A store whose works are watched."""
-    opened = watched(database_url)
+    opened = watched(database_url, tools)
     yield opened
     await opened.close()
 
 
 @pytest.fixture
-async def servers(database: Database) -> AsyncIterator[list[Database]]:
+async def servers(database: Database, tools: Tools) -> AsyncIterator[list[Database]]:
     """The store as three servers have it; the first is `database`, which is woken for all."""
-    more = [watched(database.url) for _ in range(2)]
+    more = [watched(database.url, replace(tools)) for _ in range(2)]
     for each in more:
         each.on_events = lambda: database.on_events()
     yield [database, *more]
@@ -190,16 +196,9 @@ def vault(keyset_text: str) -> Vault:
 
 
 @pytest.fixture
-async def events(database: Database, vault: Vault, random: Callable[[int], bytes]) -> Events:
-    made = Events(vault, random, postgres=database.postgres)
-    await database.write(made.begin_epoch)
-    return made
-
-
-@pytest.fixture
-async def signals(database: Database, events: Events, clock: TurnedClock) -> AsyncIterator[Signals]:
+async def signals(database: Database, clock: TurnedClock) -> AsyncIterator[Signals]:
     """Signals that read the store's events."""
-    started = Signals(database, events, logs.build(io.StringIO(), clock))
+    started = Signals(database, logs.build(io.StringIO(), clock))
     database.on_events = started.wake
     await started.start()
     yield started

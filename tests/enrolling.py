@@ -20,18 +20,14 @@ from authy_grpc.domain.user import User
 from authy_grpc.domain.verification import CodeResult
 from authy_grpc.service.caller import Device, Site
 from authy_grpc.service.code_check import Attempt, CodeChecks
-from authy_grpc.service.completion import Completion
 from authy_grpc.service.confirmation import Confirmation
 from authy_grpc.service.enrollment import Draft, Enrollments
-from authy_grpc.service.link import Links
-from authy_grpc.service.proof import Proofs
 from authy_grpc.service.qr import QrCodes
 from authy_grpc.service.scan import Scans
 from authy_grpc.service.site import Sites
 from authy_grpc.service.user import Users
 from authy_grpc.store import device as devices
 from authy_grpc.store import spent_key
-from authy_grpc.store.enrollment import EnrollmentChanges
 from authy_grpc.store.link import DEVICE_SECRET
 from authy_grpc.store.once import Request
 from authy_grpc.store.tables import DeviceRow
@@ -90,45 +86,20 @@ class Hall(Desk):
 
     def __init__(self, url: str, clock: TurnedClock) -> None:
         super().__init__(url, clock)
-        shared: dict[str, Any] = {"database": self.database, "vault": self.vault, "clock": clock}
-        changes = EnrollmentChanges(self.vault, self.events, self.accounts)
-        self.links = Links(vault=self.vault, events=self.events, accounts=self.accounts, changes=changes)
-        completion = Completion(
-            vault=self.vault,
-            events=self.events,
-            accounts=self.accounts,
-            changes=changes,
-            links=self.links,
-            random=os.urandom,
-        )
-        confirmation = Confirmation(
-            vault=self.vault, events=self.events, changes=changes, completion=completion
-        )
         self.qr_codes = QrCodes()
         self.enrollments = Enrollments(
-            **shared,
+            database=self.database,
+            vault=self.vault,
             signals=self.signals,
-            changes=changes,
-            completion=completion,
-            confirmation=confirmation,
+            confirmation=Confirmation(vault=self.vault),
             qr_codes=self.qr_codes,
             public_url=ORIGIN,
             random=os.urandom,
         )
-        self.scans = Scans(
-            **shared, accounts=self.accounts, changes=changes, completion=completion, public_url=ORIGIN
-        )
-        self.sites = Sites(
-            **shared, events=self.events, accounts=self.accounts, links=self.links, proofs=Proofs()
-        )
-        self.users = Users(**shared, events=self.events, links=self.links)
-        self.checks = CodeChecks(
-            vault=self.vault,
-            events=self.events,
-            clock=clock,
-            random=os.urandom,
-            postgres=self.database.postgres,
-        )
+        self.scans = Scans(database=self.database, public_url=ORIGIN)
+        self.sites = Sites(database=self.database)
+        self.users = Users(database=self.database, vault=self.vault)
+        self.checks = CodeChecks(vault=self.vault)
 
     @classmethod
     @asynccontextmanager

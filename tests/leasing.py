@@ -1,5 +1,6 @@
 """Owns a post office: sites whose events are posted, and gateways that take what is due."""
 
+import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -15,12 +16,13 @@ from authy_grpc.outbound.addresses import ForbiddenAddress, IPAddress
 from authy_grpc.rpc.delivery import write_body
 from authy_grpc.service.caller import Gateway, Site
 from authy_grpc.service.delivery import Deliveries, Post
-from authy_grpc.service.outcome import Outcomes, Report
+from authy_grpc.service.outcome import Report
 from authy_grpc.service.webhook import Webhooks
+from authy_grpc.store import events
 from authy_grpc.store.database import Database
-from authy_grpc.store.events import Events, NewEvent
+from authy_grpc.store.events import NewEvent
 from authy_grpc.store.tables import ApplicationRow, DeliveryRow, EventRow
-from authy_grpc.store.tx import Tx
+from authy_grpc.store.tx import Tools, Tx
 from authy_grpc.store.vault import Vault
 from tests.clock import TurnedClock
 from tests.databases import watched
@@ -36,13 +38,17 @@ async def check(url: str) -> list[IPAddress]:
     return []
 
 
+def _without_jitter(size: int) -> bytes:
+    """Random bytes; two of them, by which a delay is varied, stand in the middle."""
+    return b"\x7f\xff" if size == 2 else os.urandom(size)
+
+
 @dataclass
 class Office:
     """One server's part of the posting, without jitter."""
 
     database: Database
     vault: Vault
-    events: Events
     clock: TurnedClock
     random: Callable[[int], bytes]
     lease: timedelta = timedelta(seconds=60)
@@ -51,10 +57,6 @@ class Office:
         self.deliveries = Deliveries(
             database=self.database,
             vault=self.vault,
-            events=self.events,
-            outcomes=Outcomes(
-                events=self.events, clock=self.clock, random=lambda size: b"\x7f" + b"\xff" * (size - 1)
-            ),
             write_body=write_body,
             clock=self.clock,
             lease=self.lease,
@@ -62,11 +64,11 @@ class Office:
         self.webhooks = Webhooks(
             database=self.database,
             vault=self.vault,
-            events=self.events,
             check=check,
-            clock=self.clock,
             random=self.random,
         )
+        assert self.database.tools is not None
+        self.database.tools.random = _without_jitter
         self.database.on_events = self.deliveries.wake
 
     async def site(self, name: str = "app_1") -> Site:
@@ -100,7 +102,7 @@ class Office:
             )
             for subject in subjects
         ]
-        return await self.database.write(lambda tx: self.events.record(tx, self.clock(), *made))
+        return await self.database.write(lambda tx: tx.record(*made))
 
     async def report(self, post: Post, status: int = 200, **fields: Any) -> None:
         """Say what became of a post."""
@@ -167,10 +169,9 @@ async def another_server(
     url: str, vault: Vault, clock: TurnedClock, random: Callable[[int], bytes], **options: Any
 ) -> AsyncIterator[Office]:
     """A server of its own on a database that others serve, too."""
-    database = watched(url)
-    events = Events(vault, random, postgres=database.postgres)
+    database = watched(url, Tools(vault, clock, random))
     await database.write(events.begin_epoch)
     try:
-        yield Office(database, vault, events, clock, random, **options)
+        yield Office(database, vault, clock, random, **options)
     finally:
         await database.close()

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any
 
 from authy_grpc.domain.event import UserEvent
+from authy_grpc.store import events
 from authy_grpc.store.database import Database
 from authy_grpc.store.engine import connect
-from authy_grpc.store.events import EARLIEST, Events, NewEvent, Position, Recorded
+from authy_grpc.store.events import EARLIEST, NewEvent, Position, Recorded
 from authy_grpc.store.tx import Tx
 
 NOON = datetime(2026, 11, 24, 12, tzinfo=UTC)
@@ -21,10 +24,10 @@ def happened(
     return NewEvent(type=type, subject_id=name, application_id=application_id, body=body)
 
 
-async def record(database: Database, events: Events, *names: str, application_id: str = "app_1") -> None:
+async def record(database: Database, *names: str, application_id: str = "app_1") -> None:
     """Record events, in one transaction."""
     made = [happened(name, application_id) for name in names]
-    await database.write(lambda tx: events.record(tx, NOON, *made))
+    await database.write(lambda tx: tx.record(*made))
 
 
 def names(rows: list[Recorded]) -> list[str]:
@@ -32,21 +35,25 @@ def names(rows: list[Recorded]) -> list[str]:
     return [row.subject_id for row in rows]
 
 
-async def read(database: Database, events: Events, after: Position = EARLIEST) -> list[Recorded]:
+async def read(database: Database, after: Position = EARLIEST) -> list[Recorded]:
     """All events after a place."""
     return await database.read(lambda tx: events.read_after(tx, after, limit=1000))
+
+
+def by(tx: Tx, **tools: Any) -> Tx:
+    """The same transaction, with other tools: such as another server's `vault` or `clock`."""
+    return Tx(tx.connection(), replace(tx.tools, **tools))
 
 
 class Transaction:
     """A transaction that a test begins and ends."""
 
-    def __init__(self, tx: Tx, events: Events) -> None:
+    def __init__(self, tx: Tx) -> None:
         self._tx = tx
-        self._events = events
 
     def record(self, *names: str) -> None:
         """Record events; nobody is told."""
-        self._events.record(self._tx, NOON, *map(happened, names))
+        self._tx.record(*map(happened, names))
 
     def begin(self) -> int:
         """Take the transaction's id."""
@@ -60,9 +67,9 @@ class Transaction:
 
 
 @contextmanager
-def transaction(url: str, events: Events) -> Iterator[Transaction]:
+def transaction(database: Database) -> Iterator[Transaction]:
     """A transaction on a connection of its own, rolled back where it is not committed."""
-    engine = connect(url, writes=True, connections=1)
-    with engine.connect() as connection, Tx(connection) as tx:
-        yield Transaction(tx, events)
+    engine, tools = connect(database.url, writes=True, connections=1), database.tools
+    with engine.connect() as connection, Tx(connection, tools) as tx:
+        yield Transaction(tx)
     engine.dispose()

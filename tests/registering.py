@@ -23,21 +23,17 @@ from authy_grpc.service.account import OwnAccount
 from authy_grpc.service.admission import Admission
 from authy_grpc.service.caller import Device, Nobody
 from authy_grpc.service.device import Devices
-from authy_grpc.service.link import Links
 from authy_grpc.service.phone_verification import PhoneVerifications
-from authy_grpc.service.proof import Proofs
 from authy_grpc.service.registration import NewDevice, Registrations
 from authy_grpc.service.session import NewSession, Sessions
 from authy_grpc.service.telling import Telling
 from authy_grpc.service.text import Texts
+from authy_grpc.store import events, schema
 from authy_grpc.store import link as links
-from authy_grpc.store import schema
-from authy_grpc.store.account import AccountNews
 from authy_grpc.store.columns import to_millis
-from authy_grpc.store.enrollment import EnrollmentChanges
-from authy_grpc.store.events import EARLIEST, Events, Recorded
+from authy_grpc.store.events import EARLIEST, Recorded
 from authy_grpc.store.tables import ApplicationRow, DeviceRow, LinkRow, SiteKeyRow
-from authy_grpc.store.tx import Tx
+from authy_grpc.store.tx import Tools, Tx
 from tests.clock import TurnedClock
 from tests.databases import watched
 from tests.keyset import shared_vault
@@ -99,33 +95,30 @@ class People:
         self.carrier = Carrier()
         self.log = io.StringIO()
         self.vault = shared_vault()
-        self.database = database = watched(url)
-        self.events = events = Events(self.vault, os.urandom, postgres=database.postgres)
-        accounts = AccountNews(self.vault, events, os.urandom)
-        changes = EnrollmentChanges(self.vault, events, accounts)
-        ends = Links(vault=self.vault, events=events, accounts=accounts, changes=changes)
-        numbers, proofs = Numbers(countries), Proofs()
-        world: dict[str, Any] = {"database": database, "clock": clock}
-        sealed: dict[str, Any] = {**world, "vault": self.vault}
-        chance: dict[str, Any] = {**sealed, "random": os.urandom}
-        self.telling = Telling(events=events, links=ends, **chance)
+        self.database = database = watched(url, Tools(self.vault, clock, os.urandom))
+        numbers = Numbers(countries)
+        self.telling = Telling(database=database, random=os.urandom)
         self.texts = Texts(
-            events=events,
+            database=database,
             sender=self.carrier,
             numbers=numbers,
             log=logs.build(self.log, clock),
-            **chance,
+            clock=clock,
+            random=os.urandom,
         )
         self.verifications = PhoneVerifications(
-            texts=self.texts, numbers=numbers, host="auth.example", most=most, **chance
+            database=database,
+            vault=self.vault,
+            texts=self.texts,
+            numbers=numbers,
+            host="auth.example",
+            most=most,
         )
-        self.registrations = Registrations(accounts=accounts, **chance)
-        self.sessions = Sessions(events=events, proofs=proofs, random=os.urandom, **world)
-        self.admission = Admission(events=events, accounts=accounts, telling=self.telling, **chance)
-        self.devices = Devices(admission=self.admission, proofs=proofs, **sealed)
-        self.account = OwnAccount(
-            accounts=accounts, admission=self.admission, telling=self.telling, proofs=proofs, **sealed
-        )
+        self.registrations = Registrations(database=database)
+        self.sessions = Sessions(database=database)
+        self.admission = Admission(database=database, telling=self.telling)
+        self.devices = Devices(database=database, admission=self.admission)
+        self.account = OwnAccount(database=database, admission=self.admission, telling=self.telling)
         self._peers = 0
 
     @classmethod
@@ -135,7 +128,7 @@ class People:
     ) -> AsyncIterator["People"]:
         schema.upgrade(url)
         people = cls(url, clock, countries, most)
-        await people.database.write(people.events.begin_epoch)
+        await people.database.write(events.begin_epoch)
         try:
             yield people
         finally:
@@ -267,7 +260,7 @@ class People:
 
     async def recorded(self, *types: str) -> list[Recorded]:
         """All that was recorded, of some types."""
-        rows = await self.database.read(lambda tx: self.events.read_after(tx, EARLIEST, limit=10_000))
+        rows = await self.database.read(lambda tx: events.read_after(tx, EARLIEST, limit=10_000))
         return [row for row in rows if row.type in types]
 
     async def tell_all(self) -> None:

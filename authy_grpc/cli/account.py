@@ -35,8 +35,8 @@ def show(number: Number, json: Json = False) -> None:
     from authy_grpc.store import account as store
     from authy_grpc.store import device as devices
 
-    def work(tx: "Tx", vault: "Vault") -> dict[str, str | int | bool]:
-        row = _find(tx, vault, number)
+    def work(tx: "Tx") -> dict[str, str | int | bool]:
+        row = _find(tx, number)
         active = [each for each in devices.of_account(tx, row.account_id) if each.state == "ACTIVE"]
         return {
             "accountId": row.account_id,
@@ -48,7 +48,7 @@ def show(number: Number, json: Json = False) -> None:
         }
 
     async def use(core: "Core", vault: "Vault") -> dict[str, str | int | bool]:
-        return await core.database.read(lambda tx: work(tx, vault))
+        return await core.database.read(lambda tx: work(tx))
 
     found = on_the_store(use)
     write_act("ShowAccount", account_id=found["accountId"])
@@ -60,17 +60,16 @@ def show(number: Number, json: Json = False) -> None:
 @app.command()
 def erase(number: Number, yes: Yes = False) -> None:
     """Erase a number's account, its devices and its links. Each site is told after a delay of its own."""
-    from authy_grpc.bootstrap import real_clock
     from authy_grpc.cli import show as out
 
     async def use(core: "Core", vault: "Vault") -> str:
         def work(tx: "Tx") -> str:
-            row = _find(tx, vault, number, lock=True)
-            core.account.erase(tx, real_clock(), row)
+            row = _find(tx, number, lock=True)
+            core.account.erase(tx, row)
             return row.account_id
 
         # Asked for before, so that nobody is asked about an account that is not there.
-        await core.database.read(lambda tx: _find(tx, vault, number))
+        await core.database.read(lambda tx: _find(tx, number))
         if not yes:
             typer.confirm(f"Erase the account of {number}? Nothing brings it back.", abort=True)
         erased = await core.database.write(work, accounts=True)
@@ -95,12 +94,12 @@ async def _empty_log(database: "Database") -> bool:
     return False
 
 
-def _find(tx: "Tx", vault: "Vault", number: str, *, lock: bool = False) -> "AccountRow":
+def _find(tx: "Tx", number: str, *, lock: bool = False) -> "AccountRow":
     from authy_grpc.cli.failure import Failure
     from authy_grpc.domain.typed import normalize_number
     from authy_grpc.store import account as store
 
-    row = store.find_by_number(tx, vault, normalize_number(number), lock=lock)
+    row = store.find_by_number(tx, normalize_number(number), lock=lock)
     if row is None:
         raise Failure("No account has this number.", "Write it with + and its country, as it was proven.")
     return row

@@ -1,25 +1,21 @@
 """Owns what a person's devices do with the account itself."""
 
-from collections.abc import Callable
-from datetime import datetime
-
 from authy_grpc.domain.account import Account
 from authy_grpc.domain.device import DeviceState, NewDevicePolicy, Proof
 from authy_grpc.domain.errors import Refusal
+from authy_grpc.service import proofs
 from authy_grpc.service.admission import Admission
 from authy_grpc.service.caller import Device
-from authy_grpc.service.proof import Proofs
 from authy_grpc.service.telling import Telling, TellingKind
+from authy_grpc.store import account as accounts
 from authy_grpc.store import account as store
 from authy_grpc.store import budget
 from authy_grpc.store import device as devices
 from authy_grpc.store import phone_verification as verifications
 from authy_grpc.store import text as texts
-from authy_grpc.store.account import AccountNews
 from authy_grpc.store.database import Database
 from authy_grpc.store.tables import AccountRow
 from authy_grpc.store.tx import Tx
-from authy_grpc.store.vault import Vault
 
 _UPDATE = "authy_grpc.v1.AccountService/UpdateAccount"
 _DELETE = "authy_grpc.v1.AccountService/DeleteAccount"
@@ -32,39 +28,27 @@ class OwnAccount:
 
     Args:
         database: keeps it.
-        vault: seals its number.
-        accounts: tells the account's devices.
         admission: puts devices out.
         telling: tells sites what became of the account.
-        proofs: check who asks.
-        clock: the time.
     """
 
     def __init__(
         self,
         *,
         database: Database,
-        vault: Vault,
-        accounts: AccountNews,
         admission: Admission,
         telling: Telling,
-        proofs: Proofs,
-        clock: Callable[[], datetime],
     ) -> None:
         self._database = database
-        self._vault = vault
-        self._accounts = accounts
         self._admission = admission
         self._telling = telling
-        self._proofs = proofs
-        self._clock = clock
 
     async def get(self, caller: Device) -> Account:
         """The account of the device that asks."""
 
         def work(tx: Tx) -> Account:
             devices.acting(tx, caller.device_id)
-            return store.to_account(self._vault, store.find(tx, caller.account_id))
+            return store.to_account(tx.vault, store.find(tx, caller.account_id))
 
         return await self._database.read(work, by=caller.account_id)
 
@@ -96,24 +80,24 @@ class OwnAccount:
 
         def work(tx: Tx) -> Account | Refusal:
             row = store.find(tx, caller.account_id, lock=True)
-            now = self._clock()
-            held = self._proofs.act(tx, caller.device_id, _UPDATE, proof, *names, now=now)
+            tx.now()
+            held = proofs.act(tx, caller.device_id, _UPDATE, proof, *names)
             if held is not None:
                 return held
             same_policy = new_device_policy in (None, NewDevicePolicy(row.new_device_policy))
             if same_policy and phone_codes in (None, row.phone_codes):
-                return store.to_account(self._vault, row)
-            if refused := budget.change(tx, "settings", caller.account_id, now):
+                return store.to_account(tx.vault, row)
+            if refused := budget.change(tx, "settings", caller.account_id):
                 return refused
             if new_device_policy is not None and not same_policy:
-                self._set_policy(tx, now, row, new_device_policy)
+                self._set_policy(tx, row, new_device_policy)
             if phone_codes is not None and phone_codes != row.phone_codes:
                 row.phone_codes = phone_codes
-                self._plan(tx, now, row, TellingKind.FACTORS_CHANGED)
+                self._plan(tx, row, TellingKind.FACTORS_CHANGED)
             tx.add(row)
             tx.flush()
-            self._accounts.changed(tx, now, row.account_id, activity="account.updated")
-            return store.to_account(self._vault, row)
+            accounts.changed(tx, row.account_id, activity="account.updated")
+            return store.to_account(tx.vault, row)
 
         return await self._database.write(work, accounts=True, by=caller.account_id)
 
@@ -131,17 +115,17 @@ class OwnAccount:
 
         def work(tx: Tx) -> Refusal | None:
             row = store.find(tx, caller.account_id, lock=True)
-            now = self._clock()
-            held = self._proofs.act(tx, caller.device_id, _DELETE, proof, now=now)
+            tx.now()
+            held = proofs.act(tx, caller.device_id, _DELETE, proof)
             if held is not None:
                 return held
-            self.erase(tx, now, row)
+            self.erase(tx, row)
             return None
 
         await self._database.write(work, accounts=True, by=caller.account_id)
         await self._database.truncate_log()
 
-    def erase(self, tx: Tx, now: datetime, row: AccountRow) -> None:
+    def erase(self, tx: Tx, row: AccountRow) -> None:
         """Erase an account: at once for its owner and whoever has its number next, later for its sites.
 
         A link that waits for its first code goes with its enrollment, whose time runs out: nobody has
@@ -149,7 +133,6 @@ class OwnAccount:
 
         Args:
             tx: of the change.
-            now: the time.
             row: the account, locked.
         """
         for link in store.links(tx, row.account_id):
@@ -157,22 +140,23 @@ class OwnAccount:
             tx.add(link)
             if link.state == "ACTIVE":
                 link.state = "ENDED"
-                self._telling.plan(tx, now, link.site_id, TellingKind.USER_DELETED)
+                self._telling.plan(tx, link.site_id, TellingKind.USER_DELETED)
         tx.flush()
         own = devices.all_of(tx, row.account_id)
         for device in own:
             if device.state != DeviceState.REVOKED:
-                self._admission.put_out(tx, now, device)
-            devices.set_name(device, self._vault, "")
+                self._admission.put_out(tx, device)
+            devices.set_name(device, tx.vault, "")
             tx.add(device)
-        number = store.number(self._vault, row)
-        verifications.erase(tx, self._vault, number, [device.device_id for device in own])
-        texts.erase(tx, self._vault, number)
+        number = store.number(tx.vault, row)
+        verifications.erase(tx, number, [device.device_id for device in own])
+        texts.erase(tx, number)
         store.erase(tx, row)
         tx.flush()
         self._database.deleted()
 
-    def _set_policy(self, tx: Tx, now: datetime, row: AccountRow, policy: NewDevicePolicy) -> None:
+    def _set_policy(self, tx: Tx, row: AccountRow, policy: NewDevicePolicy) -> None:
+        now = tx.now()
         row.new_device_policy = policy.value
         if policy is not NewDevicePolicy.DENY:
             return
@@ -183,12 +167,12 @@ class OwnAccount:
         ]
         if not waiting:
             return
-        self._admission.block_release(tx, now, row)
+        self._admission.block_release(tx, row)
         for device in waiting:
-            self._admission.put_out(tx, now, device)
-            self._admission.tell(tx, now, device, "device.refused")
+            self._admission.put_out(tx, device)
+            self._admission.tell(tx, device, "device.refused")
 
-    def _plan(self, tx: Tx, now: datetime, row: AccountRow, kind: TellingKind) -> None:
+    def _plan(self, tx: Tx, row: AccountRow, kind: TellingKind) -> None:
         for link in store.links(tx, row.account_id):
             if link.state == "ACTIVE":
-                self._telling.plan(tx, now, link.site_id, kind)
+                self._telling.plan(tx, link.site_id, kind)

@@ -2,7 +2,6 @@
 
 import hashlib
 import hmac
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,8 +17,8 @@ from authy_grpc.domain.approval import (
 )
 from authy_grpc.domain.errors import BadSignature, NotFound, WrongState
 from authy_grpc.domain.receipts import Decision, Question, Receipt, Signed
+from authy_grpc.service import ending
 from authy_grpc.service.caller import Device
-from authy_grpc.service.ending import Endings
 from authy_grpc.store import account as accounts
 from authy_grpc.store import approval as store
 from authy_grpc.store import device as devices
@@ -62,17 +61,16 @@ class Answers:
     Args:
         database: keeps them.
         vault: opens what was asked.
-        endings: writes the end of a question.
-        clock: the time.
     """
 
     def __init__(
-        self, *, database: Database, vault: Vault, endings: Endings, clock: Callable[[], datetime]
+        self,
+        *,
+        database: Database,
+        vault: Vault,
     ) -> None:
         self._database = database
         self._vault = vault
-        self._endings = endings
-        self._clock = clock
 
     async def respond(self, caller: Device, approval_id: str, receipt: str) -> Answered:
         """Answer a question. Of many answers the first counts; one that comes again is answered the same.
@@ -106,8 +104,8 @@ class Answers:
             state, left = answers[answer.digest]
             return Answered(ApprovalState(state), left)
         # Taken under the lock: an answer that waited for it comes after what it waited for.
-        now = self._clock()
-        before = at(store.to_approval(self._vault, row), now)
+        now = tx.now()
+        before = at(store.to_approval(tx.vault, row), now)
         if before.state in TERMINAL:
             raise WrongState(before.state.value)
 
@@ -117,15 +115,15 @@ class Answers:
         answers[answer.digest] = (answered.state.value, answered.attempts_remaining)
         store.keep_answers(tx, row, answers)
         if after.state in TERMINAL:
-            name = devices.open_name(self._vault, key.device_id, key.sealed_name)
-            self._endings.end(tx, now, link, row, after, device_name=name)
+            name = devices.open_name(tx.vault, key.device_id, key.sealed_name)
+            ending.end(tx, link, row, after, device_name=name)
         return answered
 
     def _signer(self, tx: Tx, caller: Device, row: Kept, signed: Signed) -> AnsweringKey:
         """The key, where all of what it signed is as it has to be."""
         receipt = signed.receipt
         key = store.answering_key(tx, row.site_id, caller.device_id, receipt.kid)
-        if key is None or receipt.question != store.question(self._vault, row):
+        if key is None or receipt.question != store.question(tx.vault, row):
             raise BadSignature
         receipts.verify(signed, key.point)
         receipts.check_time(receipt, Question.read(receipt.question))

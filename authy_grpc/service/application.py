@@ -9,12 +9,11 @@ from authy_grpc.domain.application import DEFAULT_SCOPES, ApiKey, Application, S
 from authy_grpc.domain.enrollment import EnrollmentState
 from authy_grpc.domain.errors import BadField
 from authy_grpc.domain.ids import hash_secret, new_id, new_secret
+from authy_grpc.service import unlink
 from authy_grpc.service.caller import Operator, Site
-from authy_grpc.service.link import Links
 from authy_grpc.store import application as store
 from authy_grpc.store import credential, page
 from authy_grpc.store.database import Database
-from authy_grpc.store.events import Events
 from authy_grpc.store.tables import ApiKeyRow
 from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
@@ -37,27 +36,12 @@ class Applications:
     Args:
         database: keeps them.
         vault: seals page tokens.
-        events: tell of keys that end.
-        links: ends the users of a site that is deleted.
-        clock: the time.
         random: source of random bytes.
     """
 
-    def __init__(
-        self,
-        *,
-        database: Database,
-        vault: Vault,
-        events: Events,
-        links: Links,
-        clock: Callable[[], datetime],
-        random: Callable[[int], bytes],
-    ) -> None:
+    def __init__(self, *, database: Database, vault: Vault, random: Callable[[int], bytes]) -> None:
         self._database = database
         self._vault = vault
-        self._events = events
-        self._links = links
-        self._clock = clock
         self._random = random
 
     async def create(self, caller: Operator, draft: Application) -> Application:
@@ -69,8 +53,8 @@ class Applications:
         """
 
         def work(tx: Tx) -> Application:
-            now = self._clock()
-            made = replace(draft, application_id=new_id("app", now, self._random), create_time=now)
+            now = tx.now()
+            made = replace(draft, application_id=new_id("app", now, tx.random), create_time=now)
             tx.add(store.to_row(made, self._logo_id(now, made.logo)))
             return made
 
@@ -118,7 +102,7 @@ class Applications:
             for name, value in changes.items():
                 setattr(row, name, value)
             if new_logo:
-                row.logo_id = self._logo_id(self._clock(), row.logo)
+                row.logo_id = self._logo_id(tx.now(), row.logo)
             tx.add(row)
             return store.to_application(row)
 
@@ -131,11 +115,11 @@ class Applications:
             row = store.find(tx, application_id, lock=True)
             ended = [credential.ended(key.api_key_id) for key in store.keys(tx, application_id)]
             links = store.links(tx, application_id)
-            now = self._clock()
+            tx.now()
             for link in links:
-                self._links.end(tx, now, link, record=False, waiting=EnrollmentState.CANCELED)
+                unlink.end(tx, link, record=False, waiting=EnrollmentState.CANCELED)
             store.erase(tx, row)
-            self._events.record(tx, now, *ended)
+            tx.record(*ended)
             self._database.deleted()
 
         await self._database.write(work, by=_OPERATOR)
@@ -159,13 +143,13 @@ class Applications:
         """
 
         def work(tx: Tx) -> NewApiKey:
-            now = self._clock()
+            now = tx.now()
             store.find(tx, application_id)
             if expire_time is not None and expire_time <= now:
                 raise BadField.one("expire_time", "lies in the past")
-            secret = new_secret("ak", self._random)
+            secret = new_secret("ak", tx.random)
             row = ApiKeyRow(
-                api_key_id=new_id("key", now, self._random),
+                api_key_id=new_id("key", now, tx.random),
                 application_id=application_id,
                 name=name,
                 scopes=" ".join(scopes or DEFAULT_SCOPES),
@@ -191,11 +175,11 @@ class Applications:
         """End a key at once, its open streams too."""
 
         def work(tx: Tx) -> None:
-            now = self._clock()
+            now = tx.now()
             row = store.find_key(tx, api_key_id)
             row.revoke_time = now
             tx.add(row)
-            self._events.record(tx, now, credential.ended(api_key_id))
+            tx.record(credential.ended(api_key_id))
 
         await self._database.write(work, by=_OPERATOR)
 

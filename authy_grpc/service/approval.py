@@ -14,8 +14,9 @@ from authy_grpc.domain.errors import FactorUnavailable, Refusal
 from authy_grpc.domain.ids import new_id
 from authy_grpc.domain.limits import check_push
 from authy_grpc.domain.receipts import Question
+from authy_grpc.service import ending
 from authy_grpc.service.caller import Site
-from authy_grpc.service.ending import Endings, counted, push_guard
+from authy_grpc.service.ending import counted, push_guard
 from authy_grpc.service.heartbeat import HEARTBEAT, Heartbeat
 from authy_grpc.service.signals import Signals
 from authy_grpc.store import account as accounts
@@ -23,7 +24,7 @@ from authy_grpc.store import approval as store
 from authy_grpc.store import push
 from authy_grpc.store.approval import Kept
 from authy_grpc.store.database import Database
-from authy_grpc.store.events import Events, Recorded
+from authy_grpc.store.events import Recorded
 from authy_grpc.store.once import Request, once
 from authy_grpc.store.push import Asking, PushLink
 from authy_grpc.store.tx import Tx
@@ -78,9 +79,7 @@ class Approvals:
     Args:
         database: keeps them.
         vault: opens and seals what is asked.
-        events: where the site learns what becomes of them.
         signals: wake those who watch.
-        endings: writes the end of a question.
         clock: the time.
         random: source of random bytes.
         heartbeat: how long a watcher that asks for heartbeats hears nothing at most.
@@ -91,18 +90,14 @@ class Approvals:
         *,
         database: Database,
         vault: Vault,
-        events: Events,
         signals: Signals,
-        endings: Endings,
         clock: Callable[[], datetime],
         random: Callable[[int], bytes],
         heartbeat: timedelta = HEARTBEAT,
     ) -> None:
         self._database = database
         self._vault = vault
-        self._events = events
         self._signals = signals
-        self._endings = endings
         self._clock = clock
         self._random = random
         self._heartbeat = Heartbeat(random, heartbeat)
@@ -124,10 +119,8 @@ class Approvals:
         def work(tx: Tx) -> Asked | Refusal | _RunOut:
             return once(
                 tx,
-                self._vault,
                 caller.application_id,
                 request,
-                self._clock(),
                 _ASKED,
                 lambda: self._create(tx, caller.application_id, ask),
             )
@@ -200,18 +193,18 @@ class Approvals:
             found = store.find(tx, caller.application_id, approval_id)
             link = push.lock(tx, found.site_id)
             row = store.locked(tx, approval_id) or found
-            now, asked = self._clock(), self._asked(row)
+            now, asked = tx.now(), self._asked(row)
             if asked.approval.state is ApprovalState.CANCELED:
                 return asked
             canceled = move(asked.approval, ApprovalState.CANCELED, now)
-            self._endings.end(tx, now, link, row, canceled)
+            ending.end(tx, link, row, canceled)
             return Asked(canceled, asked.match_number)
 
         return await self._database.write(work, by=caller.application_id)
 
     async def expire_due(self) -> int:
         """End the questions whose time has run out, a hundred at most; answers how many."""
-        due = await self._database.read(lambda tx: store.due(tx, self._clock()))
+        due = await self._database.read(lambda tx: store.due(tx))
         ended = await asyncio.gather(*(self._expire(each) for each in due))
         return sum(ended)
 
@@ -222,18 +215,18 @@ class Approvals:
             raise FactorUnavailable
         open_row = store.open_of_link(tx, link.site_id)
         # Times are taken under the lock, or a decision could be older than one that it comes after.
-        now, guard = self._clock(), push_guard(link)
-        before = at(store.to_approval(self._vault, open_row), now) if open_row else None
+        now, guard = tx.now(), push_guard(link)
+        before = at(store.to_approval(tx.vault, open_row), now) if open_row else None
         if open_row is not None and before is not None and before.state is ApprovalState.EXPIRED:
             check_push(counted(guard, before, now), now)
             return _RunOut(store.to_due(open_row))
         check_push(guard, now)
 
         if open_row is not None and before is not None:
-            self._endings.end(tx, now, link, open_row, move(before, ApprovalState.CANCELED, now))
+            ending.end(tx, link, open_row, move(before, ApprovalState.CANCELED, now))
         question, asked = self._drawn(now, link, site, ask)
-        row = store.add(tx, self._vault, link, question, asked.approval, asked.match_number)
-        store.record(tx, self._events, now, row, asked.approval)
+        row = store.add(tx, link, question, asked.approval, asked.match_number)
+        store.record(tx, row, asked.approval)
         return asked
 
     def _drawn(self, now: datetime, link: PushLink, site: Asking, ask: Ask) -> tuple[Question, Asked]:
@@ -277,10 +270,10 @@ class Approvals:
             row = store.locked(tx, due.approval_id)
             if row is None:
                 return False
-            now, before = self._clock(), store.to_approval(self._vault, row)
+            now, before = tx.now(), store.to_approval(tx.vault, row)
             after = at(before, now)
             if after is not before:
-                self._endings.end(tx, now, link, row, after)
+                ending.end(tx, link, row, after)
             return after is not before
 
         return await self._database.write(work, accounts=True)

@@ -1,6 +1,6 @@
 """Owns VerifyCode's work: the codes of all calls that wait are checked in one transaction, in order."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from functools import cached_property
@@ -14,14 +14,11 @@ from authy_grpc.domain.limits import BACKUP_RULES, SITE_NO_CODE, spend
 from authy_grpc.domain.rate import Rate
 from authy_grpc.domain.user import Factor
 from authy_grpc.domain.verification import Checked, CodeResult
-from authy_grpc.store import budget, tally
+from authy_grpc.store import backup_code, budget, logins, sent_code, tally
 from authy_grpc.store.account import AccountBusy
 from authy_grpc.store.answers import Answered, Answers
-from authy_grpc.store.backup_code import BackupCodes
-from authy_grpc.store.events import Events, NewEvent
-from authy_grpc.store.logins import Logins
+from authy_grpc.store.events import NewEvent
 from authy_grpc.store.once import Request
-from authy_grpc.store.sent_code import SentCodes
 from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 from authy_grpc.store.verification import GENERIC, LinkState, LinkStates, Name
@@ -77,31 +74,14 @@ class CodeChecks:
 
     Args:
         vault: opens secrets, seals answers.
-        events: where what came of a code is recorded.
-        clock: the time.
-        random: source of random bytes.
-        postgres: whether the store is PostgreSQL.
         rate: counts what is no code.
     """
 
-    def __init__(
-        self,
-        *,
-        vault: Vault,
-        events: Events,
-        clock: Callable[[], datetime],
-        random: Callable[[int], bytes],
-        postgres: bool,
-        rate: Rate | None = None,
-    ) -> None:
-        self._events = events
+    def __init__(self, *, vault: Vault, rate: Rate | None = None) -> None:
         self._rate = rate or Rate()
-        self._clock = clock
-        self._links = LinkStates(vault, postgres=postgres)
-        self._sent = SentCodes(vault, postgres=postgres)
-        self._backup = BackupCodes(vault, postgres=postgres)
-        self._answers = Answers(vault, _CHECKED, _ANSWERS_KEPT, postgres=postgres)
-        self._logins = Logins(vault, random, postgres=postgres)
+        self._vault = vault
+        self._links = LinkStates(vault)
+        self._answers = Answers(_CHECKED, _ANSWERS_KEPT)
 
     def check(self, tx: Tx, attempts: Sequence[Attempt]) -> list[Checked | Refusal | AccountBusy]:
         """Answer each attempt, in order: those at one link see what the ones before them used up.
@@ -139,18 +119,18 @@ class CodeChecks:
         # All are asked before the first is waited for.
         locked = self._links.lock(tx, names, {name for name, _ in typed}, accounts=accounts)
         answers = self._answers.ask(tx, ((each.application_id, each.request) for each in attempts))
-        sent = self._sent.ask(tx, typed)
+        sent = sent_code.ask(tx, typed)
         links = locked()
         # Not before the links are locked, which may take a while.
-        now = self._clock()
-        answered = answers(now)
+        now = tx.now()
+        answered = answers()
         sent(links.values())
         backup = {
             links[each.name].site_id: links[each.name]
             for each in attempts
             if each.is_backup_code and each.name in links
         }
-        self._backup.read(tx, backup.values())
+        backup_code.read(tx, backup.values())
         # In one order, since each is locked.
         wrong = {site_id: budget.spent(tx, _budget(site_id)) for site_id in sorted(backup)}
         return _Batch(now, links, answered, wrong)
@@ -158,11 +138,11 @@ class CodeChecks:
     def _write(self, tx: Tx, batch: _Batch) -> None:
         links = batch.links.values()
         self._links.save(tx, links)
-        self._sent.save(tx, links)
-        self._backup.save(tx, links)
-        self._answers.save(tx, batch.now, batch.answered)
-        self._events.record(tx, batch.now, *batch.events)
-        self._logins.save(tx, batch.now, batch.accepted)
+        sent_code.save(tx, links)
+        backup_code.save(tx, links)
+        self._answers.save(tx, batch.answered)
+        tx.record(*batch.events)
+        logins.save(tx, batch.accepted)
         for site_id in sorted(batch.backup_counted):
             budget.keep(tx, _budget(site_id), batch.backup_wrong[site_id], BACKUP_RULES)
         for result in batch.results:
@@ -201,7 +181,7 @@ class CodeChecks:
 
     def _worth(self, link: LinkState, attempt: Attempt, now: datetime) -> Checked:
         if attempt.is_backup_code:
-            return link.codes.check_backup(self._backup.digests(link.site_id, attempt.code), now)
+            return link.codes.check_backup(backup_code.digests(self._vault, link.site_id, attempt.code), now)
         return link.codes.check(attempt.code, attempt.action, now)
 
 

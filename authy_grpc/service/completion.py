@@ -1,153 +1,120 @@
 """Owns how an enrollment becomes a user: a new one, or one whose device brings a new key."""
 
 from collections.abc import Callable
-from datetime import datetime
 
 from authy_grpc.domain.enrollment import Enrollment, EnrollmentMethod, EnrollmentState
 from authy_grpc.domain.event import UserEventType
 from authy_grpc.domain.ids import new_id
 from authy_grpc.domain.keys import jwk, thumbprint
 from authy_grpc.domain.user import SiteKey
-from authy_grpc.service.link import Links
+from authy_grpc.service import unlink
+from authy_grpc.store import account as accounts
+from authy_grpc.store import enrollment as enrollments
 from authy_grpc.store import link as links
 from authy_grpc.store import site as sites
 from authy_grpc.store import user as users
-from authy_grpc.store.account import AccountNews
 from authy_grpc.store.application import find
-from authy_grpc.store.enrollment import EnrollmentChanges
-from authy_grpc.store.events import Events
 from authy_grpc.store.tables import EnrollmentRow, LinkRow, SiteKeyRow
 from authy_grpc.store.tx import Tx
-from authy_grpc.store.vault import Vault
 
 _NO_STEP = -1
 
 
-class Completion:
-    """Makes users of enrollments.
+def user_of(tx: Tx, row: EnrollmentRow) -> LinkRow | None:
+    """The user that an enrollment's custom_user_id has already, locked, or None."""
+    custom_user_id = enrollments.present(tx.vault, row, tx.now()).custom_user_id
+    return links.find_by_custom_user_id(tx, row.application_id, custom_user_id, lock=True)
+
+
+def link_for(
+    tx: Tx,
+    row: EnrollmentRow,
+    user: LinkRow | None,
+    *,
+    sealed_seed: Callable[[str], bytes] | None = None,
+) -> LinkRow:
+    """The link that an enrollment is about: the user's, where one account holds both, or a new one.
 
     Args:
-        vault: seals what the site calls its user.
-        events: where the site learns it.
-        accounts: tells the account's devices.
-        changes: moves the enrollments.
-        links: ends the user that another one replaces.
-        random: source of random bytes.
+        tx: of the work.
+        row: of the enrollment, with the account that holds it; it is set to the link.
+        user: from `user_of`.
+        sealed_seed: of GENERIC_TOTP: the seed, sealed for a site_id.
     """
+    now = tx.now()
+    if user is not None and user.state == "ACTIVE" and row.account_id == user.account_id is not None:
+        row.site_id = user.site_id
+        return user
+    custom_user_id = enrollments.present(tx.vault, row, now).custom_user_id
+    site_id = new_id("sit", now, tx.random)
+    seed = sealed_seed(site_id) if sealed_seed else None
+    link = users.awaiting_link(tx.vault, row, custom_user_id, site_id, now, sealed_seed=seed)
+    tx.add(link)
+    row.site_id = site_id
+    return link
 
-    def __init__(
-        self,
-        *,
-        vault: Vault,
-        events: Events,
-        accounts: AccountNews,
-        changes: EnrollmentChanges,
-        links: Links,
-        random: Callable[[int], bytes],
-    ) -> None:
-        self._vault = vault
-        self._events = events
-        self._accounts = accounts
-        self._changes = changes
-        self._links = links
-        self._random = random
 
-    def user_of(self, tx: Tx, now: datetime, row: EnrollmentRow) -> LinkRow | None:
-        """The user that an enrollment's custom_user_id has already, locked, or None."""
-        custom_user_id = self._changes.present(row, now).custom_user_id
-        return links.find_by_custom_user_id(tx, self._vault, row.application_id, custom_user_id, lock=True)
+def complete(
+    tx: Tx,
+    row: EnrollmentRow,
+    link: LinkRow,
+    user: LinkRow | None,
+    *,
+    step: int = _NO_STEP,
+) -> Enrollment:
+    """Make the user, and end the one that it replaces.
 
-    def link_for(
-        self,
-        tx: Tx,
-        now: datetime,
-        row: EnrollmentRow,
-        user: LinkRow | None,
-        *,
-        sealed_seed: Callable[[str], bytes] | None = None,
-    ) -> LinkRow:
-        """The link that an enrollment is about: the user's, where one account holds both, or a new one.
-
-        Args:
-            tx: of the work.
-            now: the time.
-            row: of the enrollment, with the account that holds it; it is set to the link.
-            user: from `user_of`.
-            sealed_seed: of GENERIC_TOTP: the seed, sealed for a site_id.
-        """
-        if user is not None and user.state == "ACTIVE" and row.account_id == user.account_id is not None:
-            row.site_id = user.site_id
-            return user
-        custom_user_id = self._changes.present(row, now).custom_user_id
-        site_id = new_id("sit", now, self._random)
-        seed = sealed_seed(site_id) if sealed_seed else None
-        link = users.awaiting_link(self._vault, row, custom_user_id, site_id, now, sealed_seed=seed)
-        tx.add(link)
-        row.site_id = site_id
-        return link
-
-    def complete(
-        self,
-        tx: Tx,
-        now: datetime,
-        row: EnrollmentRow,
-        link: LinkRow,
-        user: LinkRow | None,
-        *,
-        step: int = _NO_STEP,
-    ) -> Enrollment:
-        """Make the user, and end the one that it replaces.
-
-        Args:
-            tx: of the work, in which all rows are locked.
-            now: the time.
-            row: of the enrollment, in a state that may become COMPLETED.
-            link: from `link_for`.
-            user: from `user_of`: another one than `link` ends.
-            step: of the code that confirmed it, which is used up.
-        """
-        if user is not None and user is not link:
-            self._links.end(tx, now, user)
-        renewed = link.state == "ACTIVE"
-        if not renewed:
-            users.activate(tx, link, now, self._random)
-        key = None
-        if row.method == EnrollmentMethod.AUTHENTICATOR:
-            key = self._bring_key(tx, now, row, link, step)
-        else:
-            link.seed_last_step = step
-        completed = self._changes.move(
-            tx, now, row, EnrollmentState.COMPLETED, authy_id=link.authy_id or "", key=key
+    Args:
+        tx: of the work, in which all rows are locked.
+        row: of the enrollment, in a state that may become COMPLETED.
+        link: from `link_for`.
+        user: from `user_of`: another one than `link` ends.
+        step: of the code that confirmed it, which is used up.
+    """
+    if user is not None and user is not link:
+        unlink.end(tx, user)
+    renewed = link.state == "ACTIVE"
+    if not renewed:
+        users.activate(
+            tx,
+            link,
         )
-        if link.account_id is not None:
-            self._accounts.changed(
-                tx,
-                now,
-                link.account_id,
-                sites=True,
-                activity="site.renewed" if renewed else "site.added",
-                site_name=find(tx, link.application_id).name,
-            )
-        return completed
-
-    def _bring_key(self, tx: Tx, now: datetime, row: EnrollmentRow, link: LinkRow, step: int) -> SiteKey:
-        """The key takes the place of the one that the device had, whose codes stay used up."""
-        point, device_id = row.point or b"", row.device_id or ""
-        key = SiteKeyRow(
-            kid=thumbprint(point),
-            site_id=link.site_id,
-            device_id=device_id,
-            point=point,
-            state="ACTIVE",
-            last_step=step,
-            create_time=now,
+    key = None
+    if row.method == EnrollmentMethod.AUTHENTICATOR:
+        key = _bring_key(tx, row, link, step)
+    else:
+        link.seed_last_step = step
+    completed = enrollments.move(tx, row, EnrollmentState.COMPLETED, authy_id=link.authy_id or "", key=key)
+    if link.account_id is not None:
+        accounts.changed(
+            tx,
+            link.account_id,
+            sites=True,
+            activity="site.renewed" if renewed else "site.added",
+            site_name=find(tx, link.application_id).name,
         )
-        former = sites.active_key(tx, link.site_id, device_id)
-        if former is not None:
-            key.last_step = max(step, former.last_step)
-            former.state, former.revoke_time = "REVOKED", now
-            tx.add(former)
-            told = links.event(self._vault, link, UserEventType.DEVICE_REMOVED, key=links.site_key(former))
-            self._events.record(tx, now, told)
-        tx.add(key)
-        return SiteKey(key.kid, jwk(point), now)
+    return completed
+
+
+def _bring_key(tx: Tx, row: EnrollmentRow, link: LinkRow, step: int) -> SiteKey:
+    """The key takes the place of the one that the device had, whose codes stay used up."""
+    now = tx.now()
+    point, device_id = row.point or b"", row.device_id or ""
+    key = SiteKeyRow(
+        kid=thumbprint(point),
+        site_id=link.site_id,
+        device_id=device_id,
+        point=point,
+        state="ACTIVE",
+        last_step=step,
+        create_time=now,
+    )
+    former = sites.active_key(tx, link.site_id, device_id)
+    if former is not None:
+        key.last_step = max(step, former.last_step)
+        former.state, former.revoke_time = "REVOKED", now
+        tx.add(former)
+        told = links.event(tx.vault, link, UserEventType.DEVICE_REMOVED, key=links.site_key(former))
+        tx.record(told)
+    tx.add(key)
+    return SiteKey(key.kid, jwk(point), now)

@@ -11,15 +11,14 @@ from authy_grpc.domain.limits import SITE_NO_CODE, Guesses, PushGuard, after_wro
 from authy_grpc.domain.rate import Rate
 from authy_grpc.domain.totp import Seed, Verdict, evaluate
 from authy_grpc.domain.typed import is_code, normalize
-from authy_grpc.service.completion import Completion
+from authy_grpc.service import completion
 from authy_grpc.store import account as accounts
 from authy_grpc.store import device as devices
+from authy_grpc.store import enrollment as enrollments
 from authy_grpc.store import link as links
 from authy_grpc.store import site as sites
 from authy_grpc.store.account import AccountBusy
 from authy_grpc.store.application import find
-from authy_grpc.store.enrollment import EnrollmentChanges
-from authy_grpc.store.events import Events
 from authy_grpc.store.tables import DeviceRow, EnrollmentRow, LinkRow
 from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
@@ -33,9 +32,6 @@ class Confirmation:
 
     Args:
         vault: opens what codes are made from.
-        events: where a site learns of a user's wrong codes.
-        changes: reads and moves enrollments.
-        completion: makes the user.
         rate: counts what is no code.
     """
 
@@ -43,16 +39,10 @@ class Confirmation:
         self,
         *,
         vault: Vault,
-        events: Events,
-        changes: EnrollmentChanges,
-        completion: Completion,
         rate: Rate | None = None,
     ) -> None:
         self._rate = rate or Rate()
         self._vault = vault
-        self._events = events
-        self._changes = changes
-        self._completion = completion
 
     def before(self, row: EnrollmentRow, now: datetime, typed: str) -> Enrollment | None:
         """The answer to a call that comes again; None where the enrollment awaits a code.
@@ -65,7 +55,7 @@ class Confirmation:
         Raises:
             WrongState: it awaits none, and was not completed by this call.
         """
-        present = self._changes.present(row, now)
+        present = enrollments.present(self._vault, row, now)
         if present.state is EnrollmentState.AWAITING_CODE:
             return None
         if present.state is EnrollmentState.COMPLETED and row.confirm_hash in self._hashes(row, typed):
@@ -73,7 +63,7 @@ class Confirmation:
         raise WrongState(present.state.value)
 
     def confirm(
-        self, tx: Tx, now: datetime, row: EnrollmentRow, link: LinkRow | None, typed: str
+        self, tx: Tx, row: EnrollmentRow, link: LinkRow | None, typed: str
     ) -> Enrollment | Refusal | AccountBusy:
         """Complete an enrollment by its first code.
 
@@ -82,7 +72,6 @@ class Confirmation:
 
         Args:
             tx: of the work.
-            now: the time.
             row: the enrollment, locked.
             link: what it makes or renews, locked.
             typed: the code, as typed.
@@ -94,6 +83,7 @@ class Confirmation:
         Raises:
             WrongState, CodeRejected, UserLocked, RateLimited: nothing was written.
         """
+        now = tx.now()
         before = self.before(row, now, typed)
         if before is not None:
             return before
@@ -105,7 +95,7 @@ class Confirmation:
         if not is_code(typed, application.code_digits):
             self._rate.spend(row.application_id, now, SITE_NO_CODE)
             raise CodeRejected
-        seeds, counts = self._seeds(tx, now, row, link)
+        seeds, counts = self._seeds(tx, row, link)
         match = evaluate(
             seeds,
             normalize(typed),
@@ -116,29 +106,29 @@ class Confirmation:
         if counts and match.verdict is Verdict.REPLAYED:
             raise CodeRejected
         if not counts or match.verdict is Verdict.WRONG or match.step is None:
-            self._count(tx, now, link, after_wrong(guesses, now))
+            self._count(tx, link, after_wrong(guesses, now))
             return CodeRejected()
-        if not _take(tx, now, row):
+        if not _take(tx, row):
             return AccountBusy()
-        return self._accept(tx, now, row, link, typed, match.step)
+        return self._accept(tx, row, link, typed, match.step)
 
     def _accept(
-        self, tx: Tx, now: datetime, row: EnrollmentRow, link: LinkRow, typed: str, step: int
+        self, tx: Tx, row: EnrollmentRow, link: LinkRow, typed: str, step: int
     ) -> Enrollment | Refusal:
-        user = self._completion.user_of(tx, now, row)
+        user = completion.user_of(tx, row)
         if user is not None and not row.replace_existing:
-            self._changes.move(tx, now, row, EnrollmentState.CANCELED)
+            enrollments.move(tx, row, EnrollmentState.CANCELED)
             return WrongState(EnrollmentState.CANCELED.value)
         row.confirm_hash = self._hashes(row, typed)[0]
-        if link.push_frozen_until is not None and link.push_frozen_until > now:
-            told = links.event(self._vault, link, UserEventType.UNLOCKED)
-            self._events.record(tx, now, told)
+        if link.push_frozen_until is not None and link.push_frozen_until > tx.now():
+            told = links.event(tx.vault, link, UserEventType.UNLOCKED)
+            tx.record(told)
         link.failures, link.locked_until = Guesses().failures, Guesses().locked_until
         link.push_misses, link.push_frozen_until = PushGuard().misses, PushGuard().frozen_until
         tx.add(link)
-        return self._completion.complete(tx, now, row, link, user, step=step)
+        return completion.complete(tx, row, link, user, step=step)
 
-    def _count(self, tx: Tx, now: datetime, link: LinkRow, guesses: Guesses) -> None:
+    def _count(self, tx: Tx, link: LinkRow, guesses: Guesses) -> None:
         """A link that waits is no user of the site yet: only of one that is renewed does the feed tell."""
         locks = guesses.locked_until is not None
         link.failures, link.locked_until = guesses.failures, guesses.locked_until
@@ -146,42 +136,42 @@ class Confirmation:
         if link.state == "AWAITING":
             return
         reason = Verdict.WRONG.name.lower()
-        told = [links.event(self._vault, link, UserEventType.CODE_REJECTED, reason=reason)]
+        told = [links.event(tx.vault, link, UserEventType.CODE_REJECTED, reason=reason)]
         if locks:
-            told.append(links.event(self._vault, link, UserEventType.LOCKED))
-        self._events.record(tx, now, *told)
+            told.append(links.event(tx.vault, link, UserEventType.LOCKED))
+        tx.record(*told)
 
-    def _seeds(self, tx: Tx, now: datetime, row: EnrollmentRow, link: LinkRow) -> tuple[list[Seed], bool]:
+    def _seeds(self, tx: Tx, row: EnrollmentRow, link: LinkRow) -> tuple[list[Seed], bool]:
         """What makes the code, the seed in the QR code or the device that accepted, and whether it counts.
 
         One that does not, since device or owner are gone, is evaluated all the same: it takes as long.
         """
         if link.sealed_seed is not None:
-            seed = self._vault.open(SEED, link.site_id, link.sealed_seed)
+            seed = tx.vault.open(SEED, link.site_id, link.sealed_seed)
             return [Seed(link.site_id, seed, link.seed_last_step)], True
         device = tx.get(DeviceRow, row.device_id or "")
         if device is None:
             return [], False
         former = sites.active_key(tx, link.site_id, device.device_id)
         secret = totp_secret(
-            self._vault.open(links.DEVICE_SECRET, device.device_id, device.sealed_secret),
+            tx.vault.open(links.DEVICE_SECRET, device.device_id, device.sealed_secret),
             site_id=link.site_id,
             device_id=device.device_id,
             agreement_key=device.agreement_key,
             server_agreement_key=device.server_agreement_key,
         )
-        counts = devices.state(device, now) is DeviceState.ACTIVE and link.state != "ENDED"
+        counts = devices.state(device, tx.now()) is DeviceState.ACTIVE and link.state != "ENDED"
         return [Seed(device.device_id, secret, former.last_step if former else _NO_STEP)], counts
 
     def _hashes(self, row: EnrollmentRow, typed: str) -> tuple[bytes, ...]:
         return self._vault.digests("request", f"confirm\n{row.enrollment_id}\n{normalize(typed)}".encode())
 
 
-def _take(tx: Tx, now: datetime, row: EnrollmentRow) -> bool:
+def _take(tx: Tx, row: EnrollmentRow) -> bool:
     """Lock the account behind an enrollment; False where it is held, or its device was put out meanwhile."""
     if row.account_id is None:
         return True
     if not accounts.take(tx, row.account_id):
         return False
     device = devices.lock(tx, row.device_id or "")
-    return device is not None and devices.state(device, now) is DeviceState.ACTIVE
+    return device is not None and devices.state(device, tx.now()) is DeviceState.ACTIVE

@@ -10,13 +10,14 @@ from typing import Any
 
 from authy_grpc.domain.errors import BackendUnavailable
 from authy_grpc.domain.webhook import post_headers
+from authy_grpc.service import outcome
 from authy_grpc.service.caller import Gateway
-from authy_grpc.service.outcome import Outcomes, Report
+from authy_grpc.service.outcome import Report
+from authy_grpc.store import events, waiting
 from authy_grpc.store import lease as leases
-from authy_grpc.store import waiting
 from authy_grpc.store import webhook as webhooks
 from authy_grpc.store.database import Database
-from authy_grpc.store.events import Events, Recorded
+from authy_grpc.store.events import Recorded
 from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 
@@ -89,8 +90,6 @@ class Deliveries:
     Args:
         database: keeps them.
         vault: opens addresses and secrets.
-        events: what is posted.
-        outcomes: take down what became of it.
         write_body: makes the text of a post.
         clock: the time.
         opened_to: what the operator has opened for an application's webhooks.
@@ -102,8 +101,6 @@ class Deliveries:
         *,
         database: Database,
         vault: Vault,
-        events: Events,
-        outcomes: Outcomes,
         write_body: Callable[[Recorded], str],
         clock: Callable[[], datetime],
         opened_to: Callable[[str], Sequence[str]] = lambda _: (),
@@ -111,8 +108,6 @@ class Deliveries:
     ) -> None:
         self._database = database
         self._vault = vault
-        self._events = events
-        self._outcomes = outcomes
         self._write_body = write_body
         self._clock = clock
         self._opened_to = opened_to
@@ -143,8 +138,7 @@ class Deliveries:
             if self._place == waiting.START:
                 self._next_search = loop.time() + _FORGOTTEN_SECONDS
             if found:
-                now = self._clock()
-                await self._database.write(lambda tx: waiting.let_all_go(tx, now, found))
+                await self._database.write(lambda tx: waiting.let_all_go(tx, found))
                 self.wake()
         return len(found)
 
@@ -184,7 +178,7 @@ class Deliveries:
             caller: a gateway.
             report: what it says.
         """
-        await self._database.write_batched(self._outcomes.take_down, report)
+        await self._database.write_batched(outcome.take_down, report)
         for stream in self._streams:
             stream.forget(report.delivery_id, report.attempt)
         # What waited for it may be due now.
@@ -192,7 +186,7 @@ class Deliveries:
 
     async def take(self, limit: int) -> list[Post]:
         """Lease what is due now, at most so many, and sign it."""
-        if not await self._database.read(lambda tx: leases.any_due(tx, self._clock())):
+        if not await self._database.read(lambda tx: leases.any_due(tx)):
             return []
         until, leased = await self._database.write(lambda tx: self._lease_due(tx, limit))
         return [self._post(each, until) for each in leased]
@@ -213,21 +207,21 @@ class Deliveries:
         if stream.count(self._clock()) >= max_in_flight:
             # Some may have been reported to another server.
             names = list(stream.held)
-            left = await self._database.read(lambda tx: leases.held(tx, self._clock(), names))
+            left = await self._database.read(lambda tx: leases.held(tx, names))
             stream.keep(left)
         return max_in_flight - len(stream.held)
 
     def _lease_due(self, tx: Tx, limit: int) -> tuple[datetime, list[_Leased]]:
-        now = self._clock()
+        now = tx.now()
         until = now + self._lease
-        found = leases.lease(tx, now, until, limit)
-        events = self._events.find(tx, [due.event_id for _, due in found])
-        leases.drop(tx, now, [each for each in found if each[1].event_id not in events])
+        found = leases.lease(tx, until, limit)
+        known = events.find(tx, [due.event_id for _, due in found])
+        leases.drop(tx, [each for each in found if each[1].event_id not in known])
         keys = {row.webhook_id: self._keys(row, now) for row, _ in found}
         return until, [
-            _Leased(due.delivery_id, due.attempts + 1, *keys[row.webhook_id], events[due.event_id])
+            _Leased(due.delivery_id, due.attempts + 1, *keys[row.webhook_id], known[due.event_id])
             for row, due in found
-            if due.event_id in events
+            if due.event_id in known
         ]
 
     def _keys(self, row: Any, now: datetime) -> tuple[str, list[str]]:

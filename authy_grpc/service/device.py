@@ -1,8 +1,6 @@
 """Owns the devices of an account: who sees them, who lets them in, and how they are put out."""
 
 import hmac
-from collections.abc import Callable
-from datetime import datetime
 
 from authy_grpc.domain.device import (
     BLOCKED,
@@ -20,16 +18,15 @@ from authy_grpc.domain.errors import CodeRejected, DeviceHeld, NotFound, Quota, 
 from authy_grpc.domain.limits import DEVICE_NO_CODE, Rule
 from authy_grpc.domain.rate import Rate
 from authy_grpc.domain.typed import is_code, normalize
+from authy_grpc.service import proofs
 from authy_grpc.service.admission import Admission
 from authy_grpc.service.caller import Device as Caller
-from authy_grpc.service.proof import Proofs
 from authy_grpc.store import account as store
 from authy_grpc.store import budget
 from authy_grpc.store import device as devices
 from authy_grpc.store.database import Database
 from authy_grpc.store.tables import DeviceRow
 from authy_grpc.store.tx import Tx
-from authy_grpc.store.vault import Vault
 
 _RENAME = "authy_grpc.v1.AccountService/UpdateDevice"
 _ACKNOWLEDGE = "authy_grpc.v1.AccountService/AcknowledgeDevice"
@@ -44,29 +41,14 @@ class Devices:
 
     Args:
         database: keeps them.
-        vault: seals their names.
         admission: lets devices in and puts them out.
-        proofs: check who asks.
-        clock: the time.
         rate: counts what is no check.
     """
 
-    def __init__(
-        self,
-        *,
-        database: Database,
-        vault: Vault,
-        admission: Admission,
-        proofs: Proofs,
-        clock: Callable[[], datetime],
-        rate: Rate | None = None,
-    ) -> None:
+    def __init__(self, *, database: Database, admission: Admission, rate: Rate | None = None) -> None:
         self._rate = rate or Rate()
         self._database = database
-        self._vault = vault
         self._admission = admission
-        self._proofs = proofs
-        self._clock = clock
 
     async def list_all(self, caller: Caller) -> list[Device]:
         """The account's devices, oldest first; one that waits sees itself alone."""
@@ -92,25 +74,25 @@ class Devices:
 
         def work(tx: Tx) -> Device | Refusal:
             store.find(tx, caller.account_id, lock=True)
-            now = self._clock()
+            now = tx.now()
             own = device_id == caller.device_id
             if own:
                 devices.acting(tx, caller.device_id)
-            elif held := self._proofs.act(tx, caller.device_id, _RENAME, proof, device_id, name, now=now):
+            elif held := proofs.act(tx, caller.device_id, _RENAME, proof, device_id, name):
                 return held
             try:
                 row = devices.find(tx, caller.account_id, device_id)
             except NotFound as refusal:
                 return refusal
-            if devices.name(self._vault, row) != name:
+            if devices.name(tx.vault, row) != name:
                 # What a stolen token alone may spend keeps nobody from what takes a proof.
                 kind = "own_names" if own else "names"
-                if refused := budget.change(tx, kind, caller.account_id, now):
+                if refused := budget.change(tx, kind, caller.account_id):
                     return refused
-                devices.set_name(row, self._vault, name)
+                devices.set_name(row, tx.vault, name)
                 tx.add(row)
-                self._admission.tell(tx, now, row, "device.renamed")
-            return devices.to_device(self._vault, row, now, current=own)
+                self._admission.tell(tx, row, "device.renamed")
+            return devices.to_device(tx.vault, row, now, current=own)
 
         return await self._database.write(work, accounts=True, by=caller.account_id)
 
@@ -131,8 +113,8 @@ class Devices:
 
         def work(tx: Tx) -> Device | Refusal:
             account = store.find(tx, caller.account_id, lock=True)
-            now = self._clock()
-            held = self._proofs.act(tx, caller.device_id, _ACKNOWLEDGE, proof, device_id, now=now)
+            now = tx.now()
+            held = proofs.act(tx, caller.device_id, _ACKNOWLEDGE, proof, device_id)
             if held is not None:
                 return held
             try:
@@ -144,8 +126,8 @@ class Devices:
                 row.shown_time = now
                 row.release_time = release_time(row.create_time, now, account.release_blocked_until)
                 tx.add(row)
-                self._admission.tell(tx, now, row, "device.acknowledged")
-            return devices.to_device(self._vault, row, now)
+                self._admission.tell(tx, row, "device.acknowledged")
+            return devices.to_device(tx.vault, row, now)
 
         return await self._database.write(work, accounts=True, by=caller.account_id)
 
@@ -169,8 +151,8 @@ class Devices:
 
         def work(tx: Tx) -> Device | Refusal:
             store.find(tx, caller.account_id, lock=True)
-            now = self._clock()
-            held = self._proofs.act(tx, caller.device_id, _APPROVE, proof, device_id, check, now=now)
+            now = tx.now()
+            held = proofs.act(tx, caller.device_id, _APPROVE, proof, device_id, check)
             if held is not None:
                 return held
             try:
@@ -181,15 +163,15 @@ class Devices:
                     return CodeRejected()
             except Refusal as refusal:
                 return refusal
-            if not self._checked(tx, row, check, now):
+            if not self._checked(tx, row, check):
                 return CodeRejected()
             states = [devices.state(each, now) for each in devices.of_account(tx, caller.account_id)]
             try:
                 check_active(states.count(DeviceState.ACTIVE))
             except Quota as refusal:
                 return refusal
-            self._admission.let_in(tx, now, row, "device.approved")
-            return devices.to_device(self._vault, row, now)
+            self._admission.let_in(tx, row, "device.approved")
+            return devices.to_device(tx.vault, row, now)
 
         return await self._database.write(work, accounts=True, by=caller.account_id)
 
@@ -209,8 +191,8 @@ class Devices:
 
         def work(tx: Tx) -> Refusal | None:
             account = store.find(tx, caller.account_id, lock=True)
-            now = self._clock()
-            own = self._proofs.use(tx, caller.device_id, _REVOKE, proof, device_id, now=now)
+            now = tx.now()
+            own = proofs.use(tx, caller.device_id, _REVOKE, proof, device_id)
             bound = devices.state(own, now) is DeviceState.HELD or devices.is_limited(own, now)
             if bound and device_id != caller.device_id:
                 return DeviceHeld()
@@ -221,27 +203,26 @@ class Devices:
             before = devices.state(row, now)
             if before is DeviceState.REVOKED:
                 return None
-            self._admission.put_out(tx, now, row)
+            self._admission.put_out(tx, row)
             if before is DeviceState.HELD and row is not own:
-                self._admission.block_release(tx, now, account)
-                self._admission.tell(tx, now, row, "device.refused")
+                self._admission.block_release(tx, account)
+                self._admission.tell(tx, row, "device.refused")
             else:
-                self._admission.tell(tx, now, row, "device.removed")
+                self._admission.tell(tx, row, "device.removed")
             return None
 
         await self._database.write(work, accounts=True, by=caller.account_id)
 
     def _listed(self, tx: Tx, caller: Caller) -> list[Device]:
-        now = self._clock()
+        now = tx.now()
         own = devices.acting(tx, caller.device_id)
         waits = devices.state(own, now) is DeviceState.HELD
-        rows = [own] if waits else devices.listed(tx, caller.account_id, now)
+        rows = [own] if waits else devices.listed(tx, caller.account_id)
         return [
-            devices.to_device(self._vault, row, now, current=row.device_id == caller.device_id)
-            for row in rows
+            devices.to_device(tx.vault, row, now, current=row.device_id == caller.device_id) for row in rows
         ]
 
-    def _checked(self, tx: Tx, row: DeviceRow, check: str, now: datetime) -> bool:
+    def _checked(self, tx: Tx, row: DeviceRow, check: str) -> bool:
         """Whether a check is a waiting device's; a wrong one is counted."""
         name = f"check:{row.device_id}"
         wrong = budget.spent(tx, name)
@@ -249,5 +230,5 @@ class Devices:
             return False
         if hmac.compare_digest(devices.check(row).encode(), normalize(check).encode()):
             return True
-        budget.keep(tx, name, (*wrong, now), _CHECKS)
+        budget.keep(tx, name, (*wrong, tx.now()), _CHECKS)
         return False

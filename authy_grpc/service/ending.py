@@ -7,15 +7,13 @@ from authy_grpc.domain.event import UserEventType, event_type
 from authy_grpc.domain.limits import PushGuard, after_denial, after_fraud, after_no_answer
 from authy_grpc.domain.receipts import Question
 from authy_grpc.domain.user import Factor
+from authy_grpc.store import account as accounts
 from authy_grpc.store import approval as store
 from authy_grpc.store import link as links
 from authy_grpc.store import push
-from authy_grpc.store.account import AccountNews
 from authy_grpc.store.approval import Kept
-from authy_grpc.store.events import Events
 from authy_grpc.store.push import PushLink
 from authy_grpc.store.tx import Tx
-from authy_grpc.store.vault import Vault
 
 
 def push_guard(link: PushLink) -> PushGuard:
@@ -37,72 +35,58 @@ def counted(guard: PushGuard, ended: Approval, now: datetime) -> PushGuard:
     return after_no_answer(guard, ended.expire_time if ended.state is ApprovalState.EXPIRED else now)
 
 
-class Endings:
-    """Writes the end of questions.
+def end(
+    tx: Tx,
+    link: PushLink | None,
+    row: Kept,
+    ended: Approval,
+    *,
+    device_name: str = "",
+) -> None:
+    """Write the end of a question, and all that follows from it.
 
     Args:
-        vault: opens and seals what was asked.
-        events: where the site learns it.
-        accounts: tells the account's devices.
+        tx: of the change.
+        link: of the question, locked; None where it is gone.
+        row: of the question, locked.
+        ended: in a terminal state.
+        device_name: of the device that answered.
     """
+    store.save(tx, row, ended)
+    if link is None:
+        return
+    if ended.state is ApprovalState.APPROVED:
+        _succeeded(tx, link)
+    else:
+        _missed(tx, link, ended)
+    # One that the site took back is no doing of the owner's. For an owner who is gone the same is done,
+    # without a name: the site would see the difference.
+    if link.account_id and ended.state is not ApprovalState.CANCELED:
+        # As it was asked: the site may have another name by now.
+        asked = Question.read(store.question(tx.vault, row)).site
+        site_name = asked if link.state == "ACTIVE" else ""
+        accounts.changed(
+            tx,
+            link.account_id,
+            activity=event_type(ended),
+            site_name=site_name,
+            device_name=device_name,
+        )
 
-    def __init__(self, *, vault: Vault, events: Events, accounts: AccountNews) -> None:
-        self._vault = vault
-        self._events = events
-        self._accounts = accounts
 
-    def end(
-        self,
-        tx: Tx,
-        now: datetime,
-        link: PushLink | None,
-        row: Kept,
-        ended: Approval,
-        *,
-        device_name: str = "",
-    ) -> None:
-        """Write the end of a question, and all that follows from it.
+def _succeeded(tx: Tx, link: PushLink) -> None:
+    now = tx.now()
+    held_up = any(until and until > now for until in (link.locked_until, link.push_frozen_until))
+    push.succeeded(tx, link)
+    if held_up:
+        tx.record(links.event(tx.vault, link, UserEventType.UNLOCKED))
 
-        Args:
-            tx: of the change.
-            now: when it is written.
-            link: of the question, locked; None where it is gone.
-            row: of the question, locked.
-            ended: in a terminal state.
-            device_name: of the device that answered.
-        """
-        store.save(tx, self._vault, self._events, now, row, ended)
-        if link is None:
-            return
-        if ended.state is ApprovalState.APPROVED:
-            self._succeeded(tx, now, link)
-        else:
-            self._missed(tx, now, link, ended)
-        # One that the site took back is no doing of the owner's. For an owner who is gone the same is done,
-        # without a name: the site would see the difference.
-        if link.account_id and ended.state is not ApprovalState.CANCELED:
-            # As it was asked: the site may have another name by now.
-            asked = Question.read(store.question(self._vault, row)).site
-            site_name = asked if link.state == "ACTIVE" else ""
-            self._accounts.changed(
-                tx,
-                now,
-                link.account_id,
-                activity=event_type(ended),
-                site_name=site_name,
-                device_name=device_name,
-            )
 
-    def _succeeded(self, tx: Tx, now: datetime, link: PushLink) -> None:
-        held_up = any(until and until > now for until in (link.locked_until, link.push_frozen_until))
-        push.succeeded(tx, link, now)
-        if held_up:
-            self._events.record(tx, now, links.event(self._vault, link, UserEventType.UNLOCKED))
-
-    def _missed(self, tx: Tx, now: datetime, link: PushLink, ended: Approval) -> None:
-        before = push_guard(link)
-        after = counted(before, ended, now)
-        push.missed(tx, link, after.misses, after.frozen_until)
-        if after.frozen_until and after.frozen_until != before.frozen_until and after.frozen_until > now:
-            frozen = links.event(self._vault, link, UserEventType.PUSH_FROZEN, factor=Factor.PUSH)
-            self._events.record(tx, now, frozen)
+def _missed(tx: Tx, link: PushLink, ended: Approval) -> None:
+    now = tx.now()
+    before = push_guard(link)
+    after = counted(before, ended, now)
+    push.missed(tx, link, after.misses, after.frozen_until)
+    if after.frozen_until and after.frozen_until != before.frozen_until and after.frozen_until > now:
+        frozen = links.event(tx.vault, link, UserEventType.PUSH_FROZEN, factor=Factor.PUSH)
+        tx.record(frozen)

@@ -11,19 +11,19 @@ from authy_grpc.domain.enrollment import INITIAL, TERMINAL, Enrollment, Enrollme
 from authy_grpc.domain.errors import BadField, Refusal, UserExists
 from authy_grpc.domain.ids import enrollment_token, hash_secret, new_id
 from authy_grpc.domain.qr_text import otpauth_uri, token_uri
+from authy_grpc.service import completion
 from authy_grpc.service.caller import Site
-from authy_grpc.service.completion import Completion
 from authy_grpc.service.confirmation import Confirmation
 from authy_grpc.service.heartbeat import HEARTBEAT, Heartbeat
 from authy_grpc.service.qr import QrCode, QrCodes, QrFormat
 from authy_grpc.service.signals import Signals
 from authy_grpc.store import application as applications
+from authy_grpc.store import enrollment as enrollments
 from authy_grpc.store import enrollment as store
 from authy_grpc.store import link as links
 from authy_grpc.store.account import AccountBusy
 from authy_grpc.store.columns import whole_millis
 from authy_grpc.store.database import Database
-from authy_grpc.store.enrollment import EnrollmentChanges
 from authy_grpc.store.once import Request, once
 from authy_grpc.store.tables import ApplicationRow, EnrollmentRow
 from authy_grpc.store.tx import Tx
@@ -75,12 +75,9 @@ class Enrollments:
         database: keeps them.
         vault: seals what they are about.
         signals: wakes those who watch.
-        changes: moves them.
-        completion: makes the links that they are about.
         confirmation: checks first codes.
         qr_codes: draws.
         public_url: the origin of QR links, without a slash at its end.
-        clock: the time.
         random: source of random bytes.
         heartbeat: how long a watcher that asks for heartbeats hears nothing at most.
     """
@@ -91,24 +88,18 @@ class Enrollments:
         database: Database,
         vault: Vault,
         signals: Signals,
-        changes: EnrollmentChanges,
-        completion: Completion,
         confirmation: Confirmation,
         qr_codes: QrCodes,
         public_url: str,
-        clock: Callable[[], datetime],
         random: Callable[[int], bytes],
         heartbeat: timedelta = HEARTBEAT,
     ) -> None:
         self._database = database
         self._vault = vault
         self._signals = signals
-        self._changes = changes
-        self._completion = completion
         self._confirmation = confirmation
         self._qr_codes = qr_codes
         self._public_url = public_url
-        self._clock = clock
         self._random = random
         self._heartbeat = Heartbeat(random, heartbeat)
 
@@ -131,10 +122,8 @@ class Enrollments:
         def work(tx: Tx) -> _Created | Refusal:
             return once(
                 tx,
-                self._vault,
                 caller.application_id,
                 request,
-                self._clock(),
                 _CREATED,
                 lambda: self._create(tx, caller, draft),
             )
@@ -154,7 +143,7 @@ class Enrollments:
 
         def work(tx: Tx) -> Enrollment:
             row = store.find(tx, caller.application_id, enrollment_id)
-            return self._changes.present(row, self._clock())
+            return enrollments.present(tx.vault, row, tx.now())
 
         return await self._database.read(work, by=caller.application_id)
 
@@ -222,11 +211,11 @@ class Enrollments:
 
         def work(tx: Tx) -> Enrollment:
             row = store.find(tx, caller.application_id, enrollment_id, lock=True)
-            now = whole_millis(self._clock())
-            present = self._changes.present(row, now)
+            now = tx.now()
+            present = enrollments.present(tx.vault, row, now)
             if present.state is EnrollmentState.CANCELED:
                 return present
-            return self._changes.move(tx, now, row, EnrollmentState.CANCELED)
+            return enrollments.move(tx, row, EnrollmentState.CANCELED)
 
         return await self._database.write(work, by=caller.application_id)
 
@@ -234,10 +223,10 @@ class Enrollments:
         """Write EXPIRED to those whose time is over, a hundred at most; answers how many."""
 
         def work(tx: Tx) -> int:
-            now = whole_millis(self._clock())
-            due = store.due(tx, now)
+            tx.now()
+            due = store.due(tx)
             for row in due:
-                self._changes.end(tx, now, row, EnrollmentState.EXPIRED)
+                enrollments.end(tx, row, EnrollmentState.EXPIRED)
             return len(due)
 
         return await self._database.write(work)
@@ -247,32 +236,32 @@ class Enrollments:
     ) -> Enrollment | Refusal | AccountBusy:
         seen = store.find(tx, caller.application_id, enrollment_id)
         # A call that comes to nothing locks nothing: a site makes it as often as it likes.
-        before = self._confirmation.before(seen, whole_millis(self._clock()), code)
+        before = self._confirmation.before(seen, tx.tools.clock(), code)
         if before is not None:
             return before
         row, link = store.lock_about(tx, seen, account=waits)
         # Not before they are locked, which may take a while.
-        return self._confirmation.confirm(tx, whole_millis(self._clock()), row, link, code)
+        return self._confirmation.confirm(tx, row, link, code)
 
     def _create(self, tx: Tx, caller: Site, draft: Draft) -> _Created:
         application = applications.find(tx, caller.application_id)
         # Locked first: one that is being completed has its user by then.
-        open_ones = store.open_of(tx, self._vault, caller.application_id, draft.custom_user_id)
-        now = whole_millis(self._clock())
-        user = links.find_by_custom_user_id(tx, self._vault, caller.application_id, draft.custom_user_id)
+        open_ones = store.open_of(tx, caller.application_id, draft.custom_user_id)
+        now = tx.now()
+        user = links.find_by_custom_user_id(tx, caller.application_id, draft.custom_user_id)
         if user is not None and not draft.replace_existing:
             raise UserExists
         for row in open_ones:
-            self._changes.end(tx, now, row, EnrollmentState.CANCELED)
+            enrollments.end(tx, row, EnrollmentState.CANCELED)
         tx.flush()
         row = self._row(now, caller, draft, application)
         if draft.method is EnrollmentMethod.GENERIC_TOTP:
-            uri = self._generic(tx, now, row, draft, application)
+            uri = self._generic(tx, row, draft, application)
         else:
-            token = enrollment_token(self._random)
+            token = enrollment_token(tx.random)
             row.token_hash = hash_secret(token)
             uri = token_uri(self._public_url, token)
-        return _Created(self._changes.begin(tx, now, row), uri)
+        return _Created(enrollments.begin(tx, row), uri)
 
     def _row(self, now: datetime, caller: Site, draft: Draft, application: ApplicationRow) -> EnrollmentRow:
         enrollment_id = new_id("enr", now, self._random)
@@ -295,13 +284,9 @@ class Enrollments:
             expire_time=whole_millis(now + (draft.ttl or _TTL)),
         )
 
-    def _generic(
-        self, tx: Tx, now: datetime, row: EnrollmentRow, draft: Draft, application: ApplicationRow
-    ) -> str:
-        seed = self._random(_SEED_BYTES)
-        self._completion.link_for(
-            tx, now, row, None, sealed_seed=lambda site_id: self._vault.seal(SEED, site_id, seed)
-        )
+    def _generic(self, tx: Tx, row: EnrollmentRow, draft: Draft, application: ApplicationRow) -> str:
+        seed = tx.random(_SEED_BYTES)
+        completion.link_for(tx, row, None, sealed_seed=lambda site_id: tx.vault.seal(SEED, site_id, seed))
         return otpauth_uri(
             seed,
             issuer=application.name,

@@ -11,9 +11,9 @@ from authy_grpc.service.caller import Site
 from authy_grpc.service.heartbeat import HEARTBEAT, Heartbeat
 from authy_grpc.service.signals import Signals
 from authy_grpc.store import cursor as cursors
-from authy_grpc.store import page, position
+from authy_grpc.store import events, page, position
 from authy_grpc.store.database import Database
-from authy_grpc.store.events import PAGE_BYTES, Events, Position, Recorded, may_have_more
+from authy_grpc.store.events import PAGE_BYTES, Position, Recorded, may_have_more
 from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 
@@ -53,7 +53,6 @@ class Feed:
     Args:
         database: where events are kept.
         vault: seals cursors.
-        events: reads them.
         signals: wake those who watch.
         random: source of random bytes, for the jitter of checkpoints.
         checkpoint: how long a watcher hears nothing at most.
@@ -64,14 +63,12 @@ class Feed:
         *,
         database: Database,
         vault: Vault,
-        events: Events,
         signals: Signals,
         random: Callable[[int], bytes],
         checkpoint: timedelta = HEARTBEAT,
     ) -> None:
         self._database = database
         self._vault = vault
-        self._events = events
         self._signals = signals
         self._heartbeat = Heartbeat(random, checkpoint)
 
@@ -141,24 +138,24 @@ class Feed:
 
     def _begin(self, tx: Tx, caller: Site, cursor: str, types: Sequence[str], limit: int) -> _Found:
         if not cursor:
-            return _Found([], self._events.newest(tx), more=False)
+            return _Found([], events.newest(tx), more=False)
         if cursor == _FROM_THE_BEGINNING:
             return self._find(tx, caller, position.pruned(tx), types, limit)
-        after = cursors.open_cursor(self._vault, caller.application_id, cursor)
+        after = cursors.open_cursor(tx.vault, caller.application_id, cursor)
         return self._find(tx, caller, after, types, limit)
 
     def _find(self, tx: Tx, caller: Site, after: Position, types: Sequence[str], limit: int) -> _Found:
-        newest = self._events.newest(tx)
+        newest = events.newest(tx)
         if not position.pruned(tx) <= after <= newest:
             raise CursorExpired
-        rows = self._events.read_after(
+        rows = events.read_after(
             tx, after, application_id=caller.application_id, types=types, limit=limit + 1
         )
-        events = _within(rows[:limit])
-        if len(events) < len(rows) or may_have_more(rows, limit + 1):
-            return _Found(events, events[-1].position, more=True)
+        shown = _within(rows[:limit])
+        if len(shown) < len(rows) or may_have_more(rows, limit + 1):
+            return _Found(shown, shown[-1].position, more=True)
         # What others did, or is of other types, has been passed too.
-        return _Found(events, newest, more=False)
+        return _Found(shown, newest, more=False)
 
     def _seal(self, caller: Site, place: Position) -> str:
         return cursors.seal_cursor(self._vault, caller.application_id, place)

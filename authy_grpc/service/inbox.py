@@ -44,7 +44,6 @@ class Inbox:
         database: keeps it.
         vault: opens what was asked, and seals page tokens.
         signals: wake those who watch.
-        clock: the time.
         random: source of random bytes, for the jitter of checkpoints.
         checkpoint: how long a watcher hears nothing at most.
     """
@@ -55,14 +54,12 @@ class Inbox:
         database: Database,
         vault: Vault,
         signals: Signals,
-        clock: Callable[[], datetime],
         random: Callable[[int], bytes],
         checkpoint: timedelta = HEARTBEAT,
     ) -> None:
         self._database = database
         self._vault = vault
         self._signals = signals
-        self._clock = clock
         self._heartbeat = Heartbeat(random, checkpoint)
 
     async def watch(self, caller: Device) -> AsyncGenerator[InboxState, None]:
@@ -92,7 +89,7 @@ class Inbox:
         before = page.open_token(self._vault, caller.account_id, _LIST, page_token)
         size = page.size(page_size)
         found = await self._database.read(
-            lambda tx: activities.listed(tx, self._vault, caller.account_id, before, size + 1),
+            lambda tx: activities.listed(tx, caller.account_id, before, size + 1),
             by=caller.account_id,
             pages=True,
         )
@@ -118,12 +115,12 @@ class Inbox:
         return await self._database.read(lambda tx: self._state(tx, caller), by=caller.account_id)
 
     def _state(self, tx: Tx, caller: Device) -> InboxState:
-        now = self._clock()
+        now = tx.now()
         seen = devices.seen(tx, caller.account_id, caller.device_id)
         if state_at(seen.state, seen.release_time, now) is DeviceState.HELD:
             return InboxState((), 0, seen.devices_revision, 0, now, held=True)
         return InboxState(
-            approval.pending(tx, self._vault, caller.account_id, now),
+            approval.pending(tx, caller.account_id),
             seen.sites_revision,
             seen.devices_revision,
             seen.activity_revision,

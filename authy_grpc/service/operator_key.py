@@ -1,6 +1,6 @@
 """Makes, lists and revokes operator keys, on the store itself: no operator key can make another."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -8,7 +8,6 @@ from authy_grpc.domain.errors import BadField
 from authy_grpc.domain.ids import hash_secret, new_id, new_secret
 from authy_grpc.store import credential, operator_key
 from authy_grpc.store.database import Database
-from authy_grpc.store.events import Events
 from authy_grpc.store.tx import Tx
 
 
@@ -32,23 +31,10 @@ class OperatorKeys:
 
     Args:
         database: keeps their hashes.
-        events: tell every server of one that is revoked.
-        clock: the time.
-        random: source of random bytes.
     """
 
-    def __init__(
-        self,
-        *,
-        database: Database,
-        events: Events,
-        clock: Callable[[], datetime],
-        random: Callable[[int], bytes],
-    ) -> None:
+    def __init__(self, *, database: Database) -> None:
         self._database = database
-        self._events = events
-        self._clock = clock
-        self._random = random
 
     async def create(self, name: str) -> OperatorKey:
         """Make a key.
@@ -63,14 +49,13 @@ class OperatorKeys:
         def work(tx: Tx) -> OperatorKey:
             if operator_key.is_named(tx, name):
                 raise BadField.one("name", "is another key's")
-            now, secret = self._clock(), new_secret("op", self._random)
-            made = OperatorKey(new_id("opk", now, self._random), name, now, None, secret)
+            now, secret = tx.now(), new_secret("op", tx.random)
+            made = OperatorKey(new_id("opk", now, tx.random), name, now, None, secret)
             operator_key.add(
                 tx,
                 operator_key_id=made.operator_key_id,
                 name=name,
                 secret_hash=hash_secret(secret),
-                now=now,
             )
             return made
 
@@ -92,9 +77,9 @@ class OperatorKeys:
         """
 
         def work(tx: Tx) -> str:
-            now = self._clock()
-            ended = operator_key.revoke(tx, name, now)
-            self._events.record(tx, now, credential.ended(ended))
+            tx.now()
+            ended = operator_key.revoke(tx, name)
+            tx.record(credential.ended(ended))
             return ended
 
         return await self._database.write(work)

@@ -1,6 +1,6 @@
 """Owns what follows from what became of a post: the next attempt, a webhook that is spared, or its end."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -19,7 +19,7 @@ from authy_grpc.domain.webhook import DisabledReason, WebhookState
 from authy_grpc.store import delivery as store
 from authy_grpc.store import waiting
 from authy_grpc.store import webhook as webhooks
-from authy_grpc.store.events import Events, NewEvent
+from authy_grpc.store.events import NewEvent
 from authy_grpc.store.tables import DeliveryRow, WebhookRow
 from authy_grpc.store.tx import Tx
 
@@ -46,101 +46,87 @@ class Report:
     retry_after: timedelta | None
 
 
-class Outcomes:
-    """Takes down what became of posts.
+def take_down(tx: Tx, reports: Sequence[Report]) -> Sequence[None]:
+    """Take reports down. Of a lease that is not the last one they count for nothing."""
+    now = tx.now()
+    known = store.seen(tx, [each.delivery_id for each in reports])
+    ours = [(known[each.delivery_id], each) for each in reports if each.delivery_id in known]
+    ended: list[tuple[str, str]] = []
+    # In one order, since webhooks are locked one after another.
+    for seen, each in sorted(ours, key=lambda pair: pair[0].webhook_id):
+        if seen.attempts != each.attempt:
+            continue
+        if is_success(each.http_status) and _is_usual(seen, now):
+            store.deliver(tx, each.delivery_id, each.attempt, each.http_status, _millis(each.duration))
+            ended.append((seen.webhook_id, seen.subject_id))
+        elif _take_down_one(tx, seen.webhook_id, each):
+            ended.append((seen.webhook_id, seen.subject_id))
+    waiting.let_go(tx, ended)
+    return [None] * len(reports)
 
-    Args:
-        events: tell a site of a webhook that was turned off.
-        clock: the time.
-        random: source of random bytes.
-    """
 
-    def __init__(
-        self, *, events: Events, clock: Callable[[], datetime], random: Callable[[int], bytes]
-    ) -> None:
-        self._events = events
-        self._clock = clock
-        self._random = random
+def _take_down_one(tx: Tx, webhook_id: str, report: Report) -> bool:
+    """Answers whether the post has ended."""
+    webhook = webhooks.locked(tx, webhook_id)
+    row = store.locked(tx, report.delivery_id, report.attempt)
+    if webhook is None or row is None:
+        return False
+    row.lease_until, row.last_attempt_time = None, tx.now()
+    row.http_status, (row.error, row.duration_millis) = report.http_status, _told(report)
+    if is_success(report.http_status):
+        _succeed(tx, webhook, row)
+    else:
+        _fail(tx, webhook, row, report)
+    return row.state != DeliveryState.PENDING.value
 
-    def take_down(self, tx: Tx, reports: Sequence[Report]) -> Sequence[None]:
-        """Take reports down. Of a lease that is not the last one they count for nothing."""
-        now = self._clock()
-        known = store.seen(tx, [each.delivery_id for each in reports])
-        ours = [(known[each.delivery_id], each) for each in reports if each.delivery_id in known]
-        ended: list[tuple[str, str]] = []
-        # In one order, since webhooks are locked one after another.
-        for seen, each in sorted(ours, key=lambda pair: pair[0].webhook_id):
-            if seen.attempts != each.attempt:
-                continue
-            if is_success(each.http_status) and _is_usual(seen, now):
-                store.deliver(
-                    tx, now, each.delivery_id, each.attempt, each.http_status, _millis(each.duration)
-                )
-                ended.append((seen.webhook_id, seen.subject_id))
-            elif self._take_down_one(tx, now, seen.webhook_id, each):
-                ended.append((seen.webhook_id, seen.subject_id))
-        waiting.let_go(tx, now, ended)
-        return [None] * len(reports)
 
-    def _take_down_one(self, tx: Tx, now: datetime, webhook_id: str, report: Report) -> bool:
-        """Answers whether the post has ended."""
-        webhook = webhooks.locked(tx, webhook_id)
-        row = store.locked(tx, report.delivery_id, report.attempt)
-        if webhook is None or row is None:
-            return False
-        row.lease_until, row.last_attempt_time = None, now
-        row.http_status, (row.error, row.duration_millis) = report.http_status, _told(report)
-        if is_success(report.http_status):
-            self._succeed(tx, now, webhook, row)
+def _succeed(tx: Tx, webhook: WebhookRow, row: DeliveryRow) -> None:
+    was_spared = webhook.failures >= BREAKS_AT
+    row.state, row.error = DeliveryState.DELIVERED.value, ""
+    webhook.last_success_time = tx.now()
+    webhooks.set_health(webhook, Health())
+    _save(tx, webhook, row)
+    if was_spared:
+        store.make_due(tx, webhook.webhook_id)
+
+
+def _fail(tx: Tx, webhook: WebhookRow, row: DeliveryRow, report: Report) -> None:
+    now = tx.now()
+    health = after_failure(webhooks.health(webhook), now, report.retry_after)
+    webhooks.set_health(webhook, health)
+    # A probe may have gone out before its time; it costs the post none of its attempts.
+    if row.due_time <= now:
+        row.failures += 1
+        delay = retry_delay(row.failures, _share(tx), report.retry_after)
+        if delay is None:
+            row.state = DeliveryState.FAILED.value
         else:
-            self._fail(tx, now, webhook, row, report)
-        return row.state != DeliveryState.PENDING.value
+            row.due_time = now + delay
+    _save(tx, webhook, row)
+    if is_gone(report.http_status):
+        _disable(tx, webhook, DisabledReason.GONE)
+    elif is_dead(health, now):
+        _disable(tx, webhook, DisabledReason.FAILING)
 
-    def _succeed(self, tx: Tx, now: datetime, webhook: WebhookRow, row: DeliveryRow) -> None:
-        was_spared = webhook.failures >= BREAKS_AT
-        row.state, row.error = DeliveryState.DELIVERED.value, ""
-        webhook.last_success_time = now
-        webhooks.set_health(webhook, Health())
-        _save(tx, webhook, row)
-        if was_spared:
-            store.make_due(tx, now, webhook.webhook_id)
 
-    def _fail(self, tx: Tx, now: datetime, webhook: WebhookRow, row: DeliveryRow, report: Report) -> None:
-        health = after_failure(webhooks.health(webhook), now, report.retry_after)
-        webhooks.set_health(webhook, health)
-        # A probe may have gone out before its time; it costs the post none of its attempts.
-        if row.due_time <= now:
-            row.failures += 1
-            delay = retry_delay(row.failures, self._share(), report.retry_after)
-            if delay is None:
-                row.state = DeliveryState.FAILED.value
-            else:
-                row.due_time = now + delay
-        _save(tx, webhook, row)
-        if is_gone(report.http_status):
-            self._disable(tx, now, webhook, DisabledReason.GONE)
-        elif is_dead(health, now):
-            self._disable(tx, now, webhook, DisabledReason.FAILING)
+def _disable(tx: Tx, webhook: WebhookRow, reason: DisabledReason) -> None:
+    if webhook.state != WebhookState.ENABLED.value:
+        return
+    webhook.state, webhook.disabled_reason = WebhookState.DISABLED.value, reason.value
+    # Before the event, which it is not posted any more.
+    _save(tx, webhook)
+    tx.record(
+        NewEvent(
+            type=WebhookEventType.DISABLED.value,
+            subject_id=webhook.webhook_id,
+            application_id=webhook.application_id,
+            body=WebhookEvent(webhook_id=webhook.webhook_id, reason=reason.value),
+        ),
+    )
 
-    def _disable(self, tx: Tx, now: datetime, webhook: WebhookRow, reason: DisabledReason) -> None:
-        if webhook.state != WebhookState.ENABLED.value:
-            return
-        webhook.state, webhook.disabled_reason = WebhookState.DISABLED.value, reason.value
-        # Before the event, which it is not posted any more.
-        _save(tx, webhook)
-        self._events.record(
-            tx,
-            now,
-            NewEvent(
-                type=WebhookEventType.DISABLED.value,
-                subject_id=webhook.webhook_id,
-                application_id=webhook.application_id,
-                body=WebhookEvent(webhook_id=webhook.webhook_id, reason=reason.value),
-            ),
-        )
 
-    def _share(self) -> float:
-        return int.from_bytes(self._random(2)) / 0xFFFF
+def _share(tx: Tx) -> float:
+    return int.from_bytes(tx.random(2)) / 0xFFFF
 
 
 def _is_usual(seen: store.Seen, now: datetime) -> bool:

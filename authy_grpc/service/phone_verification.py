@@ -1,7 +1,6 @@
 """Owns how a code is sent to a phone number, for whoever asks."""
 
-from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from ipaddress import ip_address
 
 from authy_grpc.domain import codes, limits, phone
@@ -30,30 +29,17 @@ class PhoneVerifications:
         vault: seals and digests.
         texts: carry the codes.
         numbers: which numbers may be sent to.
-        clock: the time.
-        random: source of random bytes.
         host: of the authenticator, which a message names.
         most: codes that go out in an hour to all callers together; 0 for any number.
     """
 
     def __init__(
-        self,
-        *,
-        database: Database,
-        vault: Vault,
-        texts: Texts,
-        numbers: Numbers,
-        clock: Callable[[], datetime],
-        random: Callable[[int], bytes],
-        host: str,
-        most: int = 0,
+        self, *, database: Database, vault: Vault, texts: Texts, numbers: Numbers, host: str, most: int = 0
     ) -> None:
         self._database = database
         self._vault = vault
         self._texts = texts
         self._numbers = numbers
-        self._clock = clock
-        self._random = random
         self._host = host
         self._most = most
 
@@ -84,52 +70,51 @@ class PhoneVerifications:
             before = budget.spent(tx, by_number)
             tries = [(name, budget.spent(tx, name), rules) for name, rules in by_peer]
             # Not before they are locked, which may take a while.
-            now = self._clock()
+            now = tx.now()
             asked = [(name, limits.spend(times, now, rules), rules) for name, times, rules in tries]
             for name, times, rules in asked:
                 budget.keep(tx, name, times, rules)
             try:
                 sent = limits.spend(before, now, limits.SEND_RULES)
-                self._check_all(tx, now)
+                self._check_all(tx)
             except RateLimited as refusal:
                 return refusal
             budget.keep(tx, by_number, sent, limits.SEND_RULES)
             expire_time = now + phone.GOOD_FOR
-            verification_id = new_id("pvn", now, self._random)
-            code = codes.sent_code(self._random)
+            verification_id = new_id("pvn", now, tx.random)
+            code = codes.sent_code(tx.random)
             verifications.add(
                 tx,
-                self._vault,
                 verification_id,
                 number=number,
                 purpose=purpose,
                 code=code,
-                now=now,
                 expire_time=expire_time,
             )
             body = phone.body(purpose, channel, code, self._host)
-            self._texts.queue_to_number(tx, now, number, body, channel, expire_time)
+            self._texts.queue_to_number(tx, number, body, channel, expire_time)
             retry_delay = limits.retry_delay(sent, now, limits.SEND_RULES)
             return PhoneVerification(verification_id, expire_time, retry_delay)
 
         return await self._database.write(work, by=caller.turn)
 
-    def _check_all(self, tx: Tx, now: datetime) -> None:
+    def _check_all(self, tx: Tx) -> None:
         """Asks whether one more code may go out; of calls at one moment a few may go past the limit.
 
         Raises:
             RateLimited: not before one of them is an hour old.
         """
+        now = tx.now()
         if not self._most:
             return
-        expires = verifications.newest_but(tx, self._most - 1, now)
+        expires = verifications.newest_but(tx, self._most - 1)
         again = expires - phone.GOOD_FOR + _AN_HOUR if expires else now
         if again > now:
             raise RateLimited(again - now)
 
     async def forget_answers(self) -> int:
         """Drop answers that are not given again; answers how many."""
-        return await self._database.write(lambda tx: verifications.forget_answers(tx, self._clock()))
+        return await self._database.write(lambda tx: verifications.forget_answers(tx))
 
 
 def _check(judgement: Judgement) -> None:

@@ -1,9 +1,7 @@
 """Owns how somebody with a phone number becomes a device of its account."""
 
 import hmac
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import partial
 
 from authy_grpc.domain import codes, keys, phone
@@ -15,15 +13,14 @@ from authy_grpc.domain.phone import PhonePurpose
 from authy_grpc.domain.typed import is_code, normalize
 from authy_grpc.service.caller import Nobody
 from authy_grpc.service.phone_verification import peer_budgets
+from authy_grpc.store import account as accounts
 from authy_grpc.store import account as store
 from authy_grpc.store import budget, spent_key
 from authy_grpc.store import device as devices
 from authy_grpc.store import phone_verification as verifications
-from authy_grpc.store.account import AccountNews
 from authy_grpc.store.database import Database
 from authy_grpc.store.tables import AccountRow, DeviceRow, PhoneVerificationRow
 from authy_grpc.store.tx import Tx
-from authy_grpc.store.vault import Vault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,26 +53,14 @@ class Registrations:
 
     Args:
         database: keeps them.
-        vault: seals and digests.
-        accounts: tells the account's other devices.
-        clock: the time.
-        random: source of random bytes.
     """
 
     def __init__(
         self,
         *,
         database: Database,
-        vault: Vault,
-        accounts: AccountNews,
-        clock: Callable[[], datetime],
-        random: Callable[[int], bytes],
     ) -> None:
         self._database = database
-        self._vault = vault
-        self._accounts = accounts
-        self._clock = clock
-        self._random = random
 
     async def register(self, caller: Nobody, asked: NewDevice) -> Registration:
         """Add a device to the account of a verified number, which is opened where there is none.
@@ -104,10 +89,10 @@ class Registrations:
         self, tx: Tx, *, peer: str, asked: NewDevice, thumbprints: tuple[str, str]
     ) -> Registration | CodeRejected:
         verification = verifications.find(tx, asked.verification_id)
-        # Not before it is locked, which may take a while.
-        now = self._clock()
+        # Not before it is locked, which may take a while; that of the work is taken once the account is, too.
+        now = tx.tools.clock()
         if verification is not None and verification.use_time is not None:
-            return self._answer_again(tx, verification, asked, now, peer)
+            return self._answer_again(tx, verification, asked, peer)
         if spent_key.seen(tx, *thumbprints):
             raise BadSignature
         if (
@@ -117,28 +102,27 @@ class Registrations:
         ):
             raise CodeRejected
         if not is_code(asked.code, codes.SENT_DIGITS):
-            return self._no_code(tx, peer, now)
-        expected = verifications.code(self._vault, verification)
+            return self._no_code(tx, peer)
+        expected = verifications.code(tx.vault, verification)
         if not hmac.compare_digest(expected.encode(), normalize(asked.code).encode()):
             return _count(tx, verification)
-        number = verifications.number(self._vault, verification)
-        account = store.find_by_number(tx, self._vault, number, lock=True)
-        # Nor before the account is, where it is one.
-        now = self._clock()
+        number = verifications.number(tx.vault, verification)
+        account = store.find_by_number(tx, number, lock=True)
+        now = tx.now()
         present = devices.of_account(tx, account.account_id) if account else []
         states = [devices.state(each, now) for each in present]
         state = self._admit(tx, account, states)
-        recovery_code = "" if account else codes.recovery_code(self._random)
-        account = account or self._open_account(tx, number, recovery_code, now)
-        device = self._add_device(tx, account, asked, state, now)
+        recovery_code = "" if account else codes.recovery_code(tx.random)
+        account = account or self._open_account(tx, number, recovery_code)
+        device = self._add_device(tx, account, asked, state)
         registration = Registration(
-            device=devices.to_device(self._vault, device, now, current=True),
+            device=devices.to_device(tx.vault, device, now, current=True),
             server_agreement_key=device.server_agreement_key,
             other_devices=states.count(DeviceState.ACTIVE),
             account_create_time=account.create_time,
             recovery_code=recovery_code,
         )
-        verifications.use(verification, self._vault, asked.content, registration, now)
+        verifications.use(verification, tx.vault, asked.content, registration, now)
         tx.add(verification)
         return registration
 
@@ -147,30 +131,27 @@ class Registrations:
         tx: Tx,
         verification: PhoneVerificationRow,
         asked: NewDevice,
-        now: datetime,
         peer: str,
     ) -> Registration | CodeRejected:
         """The same call gets the same answer for a while: with another code it is a guess, and counts."""
+        now = tx.now()
         used = verification.use_time or now
         if verification.failures >= phone.GUESSES or now >= used + phone.ANSWERED_FOR:
             raise CodeRejected
         if not is_code(asked.code, codes.SENT_DIGITS):
-            return self._no_code(tx, peer, now)
+            return self._no_code(tx, peer)
         before = verification.request_hash or b""
-        same = [hmac.compare_digest(before, each) for each in self._vault.digests("request", asked.content)]
-        answer = verifications.answer(self._vault, verification) if any(same) else None
+        same = [hmac.compare_digest(before, each) for each in tx.vault.digests("request", asked.content)]
+        answer = verifications.answer(tx.vault, verification) if any(same) else None
         return answer or _count(tx, verification)
 
-    def _no_code(self, tx: Tx, peer: str, now: datetime) -> CodeRejected:
+    def _no_code(self, tx: Tx, peer: str) -> CodeRejected:
         """Count what cannot be a code for the caller's address alone; returned, so that the count stays.
 
         Raises:
             RateLimited: the address has had its share.
         """
-        tries = [
-            (name, budget.allow(tx, name, now, rules), rules)
-            for name, rules in peer_budgets(self._vault, peer)
-        ]
+        tries = [(name, budget.allow(tx, name, rules), rules) for name, rules in peer_budgets(tx.vault, peer)]
         for name, times, rules in tries:
             budget.keep(tx, name, times, rules)
         return CodeRejected()
@@ -186,23 +167,23 @@ class Registrations:
             recovery=False,
         )
 
-    def _open_account(self, tx: Tx, number: str, recovery_code: str, now: datetime) -> AccountRow:
-        account_id = new_id("acc", now, self._random)
+    def _open_account(self, tx: Tx, number: str, recovery_code: str) -> AccountRow:
+        now = tx.now()
+        account_id = new_id("acc", now, tx.random)
         row = AccountRow(
             account_id=account_id,
             new_device_policy=NewDevicePolicy.HOLD.value,
-            recovery_hash=self._vault.digest("recovery_code", f"{account_id}\n{recovery_code}".encode()),
+            recovery_hash=tx.vault.digest("recovery_code", f"{account_id}\n{recovery_code}".encode()),
             create_time=now,
         )
-        store.set_number(row, self._vault, number)
+        store.set_number(row, tx.vault, number)
         tx.add(row)
         return row
 
-    def _add_device(
-        self, tx: Tx, account: AccountRow, asked: NewDevice, state: DeviceState, now: datetime
-    ) -> DeviceRow:
-        device_id = new_id("dev", now, self._random)
-        private = keys.new_private_key(self._random)
+    def _add_device(self, tx: Tx, account: AccountRow, asked: NewDevice, state: DeviceState) -> DeviceRow:
+        now = tx.now()
+        device_id = new_id("dev", now, tx.random)
+        private = keys.new_private_key(tx.random)
         held = state is DeviceState.HELD
         row = DeviceRow(
             device_id=device_id,
@@ -217,15 +198,15 @@ class Registrations:
             create_time=now,
             release_time=release_time(now, None, account.release_blocked_until) if held else None,
         )
-        devices.set_name(row, self._vault, asked.name)
-        devices.set_secret(row, self._vault, keys.agree(private, asked.agreement_key))
+        devices.set_name(row, tx.vault, asked.name)
+        devices.set_secret(row, tx.vault, keys.agree(private, asked.agreement_key))
         tx.add(row)
         spent_key.spend(
             tx, *map(keys.thumbprint, (asked.signing_key, asked.agreement_key, row.server_agreement_key))
         )
         tx.flush()
-        self._accounts.changed(
-            tx, now, account.account_id, devices=True, activity="device.added", device_name=asked.name
+        accounts.changed(
+            tx, account.account_id, devices=True, activity="device.added", device_name=asked.name
         )
         return row
 

@@ -1,19 +1,17 @@
 """Owns how a device gets a token, and how it gives it back."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from authy_grpc.domain.device import Proof
 from authy_grpc.domain.ids import hash_secret, new_id, new_secret
 from authy_grpc.domain.limits import SESSION_RULES
+from authy_grpc.service import proofs
 from authy_grpc.service.caller import Device, Nobody
-from authy_grpc.service.proof import Proofs
 from authy_grpc.store import budget, credential
 from authy_grpc.store import device as devices
 from authy_grpc.store import session as sessions
 from authy_grpc.store.database import Database
-from authy_grpc.store.events import Events
 from authy_grpc.store.tables import DeviceRow, SessionRow
 from authy_grpc.store.tx import Tx
 
@@ -40,26 +38,14 @@ class Sessions:
 
     Args:
         database: keeps them.
-        events: tell of sessions that end.
-        proofs: check who asks.
-        clock: the time.
-        random: source of random bytes.
     """
 
     def __init__(
         self,
         *,
         database: Database,
-        events: Events,
-        proofs: Proofs,
-        clock: Callable[[], datetime],
-        random: Callable[[int], bytes],
     ) -> None:
         self._database = database
-        self._events = events
-        self._proofs = proofs
-        self._clock = clock
-        self._random = random
 
     async def create(self, caller: Nobody, device_id: str, proof: Proof) -> NewSession:
         """Exchange a proof for a token. Of many sessions of a device the oldest ends.
@@ -77,19 +63,19 @@ class Sessions:
 
         def look(tx: Tx) -> str:
             device = tx.get(DeviceRow, device_id)
-            self._proofs.signed(device, _CREATE, proof)
-            return self._proofs.fresh(device, proof, self._clock()).account_id
+            proofs.signed(device, _CREATE, proof)
+            return proofs.fresh(device, proof, tx.now()).account_id
 
         def work(tx: Tx) -> NewSession:
             device = devices.lock(tx, device_id)
             # Not before it is locked, which may take a while.
-            now = self._clock()
-            device = self._proofs.fresh(device, proof, now)
-            times = budget.allow(tx, f"sessions:{device_id}", now, SESSION_RULES)
+            now = tx.now()
+            device = proofs.fresh(device, proof, now)
+            times = budget.allow(tx, f"sessions:{device_id}", SESSION_RULES)
             budget.keep(tx, f"sessions:{device_id}", times, SESSION_RULES)
             device.last_proof_millis = proof.time_millis
             tx.add(device)
-            return self._open(tx, device_id, now)
+            return self._open(tx, device_id)
 
         # Anybody may send garbage: it costs no transaction that others wait for.
         account_id = await self._database.read(look, by=caller.turn)
@@ -100,17 +86,18 @@ class Sessions:
 
         def work(tx: Tx) -> None:
             if sessions.end(tx, caller.session_id):
-                self._events.record(tx, self._clock(), credential.ended(caller.session_id))
+                tx.record(credential.ended(caller.session_id))
 
         await self._database.write(work, by=caller.account_id)
 
-    def _open(self, tx: Tx, device_id: str, now: datetime) -> NewSession:
+    def _open(self, tx: Tx, device_id: str) -> NewSession:
+        now = tx.now()
         for old in sessions.oldest(tx, device_id, _MOST - 1):
             tx.delete(old)
-            self._events.record(tx, now, credential.ended(old.session_id))
-        token = new_secret("dt", self._random)
+            tx.record(credential.ended(old.session_id))
+        token = new_secret("dt", tx.random)
         row = SessionRow(
-            session_id=new_id("ses", now, self._random),
+            session_id=new_id("ses", now, tx.random),
             device_id=device_id,
             token_hash=hash_secret(token),
             create_time=now,

@@ -11,9 +11,9 @@ from typing import Self
 from structlog.typing import FilteringBoundLogger
 
 from authy_grpc.domain.errors import BackendUnavailable
-from authy_grpc.store import figures
+from authy_grpc.store import events, figures
 from authy_grpc.store.database import Database
-from authy_grpc.store.events import EARLIEST, Events, Position, Recorded, may_have_more
+from authy_grpc.store.events import EARLIEST, Position, Recorded, may_have_more
 from authy_grpc.store.tx import Tx
 
 _PAGE = 500
@@ -86,23 +86,14 @@ class Signals:
 
     Args:
         database: where events are read.
-        events: reads them.
         log: where faults are written.
         poll: how often the table is looked at though nothing was heard.
     """
 
-    def __init__(
-        self,
-        database: Database,
-        events: Events,
-        log: FilteringBoundLogger,
-        *,
-        poll: timedelta = _POLL,
-    ) -> None:
+    def __init__(self, database: Database, log: FilteringBoundLogger, *, poll: timedelta = _POLL) -> None:
         self._log = log
         self._poll = poll.total_seconds()
         self._database = database
-        self._events = events
         self._wake = asyncio.Event()
         self._topics: dict[str, set[Subscription]] = defaultdict(set)
         self._handed = 0
@@ -136,7 +127,7 @@ class Signals:
 
     async def start(self) -> None:
         """Begin after the newest row there is."""
-        self.position = await self._database.read(self._events.newest)
+        self.position = await self._database.read(events.newest)
         self._task = asyncio.create_task(self._run(), name="authy-tailer")
 
     async def stop(self) -> None:
@@ -181,4 +172,4 @@ class Signals:
                 await asyncio.sleep(0)
 
     def _new_rows(self, tx: Tx) -> tuple[list[Recorded], bool]:
-        return self._events.read_new(tx, self.position, _PAGE)
+        return events.read_new(tx, self.position, _PAGE)

@@ -1,29 +1,21 @@
 """Owns what an authenticator does with the links of its account."""
 
-from collections.abc import Callable
-from datetime import datetime
-
 from authy_grpc.domain.device import Proof
 from authy_grpc.domain.enrollment import EnrollmentState
 from authy_grpc.domain.errors import BadSignature, NotFound, Refusal, WrongState
 from authy_grpc.domain.event import UserEventType
 from authy_grpc.domain.site import NewKey, Site
+from authy_grpc.service import proofs, unlink
 from authy_grpc.service.caller import Device
-from authy_grpc.service.link import Links
-from authy_grpc.service.proof import Proofs
 from authy_grpc.store import account as accounts
 from authy_grpc.store import application as applications
 from authy_grpc.store import budget, spent_key
 from authy_grpc.store import device as devices
 from authy_grpc.store import link as links
 from authy_grpc.store import site as store
-from authy_grpc.store.account import AccountNews
-from authy_grpc.store.columns import whole_millis
 from authy_grpc.store.database import Database
-from authy_grpc.store.events import Events
 from authy_grpc.store.tables import DeviceRow, LinkRow, SiteKeyRow
 from authy_grpc.store.tx import Tx
-from authy_grpc.store.vault import Vault
 
 _UPDATE = "authy_grpc.v1.AuthenticatorService/UpdateSite"
 _REMOVE = "authy_grpc.v1.AuthenticatorService/RemoveSite"
@@ -34,37 +26,19 @@ class Sites:
 
     Args:
         database: keeps the links.
-        vault: seals labels.
-        events: where a site learns of keys.
-        accounts: tells the account's devices.
-        links: ends links.
-        proofs: checks what is signed.
-        clock: the time.
     """
 
     def __init__(
         self,
         *,
         database: Database,
-        vault: Vault,
-        events: Events,
-        accounts: AccountNews,
-        links: Links,
-        proofs: Proofs,
-        clock: Callable[[], datetime],
     ) -> None:
         self._database = database
-        self._vault = vault
-        self._events = events
-        self._accounts = accounts
-        self._links = links
-        self._proofs = proofs
-        self._clock = clock
 
     async def list_sites(self, caller: Device) -> list[Site]:
         """The links of the caller's account, oldest first."""
         return await self._database.read(
-            lambda tx: store.listed(tx, self._vault, caller.account_id, caller.device_id, self._clock()),
+            lambda tx: store.listed(tx, caller.account_id, caller.device_id),
             by=caller.account_id,
             pages=True,
         )
@@ -88,21 +62,21 @@ class Sites:
 
         def work(tx: Tx) -> Site:
             accounts.find(tx, caller.account_id, lock=True)
-            now = whole_millis(self._clock())
+            tx.now()
             device = devices.acting(tx, caller.device_id)
             thumbprint = key.check(device.device_id, device.signing_key, site_id)
-            link = store.find(tx, caller.account_id, site_id, now, lock=True)
+            link = store.find(tx, caller.account_id, site_id, lock=True)
             if link.state == "AWAITING":
                 raise WrongState(EnrollmentState.AWAITING_CODE.value)
             present = store.active_key(tx, site_id, caller.device_id)
             if present is None:
                 if spent_key.seen(tx, thumbprint):
                     raise BadSignature
-                self._add_key(tx, now, link, device, key, thumbprint)
+                self._add_key(tx, link, device, key, thumbprint)
             elif present.point != key.point:
                 raise WrongState(present.state)
             application = applications.find(tx, link.application_id)
-            return store.site(self._vault, link, application, has_key=True)
+            return store.site(tx.vault, link, application, has_key=True)
 
         return await self._database.write(work, accounts=True, by=caller.account_id)
 
@@ -118,17 +92,17 @@ class Sites:
 
         def work(tx: Tx) -> Site | Refusal:
             accounts.find(tx, caller.account_id, lock=True)
-            now = whole_millis(self._clock())
-            link = self._proved(tx, now, caller, _UPDATE, proof, site_id, label)
+            tx.now()
+            link = self._proved(tx, caller, _UPDATE, proof, site_id, label)
             if isinstance(link, Refusal):
                 return link
-            if store.label(self._vault, link) != label:
-                if refused := budget.change(tx, "labels", caller.account_id, now):
+            if store.label(tx.vault, link) != label:
+                if refused := budget.change(tx, "labels", caller.account_id):
                     return refused
-                store.set_label(self._vault, link, label)
+                store.set_label(tx.vault, link, label)
                 tx.add(link)
-                self._accounts.changed(tx, now, caller.account_id, sites=True)
-            return store.one(tx, self._vault, link, caller.device_id, now)
+                accounts.changed(tx, caller.account_id, sites=True)
+            return store.one(tx, link, caller.device_id)
 
         return await self._database.write(work, accounts=True, by=caller.account_id)
 
@@ -143,11 +117,11 @@ class Sites:
 
         def work(tx: Tx) -> Refusal | None:
             accounts.find(tx, caller.account_id, lock=True)
-            now = whole_millis(self._clock())
-            link = self._proved(tx, now, caller, _REMOVE, proof, site_id)
+            tx.now()
+            link = self._proved(tx, caller, _REMOVE, proof, site_id)
             if isinstance(link, Refusal):
                 return link
-            self._links.end(tx, now, link)
+            unlink.end(tx, link)
             return None
 
         await self._database.write(work, accounts=True, by=caller.account_id)
@@ -155,7 +129,6 @@ class Sites:
     def _proved(
         self,
         tx: Tx,
-        now: datetime,
         caller: Device,
         act: str,
         proof: Proof,
@@ -163,18 +136,17 @@ class Sites:
         *more: str,
     ) -> LinkRow | Refusal:
         """The link that a device's proof names, locked; or why it may not be acted on."""
-        held = self._proofs.act(tx, caller.device_id, act, proof, site_id, *more, now=now)
+        held = proofs.act(tx, caller.device_id, act, proof, site_id, *more)
         if held is not None:
             return held
         try:
-            return store.find(tx, caller.account_id, site_id, now, lock=True)
+            return store.find(tx, caller.account_id, site_id, lock=True)
         except NotFound as refusal:
             return refusal
 
     def _add_key(
         self,
         tx: Tx,
-        now: datetime,
         link: LinkRow,
         device: DeviceRow,
         key: NewKey,
@@ -187,17 +159,16 @@ class Sites:
             device_id=device.device_id,
             point=key.point,
             state="ACTIVE",
-            create_time=now,
+            create_time=tx.now(),
         )
         tx.add(row)
-        told = links.event(self._vault, link, UserEventType.DEVICE_ADDED, key=links.site_key(row))
-        self._events.record(tx, now, told)
-        self._accounts.changed(
+        told = links.event(tx.vault, link, UserEventType.DEVICE_ADDED, key=links.site_key(row))
+        tx.record(told)
+        accounts.changed(
             tx,
-            now,
             device.account_id,
             sites=True,
             activity="site.key_added",
             site_name=applications.find(tx, link.application_id).name,
-            device_name=devices.name(self._vault, device),
+            device_name=devices.name(tx.vault, device),
         )

@@ -2,21 +2,19 @@
 
 import asyncio
 from collections.abc import Callable
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import StrEnum
 from math import log
 
 from authy_grpc.domain.event import UserEventType
 from authy_grpc.domain.ids import new_id
-from authy_grpc.service.link import Links
+from authy_grpc.service import unlink
 from authy_grpc.store import account as accounts
 from authy_grpc.store import link as links
 from authy_grpc.store import telling as store
 from authy_grpc.store.database import Database
-from authy_grpc.store.events import Events
 from authy_grpc.store.tables import AccountRow, LinkRow, SiteKeyRow, TellingRow
 from authy_grpc.store.tx import Tx
-from authy_grpc.store.vault import Vault
 
 _MEAN = timedelta(hours=24)
 _LONGEST = timedelta(days=7)
@@ -36,43 +34,26 @@ class Telling:
 
     Args:
         database: keeps the plans.
-        vault: opens what an event says.
-        events: where it is told.
-        links: ends a link whose account is gone.
-        clock: the time.
         random: source of random bytes.
     """
 
-    def __init__(
-        self,
-        *,
-        database: Database,
-        vault: Vault,
-        events: Events,
-        links: Links,
-        clock: Callable[[], datetime],
-        random: Callable[[int], bytes],
-    ) -> None:
+    def __init__(self, *, database: Database, random: Callable[[int], bytes]) -> None:
         self._database = database
-        self._vault = vault
-        self._events = events
-        self._links = links
-        self._clock = clock
         self._random = random
 
-    def plan(self, tx: Tx, now: datetime, site_id: str, kind: TellingKind, kid: str | None = None) -> None:
+    def plan(self, tx: Tx, site_id: str, kind: TellingKind, kid: str | None = None) -> None:
         """Have a site told of something after a random delay: 24 h on average, 7 days at most.
 
         It is longer where the service stood still meanwhile, see `tell_due`.
 
         Args:
             tx: of the change.
-            now: when it took effect.
             site_id: the link.
             kind: what it is told.
             kid: the key of a device that was removed.
         """
-        telling_id = new_id("tel", now, self._random)
+        now = tx.now()
+        telling_id = new_id("tel", now, tx.random)
         due_time = now + self._delay()
         tx.add(TellingRow(telling_id=telling_id, site_id=site_id, kind=kind, kid=kid, due_time=due_time))
 
@@ -86,7 +67,7 @@ class Telling:
         Raises:
             ExceptionGroup: some could not be told.
         """
-        due = await self._database.read(lambda tx: store.due(tx, self._clock()))
+        due = await self._database.read(lambda tx: store.due(tx))
         accounts: dict[str | None, list[store.Due]] = {}
         for each in due:
             accounts.setdefault(each.account_id, []).append(each)
@@ -109,20 +90,20 @@ class Telling:
     async def _tell(self, telling_id: str) -> None:
         def work(tx: Tx) -> None:
             found = store.locked(tx, telling_id)
-            now = self._clock()
+            now = tx.now()
             # Another server may have put it off meanwhile.
             if found is not None and found[0].due_time <= now:
                 row, link = found
                 tx.delete(row)
                 tx.flush()
-                self._record(tx, now, row, link)
+                self._record(tx, row, link)
 
         await self._database.write(work)
 
     async def _put_off(self, telling_id: str) -> None:
         def work(tx: Tx) -> None:
             found = store.locked(tx, telling_id)
-            now = self._clock()
+            now = tx.now()
             # Another server may have put it off meanwhile.
             if found is not None and found[0].due_time <= now:
                 found[0].due_time = now + self._delay()
@@ -130,30 +111,30 @@ class Telling:
 
         await self._database.write(work)
 
-    def _record(self, tx: Tx, now: datetime, row: TellingRow, link: LinkRow) -> None:
+    def _record(self, tx: Tx, row: TellingRow, link: LinkRow) -> None:
         match TellingKind(row.kind):
             case TellingKind.USER_DELETED:
                 account_id = link.account_id
-                self._links.end(tx, now, link)
+                unlink.end(tx, link)
                 if account_id is not None:
                     # What codes and questions have left since the account was erased: it names nobody.
                     accounts.forget_activity(tx, account_id)
                 self._database.deleted()
             case TellingKind.DEVICE_REMOVED:
-                self._record_removed(tx, now, link, row.kid or "")
+                self._record_removed(tx, link, row.kid or "")
             case TellingKind.FACTORS_CHANGED:
-                self._record_factors(tx, now, link)
+                self._record_factors(tx, link)
 
-    def _record_removed(self, tx: Tx, now: datetime, link: LinkRow, kid: str) -> None:
+    def _record_removed(self, tx: Tx, link: LinkRow, kid: str) -> None:
         key = tx.get(SiteKeyRow, kid)
         if key is None or key.state == "REVOKED":
             return
-        key.state, key.revoke_time = "REVOKED", now
+        key.state, key.revoke_time = "REVOKED", tx.now()
         tx.add(key)
-        told = links.event(self._vault, link, UserEventType.DEVICE_REMOVED, key=links.site_key(key))
-        self._events.record(tx, now, told)
+        told = links.event(tx.vault, link, UserEventType.DEVICE_REMOVED, key=links.site_key(key))
+        tx.record(told)
 
-    def _record_factors(self, tx: Tx, now: datetime, link: LinkRow) -> None:
+    def _record_factors(self, tx: Tx, link: LinkRow) -> None:
         """The truth of this moment: of two changes the later may be told first."""
         account = tx.get(AccountRow, link.account_id) if link.account_id else None
         phone_codes = account is not None and account.phone_codes
@@ -161,7 +142,7 @@ class Telling:
             return
         link.phone_codes = phone_codes
         tx.add(link)
-        self._events.record(tx, now, links.event(self._vault, link, UserEventType.FACTORS_CHANGED))
+        tx.record(links.event(tx.vault, link, UserEventType.FACTORS_CHANGED))
 
     def _delay(self) -> timedelta:
         """Exponential, so that the time that has passed says nothing of the time to come."""

@@ -15,10 +15,8 @@ from authy_grpc.outbound.sms.sender import Message, Refused, Sender, Unreachable
 from authy_grpc.store import tally
 from authy_grpc.store import text as texts
 from authy_grpc.store.database import Database
-from authy_grpc.store.events import Events
 from authy_grpc.store.tables import TextRow
 from authy_grpc.store.tx import Tx
-from authy_grpc.store.vault import Vault
 
 # What a site is told of a message that did not go, in words that say nothing of the number.
 REFUSED = "refused"
@@ -39,8 +37,6 @@ class Texts:
 
     Args:
         database: keeps what waits.
-        vault: seals it.
-        events: tell sites what became of a code.
         sender: the carrier.
         numbers: which numbers may be sent to.
         log: where failures are written.
@@ -52,8 +48,6 @@ class Texts:
         self,
         *,
         database: Database,
-        vault: Vault,
-        events: Events,
         sender: Sender,
         numbers: Numbers,
         log: FilteringBoundLogger,
@@ -61,8 +55,6 @@ class Texts:
         random: Callable[[int], bytes],
     ) -> None:
         self._database = database
-        self._vault = vault
-        self._events = events
         self._sender = sender
         self._numbers = numbers
         self._log = log
@@ -72,7 +64,6 @@ class Texts:
     def queue_to_number(
         self,
         tx: Tx,
-        now: datetime,
         number: str,
         body: str,
         channel: PhoneChannel,
@@ -82,18 +73,15 @@ class Texts:
 
         Args:
             tx: of the cause.
-            now: the time.
             number: E.164.
             body: what it says.
             channel: how it goes.
             expire_time: from when on it is of no use.
         """
-        row = self._row(now, expire_time)
-        texts.add(tx, self._vault, row, body=body, channel=channel, number=number)
+        row = self._row(tx.now(), expire_time)
+        texts.add(tx, row, body=body, channel=channel, number=number)
 
-    def queue_to_link(
-        self, tx: Tx, now: datetime, site_id: str, body: str, factor: Factor, expire_time: datetime
-    ) -> None:
+    def queue_to_link(self, tx: Tx, site_id: str, body: str, factor: Factor, expire_time: datetime) -> None:
         """Have a message sent to the owner of a link, whose site is told what became of it.
 
         Whether it may go, and where to, is looked up when it goes: queueing is the same work whether or
@@ -101,19 +89,18 @@ class Texts:
 
         Args:
             tx: of the cause.
-            now: the time.
             site_id: the link.
             body: what it says.
             factor: SMS or VOICE.
             expire_time: from when on it is of no use.
         """
-        row = self._row(now, expire_time)
+        row = self._row(tx.now(), expire_time)
         row.site_id, row.factor = site_id, factor.value
-        texts.add(tx, self._vault, row, body=body, channel=PhoneChannel(factor.value))
+        texts.add(tx, row, body=body, channel=PhoneChannel(factor.value))
 
     async def send_due(self) -> int:
         """Send what is due, a hundred at most; answers how many were tried."""
-        due = await self._database.write(lambda tx: texts.take(tx, self._vault, self._clock(), _LEASE))
+        due = await self._database.write(lambda tx: texts.take(tx, _LEASE))
         await asyncio.gather(*[self._deliver(each) for each in due])
         return len(due)
 
@@ -143,7 +130,7 @@ class Texts:
         return ""
 
     def _settle(self, tx: Tx, *, text: texts.DueText, reason: str) -> None:
-        now = self._clock()
+        now = tx.now()
         row = texts.find(tx, text.text_id)
         if row is None:
             return
@@ -159,10 +146,10 @@ class Texts:
                 tally.count(tx, tally.TEXTS, "RETRIED")
                 return
         tally.count(tx, tally.TEXTS, reason.upper() or "DELIVERED")
-        told = texts.outcome(tx, self._vault, row, reason)
+        told = texts.outcome(tx, row, reason)
         tx.delete(row)
         if told is not None:
-            self._events.record(tx, now, told)
+            tx.record(told)
 
     def _carriers_delay(self) -> timedelta:
         return _SHORTEST + (_LONGEST - _SHORTEST) * (int.from_bytes(self._random(2)) / 0xFFFF)

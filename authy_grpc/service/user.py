@@ -1,21 +1,19 @@
 """Owns the use cases of a site's users."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import replace
-from datetime import datetime
 
 from authy_grpc.domain.enrollment import EnrollmentState
 from authy_grpc.domain.event import UserEventType
 from authy_grpc.domain.limits import Guesses, PushGuard
 from authy_grpc.domain.user import CARRIED, Factor, User
+from authy_grpc.service import unlink
 from authy_grpc.service.caller import Site
-from authy_grpc.service.link import Links
 from authy_grpc.store import link as links
 from authy_grpc.store import page
 from authy_grpc.store import user as store
 from authy_grpc.store import user_view as view
 from authy_grpc.store.database import Database
-from authy_grpc.store.events import Events
 from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 
@@ -28,27 +26,12 @@ class Users:
     Args:
         database: keeps them.
         vault: opens what the site calls them.
-        events: where the site learns what happened to them.
-        links: ends them.
-        clock: the time.
         carried: factors that the service has a carrier for; no user has others of these.
     """
 
-    def __init__(
-        self,
-        *,
-        database: Database,
-        vault: Vault,
-        events: Events,
-        links: Links,
-        clock: Callable[[], datetime],
-        carried: Collection[Factor] = CARRIED,
-    ) -> None:
+    def __init__(self, *, database: Database, vault: Vault, carried: Collection[Factor] = CARRIED) -> None:
         self._database = database
         self._vault = vault
-        self._events = events
-        self._links = links
-        self._clock = clock
         self._missing = CARRIED - set(carried)
 
     async def get(self, caller: Site, authy_id: str) -> User:
@@ -58,9 +41,7 @@ class Users:
             NotFound: there is none, or it is another site's.
         """
         own = caller.application_id
-        return self._offered(
-            await self._database.read(lambda tx: view.find(tx, self._vault, own, authy_id), by=own)
-        )
+        return self._offered(await self._database.read(lambda tx: view.find(tx, own, authy_id), by=own))
 
     async def look_up(self, caller: Site, custom_user_id: str) -> User:
         """One user, by the site's own reference.
@@ -70,7 +51,7 @@ class Users:
         """
         own = caller.application_id
         return self._offered(
-            await self._database.read(lambda tx: view.look_up(tx, self._vault, own, custom_user_id), by=own)
+            await self._database.read(lambda tx: view.look_up(tx, own, custom_user_id), by=own)
         )
 
     async def list_page(self, caller: Site, page_size: int, page_token: str) -> tuple[list[User], str]:
@@ -101,7 +82,7 @@ class Users:
 
         def work(tx: Tx) -> None:
             link = store.lock(tx, caller.application_id, authy_id)
-            self._links.end(tx, self._clock(), link, waiting=EnrollmentState.CANCELED)
+            unlink.end(tx, link, waiting=EnrollmentState.CANCELED)
 
         await self._database.write(work, accounts=True, by=caller.application_id)
 
@@ -121,16 +102,16 @@ class Users:
             link = links.find(tx, caller.application_id, authy_id, lock=True)
             before = (link.failures, link.locked_until, link.push_misses, link.push_frozen_until)
             if not factors or set(factors) - {Factor.PUSH}:
-                links.forget_future_steps(tx, link, self._clock())
+                links.forget_future_steps(tx, link)
                 link.failures, link.locked_until = Guesses().failures, Guesses().locked_until
             if not factors or Factor.PUSH in factors:
                 link.push_misses, link.push_frozen_until = PushGuard().misses, PushGuard().frozen_until
             if before != (link.failures, link.locked_until, link.push_misses, link.push_frozen_until):
                 tx.add(link)
-                told = links.event(self._vault, link, UserEventType.UNLOCKED)
-                self._events.record(tx, self._clock(), told)
+                told = links.event(tx.vault, link, UserEventType.UNLOCKED)
+                tx.record(told)
             tx.flush()
-            return view.find(tx, self._vault, caller.application_id, authy_id)
+            return view.find(tx, caller.application_id, authy_id)
 
         return self._offered(await self._database.write(work, by=caller.application_id))
 

@@ -1,13 +1,13 @@
 """Owns the use cases of codes that users type into a site: check them, send one, make backup codes."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pydantic import TypeAdapter
 
+from authy_grpc.domain import codes
 from authy_grpc.domain.code_text import code_text
-from authy_grpc.domain.codes import backup_codes, sent_code
 from authy_grpc.domain.errors import FactorUnavailable, Refusal
 from authy_grpc.domain.event import UserEventType
 from authy_grpc.domain.limits import SEND_RULES, retry_delay
@@ -16,15 +16,12 @@ from authy_grpc.domain.verification import SENT_CODE_LIFE, Checked, SentCode
 from authy_grpc.service.caller import Site
 from authy_grpc.service.code_check import Attempt, CodeChecks
 from authy_grpc.service.text import Texts
-from authy_grpc.store import budget
+from authy_grpc.store import backup_code, budget, sent_code
 from authy_grpc.store import link as links
 from authy_grpc.store.account import AccountBusy
 from authy_grpc.store.application import find as find_application
-from authy_grpc.store.backup_code import BackupCodes
 from authy_grpc.store.database import Database
-from authy_grpc.store.events import Events
 from authy_grpc.store.once import Request, once
-from authy_grpc.store.sent_code import SentCodes
 from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 
@@ -71,35 +68,18 @@ class Verifications:
     Args:
         database: keeps them.
         vault: seals them.
-        events: where the site learns what came of them.
         texts: take a code to the phone.
-        clock: the time.
-        random: source of random bytes.
         carried: factors that the service has a carrier for.
     """
 
     def __init__(
-        self,
-        *,
-        database: Database,
-        vault: Vault,
-        events: Events,
-        texts: Texts,
-        clock: Callable[[], datetime],
-        random: Callable[[int], bytes],
-        carried: Collection[Factor] = CARRIED,
+        self, *, database: Database, vault: Vault, texts: Texts, carried: Collection[Factor] = CARRIED
     ) -> None:
-        postgres = database.postgres
         self._database = database
         self._vault = vault
-        self._events = events
         self._texts = texts
-        self._clock = clock
-        self._random = random
         self._carried = carried
-        self._sent = SentCodes(vault, postgres=postgres)
-        self._backup = BackupCodes(vault, postgres=postgres)
-        self._checks = CodeChecks(vault=vault, events=events, clock=clock, random=random, postgres=postgres)
+        self._checks = CodeChecks(vault=vault)
         # One bound method each, by which calls that wait are brought together.
         self._check, self._check_waiting = self._checks.check, self._checks.check_waiting
 
@@ -149,10 +129,8 @@ class Verifications:
         def work(tx: Tx) -> Sending | Refusal:
             return once(
                 tx,
-                self._vault,
                 caller.application_id,
                 request,
-                self._clock(),
                 _SENDING,
                 lambda: self._send(tx, caller.application_id, wish),
             )
@@ -168,16 +146,16 @@ class Verifications:
 
         def work(tx: Tx) -> list[str]:
             link = links.find(tx, caller.application_id, authy_id, lock=True)
-            codes = backup_codes(self._random)
-            self._backup.replace(tx, link.site_id, codes)
-            return codes
+            new = codes.backup_codes(tx.random)
+            backup_code.replace(tx, link.site_id, new)
+            return new
 
         return await self._database.write(work, by=caller.application_id)
 
     def _send(self, tx: Tx, application_id: str, wish: Wish) -> Sending:
         link = links.find(tx, application_id, wish.authy_id, lock=True)
         # Not before it is locked, which may take a while.
-        now = self._clock()
+        now = tx.now()
         application = find_application(tx, application_id)
         allowed = wish.factor in self._carried and link.phone_codes and application.phone_codes
         if not (allowed and links.has_phone(link)):
@@ -186,22 +164,23 @@ class Verifications:
         if not wish.force and any(key.revoke_time is None for key in told):
             return Sending(sent=False)
         name = f"link:{link.site_id}"
-        times = budget.allow(tx, name, now, SEND_RULES)
+        times = budget.allow(tx, name, SEND_RULES)
         budget.keep(tx, name, times, SEND_RULES)
-        sent = self._code(tx, now, link.site_id, wish)
-        self._sent.keep(tx, now, link.site_id, wish.action, sent)
+        sent = self._code(tx, link.site_id, wish)
+        sent_code.keep(tx, link.site_id, wish.action, sent)
         body = code_text(
             application.name, sent.code, wish.action, wish.factor, wish.locale, sent.expire_time - now
         )
-        self._texts.queue_to_link(tx, now, link.site_id, body, wish.factor, sent.expire_time)
-        told_sent = links.event(self._vault, link, UserEventType.CODE_SENT, factor=wish.factor)
-        self._events.record(tx, now, told_sent)
+        self._texts.queue_to_link(tx, link.site_id, body, wish.factor, sent.expire_time)
+        told_sent = links.event(tx.vault, link, UserEventType.CODE_SENT, factor=wish.factor)
+        tx.record(told_sent)
         return Sending(True, sent.expire_time, retry_delay(times, now, SEND_RULES))
 
-    def _code(self, tx: Tx, now: datetime, site_id: str, wish: Wish) -> SentCode:
+    def _code(self, tx: Tx, site_id: str, wish: Wish) -> SentCode:
         """The code that is good already, however long still, or a new one."""
-        before = self._sent.find(tx, site_id, wish.action)
+        now = tx.now()
+        before = sent_code.find(tx, site_id, wish.action)
         if before is not None and before.is_good(now):
             before.factor = wish.factor
             return before
-        return SentCode(code=sent_code(self._random), factor=wish.factor, expire_time=now + SENT_CODE_LIFE)
+        return SentCode(code=codes.sent_code(tx.random), factor=wish.factor, expire_time=now + SENT_CODE_LIFE)

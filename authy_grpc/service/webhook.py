@@ -20,9 +20,8 @@ from authy_grpc.store import application as applications
 from authy_grpc.store import budget, page
 from authy_grpc.store import delivery as deliveries
 from authy_grpc.store import webhook as store
-from authy_grpc.store.columns import whole_millis
 from authy_grpc.store.database import Database
-from authy_grpc.store.events import Events, NewEvent
+from authy_grpc.store.events import NewEvent
 from authy_grpc.store.tables import WebhookRow
 from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
@@ -46,10 +45,8 @@ class Webhooks:
     Args:
         database: keeps them.
         vault: seals addresses, secrets and page tokens.
-        events: where tests are recorded.
         check: the addresses that a URL leads to, told what is open to the application; raises where it
             must not be called, or leads nowhere.
-        clock: the time.
         random: source of random bytes.
         opened_to: what the operator has opened for an application's webhooks.
     """
@@ -59,17 +56,13 @@ class Webhooks:
         *,
         database: Database,
         vault: Vault,
-        events: Events,
         check: Callable[..., Awaitable[Sequence[IPAddress]]],
-        clock: Callable[[], datetime],
         random: Callable[[int], bytes],
         opened_to: Callable[[str], Sequence[str]] = lambda _: (),
     ) -> None:
         self._database = database
         self._vault = vault
-        self._events = events
         self._check = check
-        self._clock = clock
         self._random = random
         self._opened_to = opened_to
 
@@ -95,9 +88,9 @@ class Webhooks:
             others = {tail(row.webhook_id) for row in store.of_site(tx, application_id)}
             if len(others) >= MOST_WEBHOOKS:
                 raise Quota(MOST_WEBHOOKS)
-            now = whole_millis(self._clock())
+            now = tx.now()
             made = f"webhooks:{application_id}"
-            budget.keep(tx, made, budget.allow(tx, made, now, WEBHOOK_RULES), WEBHOOK_RULES)
+            budget.keep(tx, made, budget.allow(tx, made, WEBHOOK_RULES), WEBHOOK_RULES)
             webhook = Webhook(
                 webhook_id=self._new_id(now, others),
                 url=url,
@@ -107,8 +100,8 @@ class Webhooks:
                 create_time=now,
                 last_success_time=None,
             )
-            secret = new_webhook_secret(self._random)
-            store.add(tx, self._vault, application_id, webhook, secret)
+            secret = new_webhook_secret(tx.random)
+            store.add(tx, application_id, webhook, secret)
             return NewWebhook(webhook, secret)
 
         return await self._database.write(work, by=caller.application_id)
@@ -118,7 +111,7 @@ class Webhooks:
 
         def work(tx: Tx) -> list[Webhook]:
             rows = store.of_site(tx, caller.application_id)
-            return [store.to_webhook(self._vault, row) for row in rows]
+            return [store.to_webhook(tx.vault, row) for row in rows]
 
         return await self._database.read(work, by=caller.application_id, pages=True)
 
@@ -144,18 +137,18 @@ class Webhooks:
         def work(tx: Tx) -> Webhook:
             row = store.find(tx, caller.application_id, webhook_id, lock=True)
             if not self._differs(row, changes):
-                return store.to_webhook(self._vault, row)
-            begins_anew, now = self._begins_anew(row, changes), self._clock()
+                return store.to_webhook(tx.vault, row)
+            begins_anew, _now = self._begins_anew(row, changes), tx.now()
             if begins_anew:
-                self._keep(tx, self._allow(tx, now, caller, leads_to))
+                self._keep(tx, self._allow(tx, caller, leads_to))
                 # Whether its receiver was well says nothing of the one to come.
                 store.set_health(row, Health())
             self._change(row, changes)
             tx.add(row)
             tx.flush()
             if begins_anew:
-                deliveries.begin_anew(tx, now, webhook_id)
-            return store.to_webhook(self._vault, row)
+                deliveries.begin_anew(tx, webhook_id)
+            return store.to_webhook(tx.vault, row)
 
         return await self._database.write(work, by=caller.application_id)
 
@@ -185,9 +178,9 @@ class Webhooks:
 
         def work(tx: Tx) -> str:
             row = store.find(tx, caller.application_id, webhook_id, lock=True)
-            secret = new_webhook_secret(self._random)
+            secret = new_webhook_secret(tx.random)
             span = OVERLAP if overlap is None else overlap
-            store.rotate(self._vault, row, secret, self._clock(), span)
+            store.rotate(tx.vault, row, secret, tx.now(), span)
             tx.add(row)
             return secret
 
@@ -207,8 +200,8 @@ class Webhooks:
             row = store.find(tx, caller.application_id, webhook_id, lock=True)
             if row.state != WebhookState.ENABLED.value:
                 raise WrongState(row.state)
-            now = self._clock()
-            self._keep(tx, self._allow(tx, now, caller, leads_to))
+            tx.now()
+            self._keep(tx, self._allow(tx, caller, leads_to))
             event = NewEvent(
                 type=WebhookEventType.TEST.value,
                 subject_id=webhook_id,
@@ -216,7 +209,7 @@ class Webhooks:
                 body=WebhookEvent(webhook_id=webhook_id),
                 webhook_id=webhook_id,
             )
-            (event_id,) = self._events.record(tx, now, event)
+            (event_id,) = tx.record(event)
             return event_id
 
         return await self._database.write(work, by=caller.application_id)
@@ -264,14 +257,14 @@ class Webhooks:
 
         def work(tx: Tx) -> int:
             store.find(tx, caller.application_id, webhook_id, lock=True)
-            now, one = self._clock(), delivery_id(event_id, webhook_id) if event_id else ""
+            _now, one = tx.now(), delivery_id(event_id, webhook_id) if event_id else ""
             if one and not deliveries.is_of(tx, webhook_id, one, event_id):
                 raise NotFound
-            spent = self._allow(tx, now, caller, leads_to)
+            spent = self._allow(tx, caller, leads_to)
             if one:
-                count = deliveries.post_again(tx, now, webhook_id, delivery_id=one)
+                count = deliveries.post_again(tx, webhook_id, delivery_id=one)
             else:
-                count = deliveries.post_again(tx, now, webhook_id, failed_since=failed_since)
+                count = deliveries.post_again(tx, webhook_id, failed_since=failed_since)
             if count:
                 self._keep(tx, spent)
             return count
@@ -282,7 +275,7 @@ class Webhooks:
         """The addresses to which a webhook is posted now; none where a post would come to nothing."""
 
         def work(tx: Tx) -> str:
-            return store.url(self._vault, store.find(tx, caller.application_id, webhook_id))
+            return store.url(tx.vault, store.find(tx, caller.application_id, webhook_id))
 
         url = await self._database.read(work, by=caller.application_id)
         with suppress(addresses.ForbiddenAddress, addresses.Unresolved):
@@ -317,13 +310,13 @@ class Webhooks:
             for name, value in changes.items()
         )
 
-    def _allow(self, tx: Tx, now: datetime, caller: Site, leads_to: Sequence[IPAddress]) -> list[_Spent]:
+    def _allow(self, tx: Tx, caller: Site, leads_to: Sequence[IPAddress]) -> list[_Spent]:
         """What the budgets will be of whoever asks for posts, and of where they go; `_keep` writes it."""
         budgets: list[tuple[budget.Name, tuple[Rule, ...]]] = [
             (f"posts:{caller.application_id}", POST_RULES),
             *((name, ADDRESS_RULES) for name in sorted(set(map(self._address_budget, leads_to)))),
         ]
-        return [(name, budget.allow(tx, name, now, rules), rules) for name, rules in budgets]
+        return [(name, budget.allow(tx, name, rules), rules) for name, rules in budgets]
 
     def _keep(self, tx: Tx, spent: list[_Spent]) -> None:
         for name, times, rules in spent:

@@ -1,8 +1,6 @@
 """Owns how accounts are kept, and how a change of one reaches its devices: revisions, activity, a wake-up."""
 
 import json
-from collections.abc import Callable
-from datetime import datetime
 
 from sqlalchemy import bindparam, delete, insert, update
 from sqlmodel import col, select
@@ -11,9 +9,9 @@ from authy_grpc.domain.account import Account
 from authy_grpc.domain.device import NewDevicePolicy
 from authy_grpc.domain.errors import BadCredential
 from authy_grpc.domain.ids import new_id
+from authy_grpc.store.bulk import table
 from authy_grpc.store.columns import has_digest
-from authy_grpc.store.events import Events, NewEvent
-from authy_grpc.store.given import table
+from authy_grpc.store.events import NewEvent
 from authy_grpc.store.statements import Statement
 from authy_grpc.store.tables import AccountRow, ActivityRow, LinkRow
 from authy_grpc.store.tx import Tx
@@ -94,17 +92,16 @@ def take(tx: Tx, account_id: str) -> bool:
     return _TAKE.first(tx, account_id=account_id) is not None
 
 
-def find_by_number(tx: Tx, vault: Vault, number: str, *, lock: bool = False) -> AccountRow | None:
+def find_by_number(tx: Tx, number: str, *, lock: bool = False) -> AccountRow | None:
     """The account of a number, or None. It tries the digests of every key.
 
     Args:
         tx: of the work.
-        vault: digests it.
         number: E.164.
         lock: whether the work will change it.
     """
     columns = col(AccountRow.number_digest), col(AccountRow.number_digest_odd)
-    statement = select(AccountRow).where(has_digest(columns, vault.pair("number", number.encode())))
+    statement = select(AccountRow).where(has_digest(columns, tx.vault.pair("number", number.encode())))
     return tx.exec(statement.with_for_update() if lock else statement).first()
 
 
@@ -163,62 +160,44 @@ def forget_activity(tx: Tx, account_id: str) -> None:
     tx.connection().execute(delete(ActivityRow).where(own))
 
 
-class AccountNews:
-    """Tells the devices of accounts what happened.
+def changed(
+    tx: Tx,
+    account_id: str,
+    *,
+    sites: bool = False,
+    devices: bool = False,
+    activity: str = "",
+    site_name: str = "",
+    device_name: str = "",
+) -> None:
+    """Raise the revisions of what changed, keep an activity, and wake the account's inboxes.
 
     Args:
-        vault: seals the names in an activity.
-        events: whose rows wake the devices' inboxes.
-        random: source of random bytes.
+        tx: of the change.
+        account_id: whose devices are told.
+        sites: whether ListSites answers something else now.
+        devices: whether ListDevices answers something else now.
+        activity: what ListActivity shows, such as `device.added`; empty for nothing.
+        site_name: of the activity.
+        device_name: of the activity.
     """
-
-    def __init__(self, vault: Vault, events: Events, random: Callable[[int], bytes]) -> None:
-        self._vault = vault
-        self._events = events
-        self._random = random
-
-    def changed(
-        self,
-        tx: Tx,
-        now: datetime,
-        account_id: str,
-        *,
-        sites: bool = False,
-        devices: bool = False,
-        activity: str = "",
-        site_name: str = "",
-        device_name: str = "",
-    ) -> None:
-        """Raise the revisions of what changed, keep an activity, and wake the account's inboxes.
-
-        Args:
-            tx: of the change.
-            now: when it happened.
-            account_id: whose devices are told.
-            sites: whether ListSites answers something else now.
-            devices: whether ListDevices answers something else now.
-            activity: what ListActivity shows, such as `device.added`; empty for nothing.
-            site_name: of the activity.
-            device_name: of the activity.
-        """
-        raised = {
-            "of_account": account_id,
-            "sites_revision": int(sites),
-            "devices_revision": int(devices),
-            "activity_revision": 1,
+    now = tx.now()
+    raised = {
+        "of_account": account_id,
+        "sites_revision": int(sites),
+        "devices_revision": int(devices),
+        "activity_revision": 1,
+    }
+    tx.connection().execute(_RAISE, raised)
+    if activity:
+        activity_id = new_id("act", now, tx.random)
+        body = json.dumps({"site": site_name, "device": device_name}).encode()
+        kept = {
+            "activity_id": activity_id,
+            "account_id": account_id,
+            "type": activity,
+            "sealed_body": tx.vault.seal(ACTIVITY, activity_id, body),
+            "create_time": now,
         }
-        tx.connection().execute(_RAISE, raised)
-        if activity:
-            activity_id = new_id("act", now, self._random)
-            body = json.dumps({"site": site_name, "device": device_name}).encode()
-            kept = {
-                "activity_id": activity_id,
-                "account_id": account_id,
-                "type": activity,
-                "sealed_body": self._vault.seal(ACTIVITY, activity_id, body),
-                "create_time": now,
-            }
-            tx.connection().execute(_KEEP, kept)
-        self._events.record(
-            tx, now, NewEvent(type=ACCOUNT_CHANGED, subject_id=account_id, account_id=account_id)
-        )
+        tx.connection().execute(_KEEP, kept)
+    tx.record(NewEvent(type=ACCOUNT_CHANGED, subject_id=account_id, account_id=account_id))

@@ -29,12 +29,11 @@ class Activity:
     time: datetime
 
 
-def listed(tx: Tx, vault: Vault, account_id: str, before: str, limit: int) -> list[Activity]:
+def listed(tx: Tx, account_id: str, before: str, limit: int) -> list[Activity]:
     """What has happened on an account, newest first. The ids rise with time.
 
     Args:
         tx: of a read.
-        vault: opens the names.
         account_id: whose.
         before: the id to go on from; empty for the newest.
         limit: at most so many.
@@ -43,7 +42,7 @@ def listed(tx: Tx, vault: Vault, account_id: str, before: str, limit: int) -> li
     if before:
         statement = statement.where(ActivityRow.activity_id < before)
     rows = tx.exec(statement.order_by(col(ActivityRow.activity_id).desc()).limit(limit))
-    return [_activity(vault, row) for row in rows]
+    return [_activity(tx.vault, row) for row in rows]
 
 
 def _activity(vault: Vault, row: ActivityRow) -> Activity:

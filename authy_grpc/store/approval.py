@@ -11,9 +11,9 @@ from authy_grpc.domain.approval import TERMINAL, Approval, ApprovalState, DenyRe
 from authy_grpc.domain.errors import NotFound
 from authy_grpc.domain.event import event_type
 from authy_grpc.domain.receipts import Question
+from authy_grpc.store.bulk import table
 from authy_grpc.store.columns import Moment
-from authy_grpc.store.events import Events, NewEvent
-from authy_grpc.store.given import table
+from authy_grpc.store.events import NewEvent
 from authy_grpc.store.push import PushLink
 from authy_grpc.store.statements import Statement, Updated
 from authy_grpc.store.tables import ApprovalRow, DeviceRow, LinkRow, SiteKeyRow
@@ -136,9 +136,7 @@ _CHANGE = Updated(
 _KEEP_ANSWERS = Updated(_APPROVAL, "approval_id", "answers")
 
 
-def add(
-    tx: Tx, vault: Vault, link: PushLink, question: Question, approval: Approval, match_number: str
-) -> Kept:
+def add(tx: Tx, link: PushLink, question: Question, approval: Approval, match_number: str) -> Kept:
     """Keep a new approval, which is answered to the bytes of `question`."""
     own = approval.approval_id
     hidden = json.dumps(approval.hidden_details).encode()
@@ -149,9 +147,11 @@ def add(
         account_id=link.account_id,
         authy_id=approval.authy_id,
         state=approval.state.value,
-        sealed_question=vault.seal(_QUESTION, own, question.write()),
-        sealed_hidden_details=vault.seal(_HIDDEN_DETAILS, own, hidden),
-        sealed_match_number=vault.seal(_MATCH_NUMBER, own, match_number.encode()) if match_number else None,
+        sealed_question=tx.vault.seal(_QUESTION, own, question.write()),
+        sealed_hidden_details=tx.vault.seal(_HIDDEN_DETAILS, own, hidden),
+        sealed_match_number=tx.vault.seal(_MATCH_NUMBER, own, match_number.encode())
+        if match_number
+        else None,
         match_digits=question.match_digits,
         require_user_verification=approval.require_user_verification,
         answers="{}",
@@ -257,7 +257,7 @@ def to_approval(vault: Vault, row: Kept) -> Approval:
     )
 
 
-def save(tx: Tx, vault: Vault, events: Events, now: datetime, row: Kept, changed: Approval) -> None:
+def save(tx: Tx, row: Kept, changed: Approval) -> None:
     """Write a change of an approval, with its event."""
     receipt = changed.receipt.encode()
     _CHANGE.run(
@@ -267,16 +267,14 @@ def save(tx: Tx, vault: Vault, events: Events, now: datetime, row: Kept, changed
         revision=changed.revision,
         respond_time=changed.respond_time,
         deny_reason=changed.deny_reason.value if changed.deny_reason else None,
-        sealed_receipt=vault.seal(_RECEIPT, row.approval_id, receipt) if receipt else row.sealed_receipt,
+        sealed_receipt=tx.vault.seal(_RECEIPT, row.approval_id, receipt) if receipt else row.sealed_receipt,
     )
-    record(tx, events, now, row, changed)
+    record(tx, row, changed)
 
 
-def record(tx: Tx, events: Events, now: datetime, row: Kept, changed: Approval) -> None:
+def record(tx: Tx, row: Kept, changed: Approval) -> None:
     """Write the event of a change: it stands in the site's feed and wakes the account's inboxes."""
-    events.record(
-        tx,
-        now,
+    tx.record(
         NewEvent(
             type=event_type(changed),
             subject_id=changed.approval_id,
@@ -294,31 +292,30 @@ def called_off(approval: Approval, now: datetime) -> Approval:
     return current if current.state in TERMINAL else move(current, ApprovalState.CANCELED, now)
 
 
-def cancel_open(tx: Tx, vault: Vault, events: Events, now: datetime, site_id: str) -> None:
+def cancel_open(tx: Tx, site_id: str) -> None:
     """End the open question of a link that ends, with its event. The link is locked before.
 
     Args:
         tx: of the change.
-        vault: opens and seals what was asked.
-        events: where the site learns it.
-        now: when the link ends.
         site_id: the link.
     """
     row = open_of_link(tx, site_id)
     if row is not None:
-        save(tx, vault, events, now, row, called_off(to_approval(vault, row), now))
+        save(tx, row, called_off(to_approval(tx.vault, row), tx.now()))
 
 
-def pending(tx: Tx, vault: Vault, account_id: str, now: datetime) -> tuple[Pending, ...]:
+def pending(tx: Tx, account_id: str) -> tuple[Pending, ...]:
     """What waits for an answer on an account's devices, oldest first."""
+    now = tx.now()
     return tuple(
-        Pending(row.approval_id, row.site_id, question(vault, row), row.match_digits, row.expire_time)
+        Pending(row.approval_id, row.site_id, question(tx.vault, row), row.match_digits, row.expire_time)
         for row in _WAITING.all(tx, account_id=account_id, now=now)
     )
 
 
-def due(tx: Tx, now: datetime) -> list[Due]:
+def due(tx: Tx) -> list[Due]:
     """Questions whose time has run out and that were not seen to end, the oldest hundred, not locked."""
+    now = tx.now()
     return [to_due(row) for row in _DUE.all(tx, now=now)]
 
 

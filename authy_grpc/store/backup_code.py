@@ -2,10 +2,11 @@
 
 from collections.abc import Iterable, Sequence
 
-from sqlalchemy import bindparam, delete, select
+from sqlalchemy import FromClause, String, bindparam, delete, select
+from sqlalchemy.sql.base import Executable
 
 from authy_grpc.domain.encoding import fold
-from authy_grpc.store.given import Given, table
+from authy_grpc.store.bulk import Bulk, Inserted, table
 from authy_grpc.store.statements import statement
 from authy_grpc.store.tables import BackupCodeRow
 from authy_grpc.store.tx import Tx
@@ -16,55 +17,51 @@ _PURPOSE = "backup_code"
 _CODES = table(BackupCodeRow)
 
 
-class BackupCodes:
-    """Reads, uses up and replaces backup codes.
+_DELETE = statement(
+    delete(_CODES).where(_CODES.c.site_id == bindparam("of_site"), _CODES.c.code_hash == bindparam("used"))
+)
+_VOID = statement(delete(_CODES).where(_CODES.c.site_id == bindparam("site_id")))
+_INSERT = Inserted(_CODES, "site_id", "code_hash")
 
-    Args:
-        vault: digests them.
-        postgres: whether the store is PostgreSQL.
+
+def _select(sites: FromClause) -> Executable:
+    return (
+        select(_CODES.c.site_id, _CODES.c.code_hash)
+        .select_from(sites)
+        .join(_CODES, _CODES.c.site_id == sites.c.site_id)
+    )
+
+
+_SELECT = Bulk(site_id=String).statement(_select)
+
+
+def digests(vault: Vault, site_id: str, code: str) -> tuple[bytes, ...]:
+    """What a code, as typed, may be kept as."""
+    return vault.digests(_PURPOSE, _subject(site_id, code))
+
+
+def read(tx: Tx, links: Iterable[LinkState]) -> None:
+    """Add to links the digests of their codes.
+
+    Those of a link that has ended go on until its site is told: it has minted them, and could tell by
+    trying one when its user's account was erased.
     """
+    by_id = {link.site_id: link for link in links}
+    for site_id, digest in _SELECT.all(tx, [(site_id,) for site_id in by_id]):
+        by_id[site_id].codes.backup.add(digest)
 
-    def __init__(self, vault: Vault, *, postgres: bool) -> None:
-        self._vault = vault
-        self._links = Given(postgres, site_id=_CODES.c.site_id.type)
-        self._select = statement(
-            select(_CODES.c.site_id, _CODES.c.code_hash)
-            .select_from(self._links.rows)
-            .join(_CODES, _CODES.c.site_id == self._links.c.site_id)
-        )
-        self._delete = delete(_CODES).where(
-            _CODES.c.site_id == bindparam("of_site"), _CODES.c.code_hash == bindparam("used")
-        )
 
-    def digests(self, site_id: str, code: str) -> tuple[bytes, ...]:
-        """What a code, as typed, may be kept as."""
-        return self._vault.digests(_PURPOSE, _subject(site_id, code))
+def save(tx: Tx, links: Iterable[LinkState]) -> None:
+    """Remove the codes that were used."""
+    for link in links:
+        for digest in link.codes.spent:
+            _DELETE.run(tx, of_site=link.site_id, used=digest)
 
-    def read(self, tx: Tx, links: Iterable[LinkState]) -> None:
-        """Add to links the digests of their codes.
 
-        Those of a link that has ended go on until its site is told: it has minted them, and could tell by
-        trying one when its user's account was erased.
-        """
-        by_id = {link.site_id: link for link in links}
-        if not by_id:
-            return
-        given = self._links.bind([(site_id,) for site_id in by_id])
-        for site_id, digest in self._select.all(tx, **given):
-            by_id[site_id].codes.backup.add(digest)
-
-    def save(self, tx: Tx, links: Iterable[LinkState]) -> None:
-        """Remove the codes that were used."""
-        used = [{"of_site": link.site_id, "used": digest} for link in links for digest in link.codes.spent]
-        if used:
-            tx.connection().execute(self._delete, used)
-
-    def replace(self, tx: Tx, site_id: str, codes: Sequence[str]) -> None:
-        """Keep these codes, and void the earlier ones."""
-        tx.connection().execute(delete(_CODES).where(_CODES.c.site_id == site_id))
-        for code in codes:
-            digest = self._vault.digest(_PURPOSE, _subject(site_id, code))
-            tx.add(BackupCodeRow(site_id=site_id, code_hash=digest))
+def replace(tx: Tx, site_id: str, codes: Sequence[str]) -> None:
+    """Keep these codes, and void the earlier ones."""
+    _VOID.run(tx, site_id=site_id)
+    _INSERT.run(tx, [(site_id, tx.vault.digest(_PURPOSE, _subject(site_id, code))) for code in codes])
 
 
 def _subject(site_id: str, code: str) -> bytes:

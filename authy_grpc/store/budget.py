@@ -47,31 +47,31 @@ def _spent(tx: Tx, name: str) -> tuple[datetime, ...]:
     return tuple(from_millis(each) for each in json.loads(row.times)) if row else ()
 
 
-def allow(tx: Tx, name: Name, now: datetime, rules: Sequence[Rule]) -> tuple[datetime, ...]:
+def allow(tx: Tx, name: Name, rules: Sequence[Rule]) -> tuple[datetime, ...]:
     """What a budget will be when it is spent once more now; `keep` writes it.
 
     Raises:
         RateLimited: not before its `retry_after`.
     """
-    return spend(spent(tx, name), now, rules)
+    return spend(spent(tx, name), tx.now(), rules)
 
 
-def spend_on(tx: Tx, name: Name, now: datetime, rules: Sequence[Rule]) -> RateLimited | None:
+def spend_on(tx: Tx, name: Name, rules: Sequence[Rule]) -> RateLimited | None:
     """Spend a budget once, or answer its refusal: for works that have written something before."""
     try:
-        times = allow(tx, name, now, rules)
+        times = allow(tx, name, rules)
     except RateLimited as refusal:
         return refusal
     keep(tx, name, times, rules)
     return None
 
 
-def change(tx: Tx, kind: str, account_id: str, now: datetime) -> RateLimited | None:
+def change(tx: Tx, kind: str, account_id: str) -> RateLimited | None:
     """Spend an account's budget of changes that its devices are told of; the account is locked before.
 
     Each kind has its own: what a stolen token may do must not keep the owner from what takes a proof.
     """
-    return spend_on(tx, f"{kind}:{account_id}", now, CHANGE_RULES)
+    return spend_on(tx, f"{kind}:{account_id}", CHANGE_RULES)
 
 
 def keep(tx: Tx, name: Name, times: Sequence[datetime], rules: Sequence[Rule]) -> None:

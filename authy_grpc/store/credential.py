@@ -60,14 +60,14 @@ def session_stands(tx: Tx, session_id: str) -> bool:
     return tx.exec(statement).first() is not None
 
 
-def note_use(tx: Tx, name: str, now: datetime) -> None:
+def note_use(tx: Tx, name: str, used: datetime) -> None:
     """Write when an API or operator key was last used, or a device last seen."""
     match name.partition("_")[0]:
         case "key":
-            statement = update(ApiKeyRow).where(col(ApiKeyRow.api_key_id) == name).values(last_use_time=now)
+            statement = update(ApiKeyRow).where(col(ApiKeyRow.api_key_id) == name).values(last_use_time=used)
         case "opk":
             key = col(OperatorKeyRow.operator_key_id) == name
-            statement = update(OperatorKeyRow).where(key).values(last_use_time=now)
+            statement = update(OperatorKeyRow).where(key).values(last_use_time=used)
         case _:
-            statement = update(DeviceRow).where(col(DeviceRow.device_id) == name).values(last_seen_time=now)
+            statement = update(DeviceRow).where(col(DeviceRow.device_id) == name).values(last_seen_time=used)
     tx.connection().execute(statement)

@@ -9,8 +9,8 @@ from sqlalchemy import ColumnElement, Row, Update, bindparam, false, func, liter
 from sqlmodel import col
 
 from authy_grpc.domain.delivery import Delivery, DeliveryState
+from authy_grpc.store.bulk import table
 from authy_grpc.store.columns import Moment
-from authy_grpc.store.given import table
 from authy_grpc.store.lease import OWN_LEASE
 from authy_grpc.store.tables import DeliveryRow, WebhookRow
 from authy_grpc.store.tx import Tx
@@ -74,9 +74,9 @@ def seen(tx: Tx, delivery_ids: Sequence[str]) -> dict[str, Seen]:
     return {name: Seen(*rest) for name, *rest in rows}
 
 
-def deliver(tx: Tx, now: datetime, delivery_id: str, attempt: int, status: int, millis: int) -> None:
+def deliver(tx: Tx, delivery_id: str, attempt: int, status: int, millis: int) -> None:
     """Write that a post has arrived, where the lease is still the last one."""
-    given = {"of_delivery_id": delivery_id, "of_attempt": attempt, "now": now}
+    given = {"of_delivery_id": delivery_id, "of_attempt": attempt, "now": tx.now()}
     tx.connection().execute(_DELIVERED, {**given, "http_status": status, "duration_millis": millis})
 
 
@@ -95,20 +95,21 @@ def locked(tx: Tx, delivery_id: str, attempt: int) -> DeliveryRow | None:
     return tx.execute(statement).scalar()
 
 
-def make_due(tx: Tx, now: datetime, webhook_id: str) -> None:
+def make_due(tx: Tx, webhook_id: str) -> None:
     """Have all that waits for its time be due at once, of a webhook."""
+    now = tx.now()
     tx.connection().execute(_waiting(now, webhook_id).where(_D.c.due_time > now).values(due_time=now))
 
 
-def begin_anew(tx: Tx, now: datetime, webhook_id: str) -> None:
+def begin_anew(tx: Tx, webhook_id: str) -> None:
     """Have all that waits be due at once, as if it had never failed: something else is behind the webhook."""
+    now = tx.now()
     tried = _waiting(now, webhook_id).where(or_(_D.c.due_time > now, _D.c.failures > 0))
     tx.connection().execute(tried.values(due_time=now, failures=0))
 
 
 def post_again(
     tx: Tx,
-    now: datetime,
     webhook_id: str,
     *,
     delivery_id: str | None = None,
@@ -118,11 +119,11 @@ def post_again(
 
     Args:
         tx: of the work, with the webhook locked.
-        now: the time.
         webhook_id: of which.
         delivery_id: the one.
         failed_since: all that were given up at this time or later.
     """
+    now = tx.now()
     wanted = [_D.c.webhook_id == webhook_id, or_(_D.c.state != PENDING, _unleased(now))]
     if delivery_id is not None:
         wanted.append(_D.c.delivery_id == delivery_id)

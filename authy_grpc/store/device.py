@@ -10,7 +10,7 @@ from sqlmodel import col, select
 from authy_grpc.domain.device import LIMITED, LISTED, Device, DevicePlatform, DeviceState, state_at
 from authy_grpc.domain.errors import BadCredential, NotFound
 from authy_grpc.domain.keys import device_check
-from authy_grpc.store.given import table
+from authy_grpc.store.bulk import table
 from authy_grpc.store.link import DEVICE_SECRET
 from authy_grpc.store.statements import Statement
 from authy_grpc.store.tables import AccountRow, DeviceRow, LinkRow, SiteKeyRow
@@ -104,20 +104,20 @@ def all_of(tx: Tx, account_id: str) -> list[DeviceRow]:
     return list(tx.exec(select(DeviceRow).where(DeviceRow.account_id == account_id)))
 
 
-def listed(tx: Tx, account_id: str, now: datetime) -> list[DeviceRow]:
+def listed(tx: Tx, account_id: str) -> list[DeviceRow]:
     """The devices of an account, oldest first, with those revoked not long ago."""
-    not_long_ago = col(DeviceRow.revoke_time) > now - LISTED
+    not_long_ago = col(DeviceRow.revoke_time) > tx.now() - LISTED
     statement = select(DeviceRow).where(
         DeviceRow.account_id == account_id, (col(DeviceRow.state) != "REVOKED") | not_long_ago
     )
     return list(tx.exec(statement.order_by(col(DeviceRow.create_time), col(DeviceRow.device_id))))
 
 
-def due(tx: Tx, now: datetime) -> list[str]:
+def due(tx: Tx) -> list[str]:
     """The accounts of devices that have waited long enough, some of them."""
     statement = (
         select(DeviceRow.account_id)
-        .where(DeviceRow.state == "HELD", col(DeviceRow.release_time) <= now)
+        .where(DeviceRow.state == "HELD", col(DeviceRow.release_time) <= tx.now())
         .distinct()
         .limit(_STEP)
     )

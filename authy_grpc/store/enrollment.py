@@ -11,9 +11,9 @@ from authy_grpc.domain.event import event_type
 from authy_grpc.domain.ids import hash_secret
 from authy_grpc.domain.keys import jwk, thumbprint
 from authy_grpc.domain.user import SiteKey
-from authy_grpc.store.account import AccountNews
+from authy_grpc.store import account as accounts
 from authy_grpc.store.columns import has_digest
-from authy_grpc.store.events import Events, NewEvent
+from authy_grpc.store.events import NewEvent
 from authy_grpc.store.link import subject
 from authy_grpc.store.reserve import reserve
 from authy_grpc.store.tables import AccountRow, EnrollmentRow, LinkRow
@@ -73,10 +73,10 @@ def lock_about(tx: Tx, seen: EnrollmentRow, *, account: bool = False) -> tuple[E
     return row, link
 
 
-def open_of(tx: Tx, vault: Vault, application_id: str, custom_user_id: str) -> list[EnrollmentRow]:
+def open_of(tx: Tx, application_id: str, custom_user_id: str) -> list[EnrollmentRow]:
     """The open enrollments of a site's own user reference, locked: one at most. Nobody begins another."""
     columns = col(EnrollmentRow.custom_user_digest), col(EnrollmentRow.custom_user_digest_odd)
-    pair = vault.pair("custom_user_id", subject(application_id, custom_user_id))
+    pair = tx.vault.pair("custom_user_id", subject(application_id, custom_user_id))
     # Not the row: of many who begin anew at once each would find the one before ended, and its own refused.
     for digest in sorted(filter(None, pair)):
         reserve(tx, f"enrollment:{digest.hex()}")
@@ -102,11 +102,11 @@ def awaiting(tx: Tx, site_id: str) -> list[EnrollmentRow]:
     return list(tx.exec(statement))
 
 
-def due(tx: Tx, now: datetime) -> list[EnrollmentRow]:
+def due(tx: Tx) -> list[EnrollmentRow]:
     """A hundred open enrollments whose time is over, locked, without what another server has taken."""
     statement = (
         select(EnrollmentRow)
-        .where(col(EnrollmentRow.state).in_(_OPEN), EnrollmentRow.expire_time <= now)
+        .where(col(EnrollmentRow.state).in_(_OPEN), EnrollmentRow.expire_time <= tx.now())
         .order_by(col(EnrollmentRow.expire_time))
         .limit(_DUE)
         .with_for_update(skip_locked=True)
@@ -114,119 +114,110 @@ def due(tx: Tx, now: datetime) -> list[EnrollmentRow]:
     return list(tx.exec(statement))
 
 
-class EnrollmentChanges:
-    """Changes enrollments. Each change is an event; what comes to nothing takes the link with it that waited.
+def present(vault: Vault, row: EnrollmentRow, now: datetime) -> Enrollment:
+    """An enrollment as it stands: past its time it is EXPIRED, whether or not that was written."""
+    return rules.at(_read(vault, row), now)
+
+
+def begin(tx: Tx, row: EnrollmentRow) -> Enrollment:
+    """Write a new enrollment."""
+    enrollment = _read(tx.vault, row)
+    tx.add(row)
+    _record(tx, row, enrollment)
+    return enrollment
+
+
+def move(
+    tx: Tx,
+    row: EnrollmentRow,
+    *states: EnrollmentState,
+    authy_id: str = "",
+    key: SiteKey | None = None,
+) -> Enrollment:
+    """Bring an enrollment to its next state, and the next.
 
     Args:
-        vault: opens the site's own references.
-        events: records the changes.
-        accounts: tells devices of a link that goes.
+        tx: of the work, in which the row is locked.
+        row: of the enrollment.
+        states: in order.
+        authy_id: with COMPLETED, of the user.
+        key: with COMPLETED, the key that came with it.
+
+    Raises:
+        WrongState: a move is not legal; nothing was written.
     """
-
-    def __init__(self, vault: Vault, events: Events, accounts: AccountNews) -> None:
-        self._vault = vault
-        self._events = events
-        self._accounts = accounts
-
-    def present(self, row: EnrollmentRow, now: datetime) -> Enrollment:
-        """An enrollment as it stands: past its time it is EXPIRED, whether or not that was written."""
-        return rules.at(self._read(row), now)
-
-    def begin(self, tx: Tx, now: datetime, row: EnrollmentRow) -> Enrollment:
-        """Write a new enrollment."""
-        enrollment = self._read(row)
-        tx.add(row)
-        self._record(tx, now, row, enrollment)
-        return enrollment
-
-    def move(
-        self,
-        tx: Tx,
-        now: datetime,
-        row: EnrollmentRow,
-        *states: EnrollmentState,
-        authy_id: str = "",
-        key: SiteKey | None = None,
-    ) -> Enrollment:
-        """Bring an enrollment to its next state, and the next.
-
-        Args:
-            tx: of the work, in which the row is locked.
-            now: the time.
-            row: of the enrollment.
-            states: in order.
-            authy_id: with COMPLETED, of the user.
-            key: with COMPLETED, the key that came with it.
-
-        Raises:
-            WrongState: a move is not legal; nothing was written.
-        """
-        steps = [self._read(row)]
-        for state in states:
-            done = state is EnrollmentState.COMPLETED
-            steps.append(
-                rules.move(
-                    steps[-1],
-                    state,
-                    now,
-                    authy_id=authy_id if done else "",
-                    keys=(key,) if done and key else (),
-                )
+    now = tx.now()
+    steps = [_read(tx.vault, row)]
+    for state in states:
+        done = state is EnrollmentState.COMPLETED
+        steps.append(
+            rules.move(
+                steps[-1],
+                state,
+                now,
+                authy_id=authy_id if done else "",
+                keys=(key,) if done and key else (),
             )
-        return self._write(tx, now, row, *steps[1:])
-
-    def end(self, tx: Tx, now: datetime, row: EnrollmentRow, state: EnrollmentState) -> Enrollment:
-        """Bring an open enrollment to nothing: to `state`, or to EXPIRED where its time is over."""
-        present = self.present(row, now)
-        if present.state is EnrollmentState.EXPIRED:
-            return self._write(tx, now, row, present)
-        return self.move(tx, now, row, state)
-
-    def _read(self, row: EnrollmentRow) -> Enrollment:
-        custom_user_id = self._vault.open(CUSTOM_USER_ID, row.enrollment_id, row.sealed_custom_user_id)
-        keys: tuple[SiteKey, ...] = ()
-        if row.state == EnrollmentState.COMPLETED and row.point is not None:
-            keys = (SiteKey(thumbprint(row.point), jwk(row.point), row.update_time),)
-        return Enrollment(
-            enrollment_id=row.enrollment_id,
-            custom_user_id=custom_user_id.decode(),
-            method=EnrollmentMethod(row.method),
-            state=EnrollmentState(row.state),
-            authy_id=row.authy_id,
-            create_time=row.create_time,
-            update_time=row.update_time,
-            expire_time=row.expire_time,
-            revision=row.revision,
-            keys=keys,
         )
+    return _write(tx, row, *steps[1:])
 
-    def _write(self, tx: Tx, now: datetime, row: EnrollmentRow, *steps: Enrollment) -> Enrollment:
-        last = steps[-1]
-        row.state, row.revision, row.update_time = last.state.value, last.revision, last.update_time
-        row.authy_id = last.authy_id
-        tx.add(row)
-        self._record(tx, now, row, *steps)
-        if last.state in rules.TERMINAL and last.state is not EnrollmentState.COMPLETED:
-            self._drop_link(tx, now, row)
-        return last
 
-    def _record(self, tx: Tx, now: datetime, row: EnrollmentRow, *steps: Enrollment) -> None:
-        events = [
-            NewEvent(
-                type=event_type(each),
-                subject_id=each.enrollment_id,
-                application_id=row.application_id,
-                revision=each.revision,
-                body=each,
-            )
-            for each in steps
-        ]
-        self._events.record(tx, now, *events)
+def end(tx: Tx, row: EnrollmentRow, state: EnrollmentState) -> Enrollment:
+    """Bring an open enrollment to nothing: to `state`, or to EXPIRED where its time is over."""
+    current = present(tx.vault, row, tx.now())
+    if current.state is EnrollmentState.EXPIRED:
+        return _write(tx, row, current)
+    return move(tx, row, state)
 
-    def _drop_link(self, tx: Tx, now: datetime, row: EnrollmentRow) -> None:
-        link = tx.get(LinkRow, row.site_id) if row.site_id else None
-        if link is None or link.state != "AWAITING":
-            return
-        tx.delete(link)
-        if link.account_id is not None:
-            self._accounts.changed(tx, now, link.account_id, sites=True)
+
+def _read(vault: Vault, row: EnrollmentRow) -> Enrollment:
+    custom_user_id = vault.open(CUSTOM_USER_ID, row.enrollment_id, row.sealed_custom_user_id)
+    keys: tuple[SiteKey, ...] = ()
+    if row.state == EnrollmentState.COMPLETED and row.point is not None:
+        keys = (SiteKey(thumbprint(row.point), jwk(row.point), row.update_time),)
+    return Enrollment(
+        enrollment_id=row.enrollment_id,
+        custom_user_id=custom_user_id.decode(),
+        method=EnrollmentMethod(row.method),
+        state=EnrollmentState(row.state),
+        authy_id=row.authy_id,
+        create_time=row.create_time,
+        update_time=row.update_time,
+        expire_time=row.expire_time,
+        revision=row.revision,
+        keys=keys,
+    )
+
+
+def _write(tx: Tx, row: EnrollmentRow, *steps: Enrollment) -> Enrollment:
+    last = steps[-1]
+    row.state, row.revision, row.update_time = last.state.value, last.revision, last.update_time
+    row.authy_id = last.authy_id
+    tx.add(row)
+    _record(tx, row, *steps)
+    if last.state in rules.TERMINAL and last.state is not EnrollmentState.COMPLETED:
+        _drop_link(tx, row)
+    return last
+
+
+def _record(tx: Tx, row: EnrollmentRow, *steps: Enrollment) -> None:
+    events = [
+        NewEvent(
+            type=event_type(each),
+            subject_id=each.enrollment_id,
+            application_id=row.application_id,
+            revision=each.revision,
+            body=each,
+        )
+        for each in steps
+    ]
+    tx.record(*events)
+
+
+def _drop_link(tx: Tx, row: EnrollmentRow) -> None:
+    link = tx.get(LinkRow, row.site_id) if row.site_id else None
+    if link is None or link.state != "AWAITING":
+        return
+    tx.delete(link)
+    if link.account_id is not None:
+        accounts.changed(tx, link.account_id, sites=True)

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property, lru_cache
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
 from sqlalchemy import BigInteger, Integer, Select, bindparam, func, or_, select, text, tuple_
@@ -20,16 +20,17 @@ from authy_grpc.domain.approval import Approval
 from authy_grpc.domain.enrollment import Enrollment
 from authy_grpc.domain.event import UserEvent, WebhookEvent
 from authy_grpc.domain.ids import new_id
-from authy_grpc.store import tally
+from authy_grpc.store import outbox, tally
+from authy_grpc.store.bulk import Inserted, table
 from authy_grpc.store.columns import to_millis
-from authy_grpc.store.given import inserted, table
-from authy_grpc.store.outbox import Outbox
 from authy_grpc.store.position import EARLIEST as EARLIEST
 from authy_grpc.store.position import Position as Position
 from authy_grpc.store.statements import Statement, statement
 from authy_grpc.store.tables import EventRow, MetaRow
-from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
+
+if TYPE_CHECKING:
+    from authy_grpc.store.tx import Tx
 
 Body = Enrollment | Approval | UserEvent | WebhookEvent | None
 
@@ -60,7 +61,10 @@ _COLUMNS = (
     "sealed_body",
     "create_time",
 )
+_INSERT = Inserted(_TABLE, *_COLUMNS, xid=("0", "pg_current_xact_id()::text::bigint"))
+# To make a statement takes longer than to run it.
 _REMEMBERED = 100
+_ORDER = (col(EventRow.epoch), col(EventRow.xid), col(EventRow.sequence))
 _BY_ID = select(_TABLE).where(_TABLE.c.event_id.in_(bindparam("event_ids", expanding=True)))
 _AFTER: Any = tuple_(*[bindparam(name, type_=BigInteger) for name in Position._fields])
 _Row: Any = namedtuple("_Row", [column.name for column in _TABLE.c])  # type: ignore[misc]
@@ -124,192 +128,170 @@ class Recorded:
         return tuple(each for each in (self.application_id, self.account_id, self.subject_id) if each)
 
 
-class Events:
-    """Records and reads events.
+def record(tx: "Tx", new: Sequence[NewEvent]) -> list[str]:
+    """Write events and their posts in the transaction of the change; answers their ids. See `Tx.record`."""
+    if not new:
+        return []
+    ids = [new_id("evt", tx.now(), tx.random) for _ in new]
+    _INSERT.run(tx, [_row(tx, *each) for each in zip(ids, new, strict=True)])
+    outbox.add(
+        tx,
+        [
+            (event_id, event.type, event.subject_id, event.application_id, event.webhook_id)
+            for event_id, event in zip(ids, new, strict=True)
+            if event.application_id is not None
+        ],
+    )
+    for event in new:
+        tally.count_event(tx, event.type, event.body)
+    # Credentials that changed are forgotten here before the caller is answered.
+    changed: set[str] = tx.info.setdefault("woke", set())
+    changed.update(event.subject_id for event in new if event.account_id == CREDENTIALS)
+    return ids
+
+
+def _row(tx: "Tx", event_id: str, event: NewEvent) -> Sequence[Any]:
+    body = b"" if event.body is None else _BODIES[event.type.split(".")[0]].dump_json(event.body)
+    return (
+        tx.tools.epoch,
+        event_id,
+        event.application_id,
+        event.account_id,
+        event.subject_id,
+        event.type,
+        event.revision,
+        tx.vault.seal(_PLACE, event_id, body) if body else b"",
+        to_millis(tx.now()),
+    )
+
+
+def find(tx: "Tx", event_ids: Sequence[str]) -> dict[str, Recorded]:
+    """Events by their ids; those that are kept no longer are left out."""
+    rows = tx.connection().execute(_BY_ID, {"event_ids": list(event_ids)})
+    return {row.event_id: _recorded(tx.vault, row) for row in rows}
+
+
+def read_after(
+    tx: "Tx",
+    position: Position,
+    *,
+    application_id: str | None = None,
+    types: Sequence[str] = (),
+    limit: int,
+) -> list[Recorded]:
+    """Read events in order, up to the one with which they exceed `PAGE_BYTES`.
 
     Args:
-        vault: seals what they say.
-        random: source of random bytes.
-        postgres: whether the store is PostgreSQL.
+        tx: of a read.
+        position: after which.
+        application_id: whose feed; None for all rows, those that only wake too.
+        types: whole types, or beginnings that end in `*`; none for all.
+        limit: at most so many.
     """
+    return _ask(tx, position, application_id, types, limit)()
 
-    _ORDER: ClassVar = (col(EventRow.epoch), col(EventRow.xid), col(EventRow.sequence))
 
-    def __init__(self, vault: Vault, random: Callable[[int], bytes], *, postgres: bool) -> None:
-        self._vault = vault
-        self._random = random
-        self._postgres = postgres
-        self._epoch = 0
-        xid = "pg_current_xact_id()::text::bigint" if postgres else "0"
-        self._insert = inserted(postgres, _TABLE, *_COLUMNS, xid=xid)
-        self._outbox = Outbox(postgres)
-        # To make a statement takes longer than to run it.
-        self._select = lru_cache(_REMEMBERED)(self._make_select)
+def read_new(tx: "Tx", position: Position, limit: int) -> tuple[list[Recorded], bool]:
+    """All rows after a place, as `read_after` does, and whether others wait for an older transaction."""
+    rows = _ask(tx, position, None, (), limit)
+    if not tx.postgres:
+        return rows(), False
+    unsettled = _ask_unsettled(tx, position)
+    return rows(), bool(unsettled())
 
-    def record(self, tx: Tx, now: datetime, *events: NewEvent) -> list[str]:
-        """Write events and their posts in the transaction of the change, whose commit wakes those who watch.
 
-        Args:
-            tx: of the change.
-            now: when it happened.
-            events: in order.
+def _ask(
+    tx: "Tx", position: Position, application_id: str | None, types: Sequence[str], limit: int
+) -> Callable[[], list[Recorded]]:
+    own = {"own_epoch": tx.tools.epoch} if tx.postgres else {}
+    of_one = {} if application_id is None else {"application_id": application_id}
+    found = _select(tx.postgres, application_id is not None, tuple(types))
+    rows = found.ask(tx, limit=limit, **position._asdict(), **own, **of_one)
+    return lambda: [_recorded(tx.vault, row) for row in rows()]
 
-        Returns:
-            Their ids.
-        """
-        if not events:
-            return []
-        ids = [new_id("evt", now, self._random) for _ in events]
-        self._insert.run(tx, [self._row(*each, now) for each in zip(ids, events, strict=True)])
-        self._outbox.add(
-            tx,
-            now,
-            [
-                (event_id, event.type, event.subject_id, event.application_id, event.webhook_id)
-                for event_id, event in zip(ids, events, strict=True)
-                if event.application_id is not None
-            ],
-        )
-        for event in events:
-            tally.count_event(tx, event.type, event.body)
-        # Credentials that changed are forgotten here before the caller is answered.
-        changed: set[str] = tx.info.setdefault("woke", set())
-        changed.update(event.subject_id for event in events if event.account_id == CREDENTIALS)
-        return ids
 
-    def find(self, tx: Tx, event_ids: Sequence[str]) -> dict[str, Recorded]:
-        """Events by their ids; those that are kept no longer are left out."""
-        rows = tx.connection().execute(_BY_ID, {"event_ids": list(event_ids)})
-        return {row.event_id: self._recorded(row) for row in rows}
+def _ask_unsettled(tx: "Tx", position: Position) -> Callable[[], Sequence[Any]]:
+    return _ANY_UNSETTLED.ask(tx, own_epoch=tx.tools.epoch, **position._asdict())
 
-    def read_after(
-        self,
-        tx: Tx,
-        position: Position,
-        *,
-        application_id: str | None = None,
-        types: Sequence[str] = (),
-        limit: int,
-    ) -> list[Recorded]:
-        """Read events in order, up to the one with which they exceed `PAGE_BYTES`.
 
-        Args:
-            tx: of a read.
-            position: after which.
-            application_id: whose feed; None for all rows, those that only wake too.
-            types: whole types, or beginnings that end in `*`; none for all.
-            limit: at most so many.
-        """
-        return self._ask(tx, position, application_id, types, limit)()
+@lru_cache(_REMEMBERED)
+def _select(postgres: bool, of_one: bool, types: tuple[str, ...]) -> Statement[Any]:
+    """The statement of `read_after`: of one application or all, of some types or all."""
+    size = func.length(col(EventRow.sealed_body)).label("size")
+    wanted = _settled(postgres, select(*_ORDER, size)).where(tuple_(*_ORDER) > _AFTER)
+    if of_one:
+        wanted = wanted.where(col(EventRow.application_id) == bindparam("application_id"))
+    if types:
+        wanted = wanted.where(_wanted(types))
+    some = wanted.order_by(*_ORDER).limit(bindparam("limit", type_=Integer)).subquery("some")
+    before = func.sum(some.c.size).over(order_by=(some.c.epoch, some.c.xid, some.c.sequence)) - some.c.size
+    fits = select(some.c.sequence, before.label("before")).subquery("fits")
+    return Statement(
+        _Row,
+        select(_TABLE)
+        .join(fits, fits.c.sequence == _TABLE.c.sequence)
+        .where(fits.c.before <= PAGE_BYTES)
+        .order_by(_TABLE.c.epoch, _TABLE.c.xid, _TABLE.c.sequence),
+    )
 
-    def read_new(self, tx: Tx, position: Position, limit: int) -> tuple[list[Recorded], bool]:
-        """All rows after a place, as `read_after` does, and whether others wait for an older transaction."""
-        rows = self._ask(tx, position, None, (), limit)
-        if not self._postgres:
-            return rows(), False
-        unsettled = self._ask_unsettled(tx, position)
-        return rows(), bool(unsettled())
 
-    def _ask(
-        self, tx: Tx, position: Position, application_id: str | None, types: Sequence[str], limit: int
-    ) -> Callable[[], list[Recorded]]:
-        own = {"own_epoch": self._epoch} if self._postgres else {}
-        of_one = {} if application_id is None else {"application_id": application_id}
-        select = self._select(application_id is not None, tuple(types))
-        rows = select.ask(tx, limit=limit, **position._asdict(), **own, **of_one)
-        return lambda: [self._recorded(row) for row in rows()]
+def newest(tx: "Tx") -> Position:
+    """The position after which all that happens from now on stands, and nothing that can be read yet."""
+    if tx.postgres:
+        return Position(tx.tools.epoch, tx.execute(_NOW_ON_POSTGRES).scalar_one(), -1)
+    return Position(tx.tools.epoch, 0, tx.execute(_NOW_ON_SQLITE).scalar() or 0)
 
-    def _ask_unsettled(self, tx: Tx, position: Position) -> Callable[[], Sequence[Any]]:
-        return _ANY_UNSETTLED.ask(tx, own_epoch=self._epoch, **position._asdict())
 
-    def _make_select(self, of_one: bool, types: tuple[str, ...]) -> Statement[Any]:
-        """The statement of `read_after`: of one application or all, of some types or all."""
-        size = func.length(col(EventRow.sealed_body)).label("size")
-        wanted = self._settled(select(*self._ORDER, size)).where(tuple_(*self._ORDER) > _AFTER)
-        if of_one:
-            wanted = wanted.where(col(EventRow.application_id) == bindparam("application_id"))
-        if types:
-            wanted = wanted.where(_wanted(types))
-        some = wanted.order_by(*self._ORDER).limit(bindparam("limit", type_=Integer)).subquery("some")
-        before = (
-            func.sum(some.c.size).over(order_by=(some.c.epoch, some.c.xid, some.c.sequence)) - some.c.size
-        )
-        fits = select(some.c.sequence, before.label("before")).subquery("fits")
-        return Statement(
-            _Row,
-            select(_TABLE)
-            .join(fits, fits.c.sequence == _TABLE.c.sequence)
-            .where(fits.c.before <= PAGE_BYTES)
-            .order_by(_TABLE.c.epoch, _TABLE.c.xid, _TABLE.c.sequence),
-        )
+def unsettled(tx: "Tx", position: Position) -> bool:
+    """Whether committed events after `position` wait for an older transaction to end."""
+    return tx.postgres and bool(_ask_unsettled(tx, position)())
 
-    def newest(self, tx: Tx) -> Position:
-        """The position after which all that happens from now on stands, and nothing that can be read yet."""
-        if self._postgres:
-            return Position(self._epoch, tx.execute(_NOW_ON_POSTGRES).scalar_one(), -1)
-        return Position(self._epoch, 0, tx.execute(_NOW_ON_SQLITE).scalar() or 0)
 
-    def unsettled(self, tx: Tx, position: Position) -> bool:
-        """Whether committed events after `position` wait for an older transaction to end."""
-        return self._postgres and bool(self._ask_unsettled(tx, position)())
+def begin_epoch(tx: "Tx") -> None:
+    """At start: a restored dump counts transactions anew, so its events get a higher epoch."""
+    meta = tx.get(MetaRow, _EPOCH, with_for_update=True)
+    tx.tools.epoch = int(meta.value) if meta else 0
+    if not tx.postgres:
+        return
+    newest = tx.execute(
+        select(col(EventRow.xid))
+        .where(col(EventRow.epoch) == tx.tools.epoch)
+        .order_by(col(EventRow.xid).desc())
+        .limit(1)
+    ).scalar()
+    current = tx.execute(text("SELECT pg_current_xact_id()::text::bigint")).scalar_one()
+    if (newest or 0) > current:
+        tx.tools.epoch += 1
+        tx.merge(MetaRow(name=_EPOCH, value=str(tx.tools.epoch).encode()))
 
-    def begin_epoch(self, tx: Tx) -> None:
-        """At start: a restored dump counts transactions anew, so its events get a higher epoch."""
-        meta = tx.get(MetaRow, _EPOCH, with_for_update=True)
-        self._epoch = int(meta.value) if meta else 0
-        if not self._postgres:
-            return
-        newest = tx.execute(
-            select(col(EventRow.xid))
-            .where(col(EventRow.epoch) == self._epoch)
-            .order_by(col(EventRow.xid).desc())
-            .limit(1)
-        ).scalar()
-        current = tx.execute(text("SELECT pg_current_xact_id()::text::bigint")).scalar_one()
-        if (newest or 0) > current:
-            self._epoch += 1
-            tx.merge(MetaRow(name=_EPOCH, value=str(self._epoch).encode()))
 
-    def _settled(self, statement: Select[Any]) -> Select[Any]:
-        if not self._postgres:
-            return statement
-        return statement.where(text(f"(event.epoch < :own_epoch OR event.xid < {_HORIZON})"))
+def _settled(postgres: bool, statement: Select[Any]) -> Select[Any]:
+    if not postgres:
+        return statement
+    return statement.where(text(f"(event.epoch < :own_epoch OR event.xid < {_HORIZON})"))
 
-    def _row(self, event_id: str, event: NewEvent, now: datetime) -> Sequence[Any]:
-        body = b"" if event.body is None else _BODIES[event.type.split(".")[0]].dump_json(event.body)
-        return (
-            self._epoch,
-            event_id,
-            event.application_id,
-            event.account_id,
-            event.subject_id,
-            event.type,
-            event.revision,
-            self._vault.seal(_PLACE, event_id, body) if body else b"",
-            to_millis(now),
-        )
 
-    def _recorded(self, row: Any) -> Recorded:
-        event_id, kind, sealed = row.event_id, row.type.split(".")[0], row.sealed_body
+def _recorded(vault: Vault, row: Any) -> Recorded:
+    event_id, kind, sealed = row.event_id, row.type.split(".")[0], row.sealed_body
 
-        def open_body() -> Body:
-            if not sealed:
-                return None
-            body: Body = _BODIES[kind].validate_json(self._vault.open(_PLACE, event_id, sealed))
-            return body
+    def open_body() -> Body:
+        if not sealed:
+            return None
+        body: Body = _BODIES[kind].validate_json(vault.open(_PLACE, event_id, sealed))
+        return body
 
-        return Recorded(
-            position=Position(row.epoch, row.xid, row.sequence),
-            event_id=event_id,
-            type=row.type,
-            subject_id=row.subject_id,
-            application_id=row.application_id,
-            account_id=row.account_id,
-            revision=row.revision,
-            create_time=row.create_time,
-            size=len(sealed),
-            open_body=open_body,
-        )
+    return Recorded(
+        position=Position(row.epoch, row.xid, row.sequence),
+        event_id=event_id,
+        type=row.type,
+        subject_id=row.subject_id,
+        application_id=row.application_id,
+        account_id=row.account_id,
+        revision=row.revision,
+        create_time=row.create_time,
+        size=len(sealed),
+        open_body=open_body,
+    )
 
 
 def may_have_more(rows: Sequence[Recorded], limit: int) -> bool:

@@ -25,8 +25,8 @@ from sqlalchemy import (
 )
 
 from authy_grpc.domain.delivery import MOST_IN_FLIGHT, MOST_OF_SITE, PROBE_EVERY
+from authy_grpc.store.bulk import table
 from authy_grpc.store.columns import Moment
-from authy_grpc.store.given import table
 from authy_grpc.store.statements import Statement
 from authy_grpc.store.tables import DeliveryRow, WebhookRow
 from authy_grpc.store.tx import Tx
@@ -171,34 +171,34 @@ OWN_LEASE = and_(
 _RELEASE = update(_D).where(OWN_LEASE).values(lease_until=None)
 
 
-def any_due(tx: Tx, now: datetime) -> bool:
+def any_due(tx: Tx) -> bool:
     """Whether there is anything to lease."""
-    return tx.connection().execute(_ANY_WORK, {"now": now}).first() is not None
+    return tx.connection().execute(_ANY_WORK, {"now": tx.now()}).first() is not None
 
 
-def lease(tx: Tx, now: datetime, until: datetime, limit: int) -> list[tuple[Row[Any], Due]]:
+def lease(tx: Tx, until: datetime, limit: int) -> list[tuple[Row[Any], Due]]:
     """Lease what is due, in turns: the first post of each webhook, then the second of each, and so on.
 
     Args:
         tx: of the work.
-        now: the time.
         until: when they fall due again.
         limit: at most so many.
 
     Returns:
         The row of the webhook, and the post as it was before.
     """
+    now = tx.now()
     connection = tx.connection()
     given = {"now": now, "limit": min(limit, _WEBHOOKS)}
     webhooks = {row.webhook_id: row for row in connection.execute(_WITH_WORK, given)}
     # As they are now that all who might lease more are kept out.
     counts = _pairs(connection.execute(_COUNTS, {"now": now, "webhook_ids": list(webhooks)}))
     queues = [
-        [(row, due) for due in _next(tx, now, row, min(limit, MOST_IN_FLIGHT - counts.get(own, 0)))]
+        [(row, due) for due in _next(tx, row, min(limit, MOST_IN_FLIGHT - counts.get(own, 0)))]
         for own, row in webhooks.items()
     ]
     in_turn = (each for each in chain.from_iterable(zip_longest(*queues)) if each is not None)
-    taken = list(islice(_within_sites(tx, now, webhooks.values(), in_turn), limit))
+    taken = list(islice(_within_sites(tx, webhooks.values(), in_turn), limit))
     if not taken:
         return []
     given = {"sequences": [due.sequence for _, due in taken], "until": until}
@@ -212,9 +212,10 @@ def lease(tx: Tx, now: datetime, until: datetime, limit: int) -> list[tuple[Row[
 
 
 def _within_sites(
-    tx: Tx, now: datetime, webhooks: Iterable[Row[Any]], posts: Iterable[tuple[Row[Any], Due]]
+    tx: Tx, webhooks: Iterable[Row[Any]], posts: Iterable[tuple[Row[Any], Due]]
 ) -> Iterator[tuple[Row[Any], Due]]:
     """Those of some posts for which there is room: each site has its own."""
+    now = tx.now()
     given = {"now": now, "application_ids": list({row.application_id for row in webhooks})}
     in_flight = Counter(_pairs(tx.connection().execute(_COUNTS_OF_SITES, given)))
     for row, due in posts:
@@ -223,23 +224,24 @@ def _within_sites(
             yield row, due
 
 
-def _next(tx: Tx, now: datetime, webhook: Row[Any], limit: int) -> list[Due]:
+def _next(tx: Tx, webhook: Row[Any], limit: int) -> list[Due]:
+    now = tx.now()
     own = webhook.webhook_id
     if webhook.next_probe_time is not None:
         return _NEXT_AT_ALL.all(tx, webhook_id=own, now=now, limit=1)
     return _NEXT_DUE.all(tx, webhook_id=own, now=now, limit=limit) if limit > 0 else []
 
 
-def drop(tx: Tx, now: datetime, leased: Sequence[tuple[Row[Any], Due]]) -> None:
+def drop(tx: Tx, leased: Sequence[tuple[Row[Any], Due]]) -> None:
     """Remove posts whose events are kept no longer."""
     if leased:
         tx.connection().execute(_DROP, {"sequences": [due.sequence for _, due in leased]})
-        let_go(tx, now, [(row.webhook_id, due.subject_id) for row, due in leased])
+        let_go(tx, [(row.webhook_id, due.subject_id) for row, due in leased])
 
 
-def held(tx: Tx, now: datetime, delivery_ids: Sequence[str]) -> dict[str, int]:
+def held(tx: Tx, delivery_ids: Sequence[str]) -> dict[str, int]:
     """Of some leased posts those that are neither reported nor free by time, with the number of the lease."""
-    given = {"now": now, "delivery_ids": list(delivery_ids)}
+    given = {"now": tx.now(), "delivery_ids": list(delivery_ids)}
     return _pairs(tx.connection().execute(_HELD, given))
 
 

@@ -49,11 +49,11 @@ def find(tx: Tx, application_id: str, authy_id: str, *, lock: bool = False) -> L
 
 
 def find_by_custom_user_id(
-    tx: Tx, vault: Vault, application_id: str, custom_user_id: str, *, lock: bool = False
+    tx: Tx, application_id: str, custom_user_id: str, *, lock: bool = False
 ) -> LinkRow | None:
     """The link of a site's own user reference, or None. It tries the digests of every key."""
     columns = col(LinkRow.custom_user_digest), col(LinkRow.custom_user_digest_odd)
-    pair = vault.pair("custom_user_id", subject(application_id, custom_user_id))
+    pair = tx.vault.pair("custom_user_id", subject(application_id, custom_user_id))
     statement = select(LinkRow).where(
         LinkRow.application_id == application_id,
         has_digest(columns, pair),
@@ -122,8 +122,9 @@ def event(
     )
 
 
-def forget_future_steps(tx: Tx, link: LinkRow, now: datetime) -> None:
+def forget_future_steps(tx: Tx, link: LinkRow) -> None:
     """Forget the steps of soft tokens that were used by a clock which ran ahead."""
+    now = tx.now()
     application = tx.get_one(ApplicationRow, link.application_id, options=[WITHOUT_LOGO])
     period = application.code_period_seconds
     link.seed_last_step = without_future(link.seed_last_step, now, period)

@@ -6,7 +6,7 @@ from sqlalchemy import Column, Table, func, select
 
 from authy_grpc.domain import enrollment
 from authy_grpc.domain.approval import ApprovalState
-from authy_grpc.store.given import table
+from authy_grpc.store.bulk import table
 from authy_grpc.store.statements import Statement
 from authy_grpc.store.tables import ApprovalRow, EnrollmentRow, TextRow
 from authy_grpc.store.tx import Tx

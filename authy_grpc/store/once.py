@@ -9,11 +9,10 @@ from pydantic import TypeAdapter
 from sqlalchemy import bindparam, insert, select, update
 
 from authy_grpc.domain.errors import Refusal, RequestIdReused
-from authy_grpc.store.given import table
+from authy_grpc.store.bulk import table
 from authy_grpc.store.statements import Statement
 from authy_grpc.store.tables import AnswerRow
 from authy_grpc.store.tx import Tx
-from authy_grpc.store.vault import Vault
 
 T = TypeVar("T")
 
@@ -59,10 +58,8 @@ _UPDATE = (
 
 def once(
     tx: Tx,
-    vault: Vault,
     application_id: str,
     request: Request,
-    now: datetime,
     answer: TypeAdapter[Any],
     make: Callable[[], T | Refusal],
     *,
@@ -72,10 +69,8 @@ def once(
 
     Args:
         tx: of the work.
-        vault: seals the answer.
         application_id: who asks. The site, never one of its keys: a key may be changed between tries.
         request: what is asked.
-        now: the time.
         answer: how the answer is kept.
         make: does the work. Only what it returns is kept, an exception is not.
         kept: for how long.
@@ -88,17 +83,18 @@ def once(
     key = {"application_id": application_id, "method": request.method, "request_id": request.request_id}
     place = "/".join(key.values())
     found = _FIND.first(tx, **key)
-    if found is not None and found.expire_time > now:
-        if found.request_digest not in vault.digests("request", request.content):
+    # Not yet the time of the work, which has still to lock what it decides about.
+    if found is not None and found.expire_time > tx.tools.clock():
+        if found.request_digest not in tx.vault.digests("request", request.content):
             raise RequestIdReused
-        before: T = answer.validate_json(vault.open("answer.body", place, found.sealed_body))
+        before: T = answer.validate_json(tx.vault.open("answer.body", place, found.sealed_body))
         return before
     made = make()
     if not isinstance(made, Exception):
         values = {
-            "request_digest": vault.digest("request", request.content),
-            "sealed_body": vault.seal("answer.body", place, answer.dump_json(made)),
-            "expire_time": now + kept,
+            "request_digest": tx.vault.digest("request", request.content),
+            "sealed_body": tx.vault.seal("answer.body", place, answer.dump_json(made)),
+            "expire_time": tx.now() + kept,
         }
         # Where another server has answered meanwhile a new row is refused, and the work is run again.
         statement = _INSERT if found is None else _UPDATE

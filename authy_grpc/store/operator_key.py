@@ -45,16 +45,16 @@ def is_named(tx: Tx, name: str) -> bool:
     return tx.connection().execute(_NAMED, {"name": name}).first() is not None
 
 
-def add(tx: Tx, *, operator_key_id: str, name: str, secret_hash: bytes, now: datetime) -> None:
+def add(tx: Tx, *, operator_key_id: str, name: str, secret_hash: bytes) -> None:
     """Keep a new key."""
     tx.connection().execute(
         insert(OperatorKeyRow).values(
-            operator_key_id=operator_key_id, name=name, secret_hash=secret_hash, create_time=now
+            operator_key_id=operator_key_id, name=name, secret_hash=secret_hash, create_time=tx.now()
         )
     )
 
 
-def revoke(tx: Tx, name: str, now: datetime) -> str:
+def revoke(tx: Tx, name: str) -> str:
     """Revoke the key of a name; answers its id.
 
     Raises:
@@ -63,5 +63,5 @@ def revoke(tx: Tx, name: str, now: datetime) -> str:
     found = tx.connection().execute(_NAMED, {"name": name}).first()
     if found is None:
         raise NotFound
-    tx.connection().execute(update(OperatorKeyRow).where(_id == found[0]).values(revoke_time=now))
+    tx.connection().execute(update(OperatorKeyRow).where(_id == found[0]).values(revoke_time=tx.now()))
     return str(found[0])

@@ -6,10 +6,12 @@ gets no rows by it.
 
 import json
 from collections.abc import Sequence
-from datetime import datetime
+from typing import TYPE_CHECKING
 
 from authy_grpc.store.columns import to_millis
-from authy_grpc.store.tx import Tx
+
+if TYPE_CHECKING:
+    from authy_grpc.store.tx import Tx
 
 # An event's id, type and subject, whose feed it stands in, and the one webhook it is for, empty for any.
 Post = tuple[str, str, str, str, str]
@@ -62,29 +64,11 @@ _ON_POSTGRES = _INSERT.format(
 )
 
 
-class Outbox:
-    """Writes posts.
-
-    Args:
-        postgres: whether the store is PostgreSQL.
-    """
-
-    def __init__(self, postgres: bool) -> None:
-        self._postgres = postgres
-
-    def add(self, tx: Tx, now: datetime, posts: Sequence[Post]) -> None:
-        """Write a post to each webhook that wants it.
-
-        Args:
-            tx: in which the events were written.
-            now: when they happened.
-            posts: in the order of the events.
-        """
-        if not posts:
-            return
-        millis = to_millis(now)
-        if self._postgres:
-            columns = map(list, zip(*posts, strict=True))
-            tx.run_raw(_ON_POSTGRES, (millis, *columns))
-        else:
-            tx.run_raw(_ON_SQLITE, (millis, json.dumps(posts)))
+def add(tx: "Tx", posts: Sequence[Post]) -> None:
+    """Write a post to each webhook that wants it, of events in their order."""
+    if not posts:
+        return
+    if tx.postgres:
+        tx.run_raw(_ON_POSTGRES, (to_millis(tx.now()), *map(list, zip(*posts, strict=True))))
+    else:
+        tx.run_raw(_ON_SQLITE, (to_millis(tx.now()), json.dumps(posts)))

@@ -24,36 +24,34 @@ _REGISTRATION = TypeAdapter(Registration)
 
 def add(
     tx: Tx,
-    vault: Vault,
     verification_id: str,
     *,
     number: str,
     purpose: PhonePurpose,
     code: str,
-    now: datetime,
     expire_time: datetime,
 ) -> None:
     """Keep a code that goes out."""
     tx.add(
         PhoneVerificationRow(
             verification_id=verification_id,
-            sealed_number=vault.seal(_NUMBER, verification_id, number.encode()),
-            number_digest=vault.digest("number", number.encode()),
+            sealed_number=tx.vault.seal(_NUMBER, verification_id, number.encode()),
+            number_digest=tx.vault.digest("number", number.encode()),
             purpose=purpose.value,
-            sealed_code=vault.seal(_CODE, verification_id, code.encode()),
-            create_time=now,
+            sealed_code=tx.vault.seal(_CODE, verification_id, code.encode()),
+            create_time=tx.now(),
             expire_time=expire_time,
         )
     )
 
 
-def newest_but(tx: Tx, count: int, now: datetime) -> datetime | None:
+def newest_but(tx: Tx, count: int) -> datetime | None:
     """When the code expires that was sent before the newest so many; None where there is none.
 
     Those that a clock which ran ahead has sent are passed over, see `domain/clock.py`.
     """
     expires = col(PhoneVerificationRow.expire_time)
-    sent = select(expires).where(expires <= now + GOOD_FOR + WELL_BEYOND_NOW)
+    sent = select(expires).where(expires <= tx.now() + GOOD_FOR + WELL_BEYOND_NOW)
     return tx.exec(sent.order_by(expires.desc()).offset(count).limit(1)).first()
 
 
@@ -91,13 +89,13 @@ def answer(vault: Vault, row: PhoneVerificationRow) -> Registration | None:
     return replace(registration, server_agreement_key=kept[:_POINT_BYTES])
 
 
-def erase(tx: Tx, vault: Vault, number: str, device_ids: Sequence[str]) -> None:
+def erase(tx: Tx, number: str, device_ids: Sequence[str]) -> None:
     """Empty the rows of a number, and those that devices registered by. They are no verification any more.
 
     The rows stay: what all callers together may have sent is counted from them, see `newest_but`.
     """
     digest, device = col(PhoneVerificationRow.number_digest), col(PhoneVerificationRow.device_id)
-    own = digest.in_(vault.digests("number", number.encode())) | device.in_(device_ids)
+    own = digest.in_(tx.vault.digests("number", number.encode())) | device.in_(device_ids)
     nothing = {
         "sealed_number": b"",
         "number_digest": b"",
@@ -110,12 +108,12 @@ def erase(tx: Tx, vault: Vault, number: str, device_ids: Sequence[str]) -> None:
     tx.connection().execute(update(PhoneVerificationRow).where(own).values(nothing))
 
 
-def forget_answers(tx: Tx, now: datetime) -> int:
+def forget_answers(tx: Tx) -> int:
     """Drop answers that are not given again: they hold recovery codes. Answers how many."""
     forget = (
         update(PhoneVerificationRow)
         .where(
-            col(PhoneVerificationRow.use_time) < now - ANSWERED_FOR,
+            col(PhoneVerificationRow.use_time) < tx.now() - ANSWERED_FOR,
             col(PhoneVerificationRow.sealed_answer).is_not(None),
         )
         .values(sealed_answer=None)

@@ -1,10 +1,12 @@
 """Owns places in the feed: their order, their bytes, and up to where the feed is no longer kept."""
 
 import struct
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from authy_grpc.store.tables import MetaRow
-from authy_grpc.store.tx import Tx
+
+if TYPE_CHECKING:
+    from authy_grpc.store.tx import Tx
 
 _PRUNED = "feed.pruned"
 # All places are as long as each other: a cursor's length says nothing of how much happens at other sites.
@@ -32,7 +34,7 @@ def unpack(data: bytes) -> Position:
     return Position(*_FORM.unpack(data))
 
 
-def pruned(tx: Tx, *, lock: bool = False) -> Position:
+def pruned(tx: "Tx", *, lock: bool = False) -> Position:
     """The newest event that is no longer kept: a cursor before it has missed something.
 
     Args:
@@ -43,6 +45,6 @@ def pruned(tx: Tx, *, lock: bool = False) -> Position:
     return unpack(row.value) if row else EARLIEST
 
 
-def set_pruned(tx: Tx, position: Position) -> None:
+def set_pruned(tx: "Tx", position: Position) -> None:
     """Say that all up to a place has been removed."""
     tx.merge(MetaRow(name=_PRUNED, value=pack(position)))

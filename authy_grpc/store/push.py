@@ -9,7 +9,7 @@ from datetime import datetime
 from sqlalchemy import Select, bindparam, exists, select
 
 from authy_grpc.domain.errors import NotFound
-from authy_grpc.store.given import table
+from authy_grpc.store.bulk import table
 from authy_grpc.store.statements import Statement, Updated
 from authy_grpc.store.tables import ApplicationRow, LinkRow, SiteKeyRow
 from authy_grpc.store.tx import Tx
@@ -119,8 +119,9 @@ def missed(tx: Tx, link: PushLink, misses: int, frozen_until: datetime | None) -
     _MISSED.run(tx, link.site_id, push_misses=misses, push_frozen_until=frozen_until)
 
 
-def succeeded(tx: Tx, link: PushLink, now: datetime) -> None:
+def succeeded(tx: Tx, link: PushLink) -> None:
     """Write a success: it lifts what wrong codes and refused questions brought about."""
+    now = tx.now()
     link.locked_until, link.push_misses, link.push_frozen_until = None, 0, None
     _SUCCEEDED.run(
         tx,

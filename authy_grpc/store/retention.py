@@ -39,8 +39,9 @@ _ENDED_ENROLLMENT = sorted(state.value for state in enrollment.TERMINAL)
 _ENDED_APPROVAL = sorted(state.value for state in approval.TERMINAL)
 
 
-def prune(tx: Tx, now: datetime) -> int:
+def prune(tx: Tx) -> int:
     """Remove what is kept no longer, some of each kind; answers how many rows went."""
+    now = tx.now()
     removed = _prune_events(tx, now - _EVENTS)
     for table, condition in _conditions(now):
         removed += _remove(tx, table, condition)

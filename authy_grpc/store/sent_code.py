@@ -1,16 +1,15 @@
 """Owns how codes that were sent are kept: one for each action of a link."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
-from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Boolean, Integer, String, and_, exists, select, update
+from sqlalchemy import Boolean, FromClause, Integer, String, and_, exists, select, update
+from sqlalchemy.sql.base import Executable
 
 from authy_grpc.domain.event import UserEventType
 from authy_grpc.domain.user import Factor
 from authy_grpc.domain.verification import SentCode
-from authy_grpc.store.given import Given, table
-from authy_grpc.store.statements import statement
+from authy_grpc.store.bulk import Bulk, table
 from authy_grpc.store.tables import AccountRow, ApplicationRow, LinkRow, SentCodeRow, TellingRow
 from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
@@ -21,92 +20,7 @@ _SENT, _LINK, _TELLING = table(SentCodeRow), table(LinkRow), table(TellingRow)
 _ACCOUNT, _APPLICATION = table(AccountRow), table(ApplicationRow)
 
 
-class SentCodes:
-    """Reads and saves sent codes: of a batch of links in one statement, or one by itself.
-
-    Args:
-        vault: seals them.
-        postgres: whether the store is PostgreSQL.
-    """
-
-    def __init__(self, vault: Vault, *, postgres: bool) -> None:
-        self._vault = vault
-        self._keys = Given(postgres, application_id=String, authy_id=String, action=String)
-        self._select = statement(_select_sent(self._keys))
-        self._changes = Given(postgres, site_id=String, action=String, failures=Integer, used=Boolean)
-        sent, changes = _SENT.c, self._changes.c
-        self._update = statement(
-            update(_SENT)
-            .values(failures=changes.failures, used=changes.used)
-            .where(sent.site_id == changes.site_id, sent.action == changes.action)
-        )
-
-    def ask(self, tx: Tx, wanted: Collection[tuple[Name, str]]) -> Callable[[Iterable[LinkState]], None]:
-        """Ask for the codes that were sent to links for actions, and whether each counts.
-
-        They are waited for, and added, by what is answered.
-        """
-        keys = [(*name, action) for name, action in wanted]
-        rows = self._select.ask(tx, **self._keys.bind(keys)) if keys else list
-        return lambda links: self._add({link.site_id: link for link in links}, rows())
-
-    def _add(self, links: dict[str, LinkState], rows: Iterable[Sequence[Any]]) -> None:
-        for site_id, action, channel, sealed, failures, used, expire_time, counts in rows:
-            if site_id not in links:
-                # It was made a user since.
-                continue
-            links[site_id].codes.sent[action] = SentCode(
-                code=self._open(site_id, action, sealed),
-                factor=Factor(channel),
-                expire_time=expire_time,
-                failures=failures,
-                used=used,
-                counts=bool(counts),
-            )
-
-    def save(self, tx: Tx, links: Iterable[LinkState]) -> None:
-        """Write which codes were used, and wrong codes offered in the place of others."""
-        rows = [
-            (link.site_id, action, link.codes.sent[action].failures, link.codes.sent[action].used)
-            for link in links
-            for action in link.codes.touched
-        ]
-        if rows:
-            self._update.run(tx, **self._changes.bind(rows))
-
-    def find(self, tx: Tx, site_id: str, action: str) -> SentCode | None:
-        """The code that was last sent for an action, good or not."""
-        row = tx.get(SentCodeRow, (site_id, action))
-        if row is None:
-            return None
-        return SentCode(
-            code=self._open(site_id, action, row.sealed_code),
-            factor=Factor(row.channel),
-            expire_time=row.expire_time,
-            failures=row.failures,
-            used=row.used,
-        )
-
-    def keep(self, tx: Tx, now: datetime, site_id: str, action: str, sent: SentCode) -> None:
-        """Write a code that is being sent, in the place of the one before it."""
-        tx.merge(
-            SentCodeRow(
-                site_id=site_id,
-                action=action,
-                channel=sent.factor.value,
-                sealed_code=self._vault.seal(_PLACE, f"{site_id}/{action}", sent.code.encode()),
-                failures=sent.failures,
-                used=sent.used,
-                create_time=now,
-                expire_time=sent.expire_time,
-            )
-        )
-
-    def _open(self, site_id: str, action: str, sealed: bytes) -> str:
-        return self._vault.open(_PLACE, f"{site_id}/{action}", sealed).decode()
-
-
-def _select_sent(keys: Given) -> Any:
+def _select_sent(keys: FromClause) -> Executable:
     """Codes count while site and owner have them switched on, and the site knows all about it.
 
     Those that do not are read all the same: see `SentCode.counts`.
@@ -128,12 +42,89 @@ def _select_sent(keys: Given) -> Any:
             sent.expire_time,
             and_(switched_on, is_user, ~untold).label("counts"),
         )
-        .select_from(keys.rows)
-        .join(
-            _LINK,
-            and_(link.application_id == keys.c.application_id, link.authy_id == keys.c.authy_id),
-        )
+        .select_from(keys)
+        .join(_LINK, and_(link.application_id == keys.c.application_id, link.authy_id == keys.c.authy_id))
         .join(_SENT, and_(sent.site_id == link.site_id, sent.action == keys.c.action))
         .join(_APPLICATION, _APPLICATION.c.application_id == link.application_id)
         .join(_ACCOUNT, account.account_id == link.account_id)
     )
+
+
+def _update_sent(changes: FromClause) -> Executable:
+    return (
+        update(_SENT)
+        .values(failures=changes.c.failures, used=changes.c.used)
+        .where(_SENT.c.site_id == changes.c.site_id, _SENT.c.action == changes.c.action)
+    )
+
+
+_SELECT = Bulk(application_id=String, authy_id=String, action=String).statement(_select_sent)
+_UPDATE = Bulk(site_id=String, action=String, failures=Integer, used=Boolean).statement(_update_sent)
+
+
+def ask(tx: Tx, wanted: Collection[tuple[Name, str]]) -> Callable[[Iterable[LinkState]], None]:
+    """Ask for the codes that were sent to links for actions, and whether each counts.
+
+    They are waited for, and added, by what is answered.
+    """
+    rows = _SELECT.ask(tx, [(*name, action) for name, action in wanted])
+    return lambda links: _add(tx.vault, {link.site_id: link for link in links}, rows())
+
+
+def _add(vault: Vault, links: dict[str, LinkState], rows: Iterable[Sequence[Any]]) -> None:
+    for site_id, action, channel, sealed, failures, used, expire_time, counts in rows:
+        if site_id not in links:
+            # It was made a user since.
+            continue
+        links[site_id].codes.sent[action] = SentCode(
+            code=_open(vault, site_id, action, sealed),
+            factor=Factor(channel),
+            expire_time=expire_time,
+            failures=failures,
+            used=used,
+            counts=bool(counts),
+        )
+
+
+def save(tx: Tx, links: Iterable[LinkState]) -> None:
+    """Write which codes were used, and wrong codes offered in the place of others."""
+    rows = [
+        (link.site_id, action, link.codes.sent[action].failures, link.codes.sent[action].used)
+        for link in links
+        for action in link.codes.touched
+    ]
+    _UPDATE.run(tx, rows)
+
+
+def find(tx: Tx, site_id: str, action: str) -> SentCode | None:
+    """The code that was last sent for an action, good or not."""
+    row = tx.get(SentCodeRow, (site_id, action))
+    if row is None:
+        return None
+    return SentCode(
+        code=_open(tx.vault, site_id, action, row.sealed_code),
+        factor=Factor(row.channel),
+        expire_time=row.expire_time,
+        failures=row.failures,
+        used=row.used,
+    )
+
+
+def keep(tx: Tx, site_id: str, action: str, sent: SentCode) -> None:
+    """Write a code that is being sent, in the place of the one before it."""
+    tx.merge(
+        SentCodeRow(
+            site_id=site_id,
+            action=action,
+            channel=sent.factor.value,
+            sealed_code=tx.vault.seal(_PLACE, f"{site_id}/{action}", sent.code.encode()),
+            failures=sent.failures,
+            used=sent.used,
+            create_time=tx.now(),
+            expire_time=sent.expire_time,
+        )
+    )
+
+
+def _open(vault: Vault, site_id: str, action: str, sealed: bytes) -> str:
+    return vault.open(_PLACE, f"{site_id}/{action}", sealed).decode()

@@ -1,7 +1,5 @@
 """Owns how links and their keys are kept and found for the devices of an account."""
 
-from datetime import datetime
-
 from sqlmodel import col, select
 
 from authy_grpc.domain.errors import NotFound
@@ -14,7 +12,7 @@ from authy_grpc.store.vault import Vault
 _LABEL = "link.label"
 
 
-def find(tx: Tx, account_id: str, site_id: str, now: datetime, *, lock: bool = False) -> LinkRow:
+def find(tx: Tx, account_id: str, site_id: str, *, lock: bool = False) -> LinkRow:
     """A link of an account that has not ended.
 
     Raises:
@@ -26,7 +24,7 @@ def find(tx: Tx, account_id: str, site_id: str, now: datetime, *, lock: bool = F
         col(LinkRow.state).in_(("AWAITING", "ACTIVE")),
     )
     row = tx.exec(statement.with_for_update() if lock else statement).first()
-    if row is None or (row.state == "AWAITING" and site_id not in _awaiting(tx, account_id, now)):
+    if row is None or (row.state == "AWAITING" and site_id not in _awaiting(tx, account_id)):
         raise NotFound
     return row
 
@@ -39,7 +37,7 @@ def active_key(tx: Tx, site_id: str, device_id: str) -> SiteKeyRow | None:
     return tx.exec(statement).first()
 
 
-def listed(tx: Tx, vault: Vault, account_id: str, device_id: str, now: datetime) -> list[Site]:
+def listed(tx: Tx, account_id: str, device_id: str) -> list[Site]:
     """The links of an account as one of its devices sees them, oldest first."""
     statement = (
         select(LinkRow, ApplicationRow)
@@ -48,21 +46,21 @@ def listed(tx: Tx, vault: Vault, account_id: str, device_id: str, now: datetime)
         .where(LinkRow.account_id == account_id, col(LinkRow.state).in_(("AWAITING", "ACTIVE")))
         .order_by(col(LinkRow.create_time), col(LinkRow.site_id))
     )
-    awaiting = _awaiting(tx, account_id, now)
+    awaiting = _awaiting(tx, account_id)
     keyed = _keyed(tx, device_id) | {site_id for site_id, by in awaiting.items() if by == device_id}
     return [
-        site(vault, link, application, has_key=link.site_id in keyed)
+        site(tx.vault, link, application, has_key=link.site_id in keyed)
         for link, application in tx.exec(statement)
         if link.state == "ACTIVE" or link.site_id in awaiting
     ]
 
 
-def one(tx: Tx, vault: Vault, link: LinkRow, device_id: str, now: datetime) -> Site:
+def one(tx: Tx, link: LinkRow, device_id: str) -> Site:
     """A link as a device sees it, by what is in the store."""
     application = tx.get_one(ApplicationRow, link.application_id, options=[WITHOUT_LOGO])
-    accepted = _awaiting(tx, link.account_id or "", now).get(link.site_id) == device_id
+    accepted = _awaiting(tx, link.account_id or "").get(link.site_id) == device_id
     has_key = accepted or active_key(tx, link.site_id, device_id) is not None
-    return site(vault, link, application, has_key=has_key)
+    return site(tx.vault, link, application, has_key=has_key)
 
 
 def label(vault: Vault, link: LinkRow) -> str:
@@ -105,12 +103,12 @@ def logo(tx: Tx, logo_id: str) -> bytes:
     return found
 
 
-def _awaiting(tx: Tx, account_id: str, now: datetime) -> dict[str, str | None]:
+def _awaiting(tx: Tx, account_id: str) -> dict[str, str | None]:
     """The links for which a site still asks for a first code, and the devices whose code it is."""
     statement = select(EnrollmentRow.site_id, EnrollmentRow.device_id).where(
         EnrollmentRow.account_id == account_id,
         EnrollmentRow.state == "AWAITING_CODE",
-        EnrollmentRow.expire_time > now,
+        EnrollmentRow.expire_time > tx.now(),
     )
     return {site_id: device_id for site_id, device_id in tx.exec(statement) if site_id is not None}
 

@@ -5,13 +5,14 @@ for those alone whose types do something.
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from inspect import isfunction
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from sqlalchemy import ARRAY, ColumnElement, Dialect, Table, bindparam, literal, update
 from sqlalchemy.sql.base import Executable
 
-from authy_grpc.store.tx import Tx
+if TYPE_CHECKING:
+    from authy_grpc.store.tx import Tx
+
 
 T = TypeVar("T")
 # Where it differs by database, the expression is made of whether it is PostgreSQL.
@@ -81,31 +82,31 @@ class Statement(Generic[T]):
         self._core = core
         self._compiled: dict[bool, _Compiled] = {}
 
-    def all(self, tx: Tx, **given: Any) -> list[T]:
+    def all(self, tx: "Tx", **given: Any) -> list[T]:
         """All rows."""
         compiled = self._compiled.get(tx.postgres) or self._compile(tx)
         return compiled.read(tx.execute_raw(compiled.sql, compiled.bind(given)), self._make)
 
-    def ask(self, tx: Tx, **given: Any) -> Callable[[], list[T]]:
+    def ask(self, tx: "Tx", **given: Any) -> Callable[[], list[T]]:
         """All rows, once they are wanted: what is asked before it is wanted makes one round trip of all."""
         compiled = self._compiled.get(tx.postgres) or self._compile(tx)
         rows = tx.ask_raw(compiled.sql, compiled.bind(given))
         return lambda: compiled.read(rows(), self._make)
 
-    def first(self, tx: Tx, **given: Any) -> T | None:
+    def first(self, tx: "Tx", **given: Any) -> T | None:
         """The first row, or None."""
         compiled = self._compiled.get(tx.postgres) or self._compile(tx)
         rows = tx.execute_raw(compiled.sql, compiled.bind(given))
         return compiled.read(rows[:1], self._make)[0] if rows else None
 
-    def run(self, tx: Tx, **given: Any) -> None:
+    def run(self, tx: "Tx", **given: Any) -> None:
         """Change what it changes."""
         compiled = self._compiled.get(tx.postgres) or self._compile(tx)
         tx.run_raw(compiled.sql, compiled.bind(given))
 
-    def _compile(self, tx: Tx) -> _Compiled:
+    def _compile(self, tx: "Tx") -> _Compiled:
         core = self._core
-        built = core(tx.postgres) if isfunction(core) else core
+        built = core if isinstance(core, Executable) else core(tx.postgres)
         compiled = self._compiled[tx.postgres] = _Compiled(built, tx.get_bind().dialect)
         return compiled
 
@@ -137,7 +138,7 @@ class Updated:
             update(table).where(names).values({each: bindparam(each) for each in columns})
         )
 
-    def run(self, tx: Tx, key: str, **values: Any) -> None:
+    def run(self, tx: "Tx", key: str, **values: Any) -> None:
         """Set the columns of a row, every one of them."""
         self._statement.run(tx, **{self._key: key}, **values)
 

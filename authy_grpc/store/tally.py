@@ -5,13 +5,17 @@ A key is the name of a metric and the values of its labels. All of them are in `
 
 from collections import Counter
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
 from authy_grpc.domain.approval import Approval, ApprovalState, DenyReason
 from authy_grpc.domain.enrollment import Enrollment, EnrollmentState
 from authy_grpc.domain.event import UserEventType
 from authy_grpc.domain.user import Factor
 from authy_grpc.domain.verification import CodeResult
-from authy_grpc.store.tx import Tx
+
+if TYPE_CHECKING:
+    from authy_grpc.store.tx import Tx
+
 
 Key = tuple[str, ...]
 Tally = Mapping[Key, int]
@@ -48,7 +52,7 @@ KEYS: frozenset[Key] = frozenset(
 )
 
 
-def count(tx: Tx, *key: str) -> None:
+def count(tx: "Tx", *key: str) -> None:
     """Count something once, if the transaction is committed.
 
     Args:
@@ -59,7 +63,7 @@ def count(tx: Tx, *key: str) -> None:
     counted[key] += 1
 
 
-def count_event(tx: Tx, type: str, body: object) -> None:
+def count_event(tx: "Tx", type: str, body: object) -> None:
     """Count an event that is recorded, where its type says how something went."""
     if isinstance(body, Enrollment):
         count(tx, ENROLLMENTS, CREATED if body.revision == 1 else body.state.value)
@@ -69,7 +73,7 @@ def count_event(tx: Tx, type: str, body: object) -> None:
         count(tx, LOCKS, _LOCKS[type])
 
 
-def take(tx: Tx) -> Tally:
+def take(tx: "Tx") -> Tally:
     """What was counted; asked before the commit, and told after it."""
     counted: Tally = tx.info.pop(_INFO, {})
     return counted

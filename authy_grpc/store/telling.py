@@ -1,7 +1,6 @@
 """Owns how plans of what sites are told are found."""
 
 from dataclasses import dataclass
-from datetime import datetime
 
 from sqlmodel import col, select
 
@@ -20,8 +19,9 @@ class Due:
     account_id: str | None
 
 
-def due(tx: Tx, now: datetime) -> list[Due]:
+def due(tx: Tx) -> list[Due]:
     """Some of what is due: of each account all, so that who is told of what can be seen together."""
+    now = tx.now()
     statement = (
         select(TellingRow.telling_id, LinkRow.site_id, LinkRow.account_id)
         .join(LinkRow, col(LinkRow.site_id) == col(TellingRow.site_id))

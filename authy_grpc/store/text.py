@@ -15,7 +15,6 @@ from authy_grpc.store import link as links
 from authy_grpc.store.events import NewEvent
 from authy_grpc.store.tables import AccountRow, LinkRow, TellingRow, TextRow
 from authy_grpc.store.tx import Tx
-from authy_grpc.store.vault import Vault
 
 _MESSAGE = "text.message"
 _STEP = 100
@@ -40,7 +39,6 @@ class DueText:
 
 def add(
     tx: Tx,
-    vault: Vault,
     row: TextRow,
     *,
     body: str,
@@ -51,21 +49,21 @@ def add(
 
     Args:
         tx: of the work.
-        vault: seals it.
         row: all but what it says.
         body: what it says.
         channel: how it goes.
         number: E.164; empty for a link's, whose number is the account's when it goes out.
     """
     message = json.dumps({"number": number, "body": body, "channel": channel.value})
-    row.sealed_message = vault.seal(_MESSAGE, row.text_id, message.encode())
+    row.sealed_message = tx.vault.seal(_MESSAGE, row.text_id, message.encode())
     tx.add(row)
     # Some have no event, by whose commit those who send are woken.
     tx.info.setdefault("woke", set())
 
 
-def take(tx: Tx, vault: Vault, now: datetime, lease: timedelta) -> list[DueText]:
+def take(tx: Tx, lease: timedelta) -> list[DueText]:
     """Take what is due, without what another server has taken: it falls due again when the lease ends."""
+    now = tx.now()
     statement = (
         select(TextRow)
         .where(TextRow.due_time <= now)
@@ -78,8 +76,8 @@ def take(tx: Tx, vault: Vault, now: datetime, lease: timedelta) -> list[DueText]
         row.due_time = now + lease
         row.attempts += 1
         tx.add(row)
-        message = json.loads(vault.open(_MESSAGE, row.text_id, row.sealed_message))
-        number = message["number"] if row.site_id is None else _number(tx, vault, row.site_id)
+        message = json.loads(tx.vault.open(_MESSAGE, row.text_id, row.sealed_message))
+        number = message["number"] if row.site_id is None else _number(tx, row.site_id)
         taken.append(
             DueText(
                 text_id=row.text_id,
@@ -98,23 +96,22 @@ def find(tx: Tx, text_id: str) -> TextRow | None:
     return tx.get(TextRow, text_id, with_for_update=True)
 
 
-def erase(tx: Tx, vault: Vault, number: str) -> None:
+def erase(tx: Tx, number: str) -> None:
     """Remove the messages to a number that still wait.
 
     Those of links have none, and look it up when they go. Nothing tells which of the others are a number's
     but what is sealed; they wait for minutes at most.
     """
     for row in tx.exec(select(TextRow).where(col(TextRow.site_id).is_(None)).with_for_update()):
-        if json.loads(vault.open(_MESSAGE, row.text_id, row.sealed_message))["number"] == number:
+        if json.loads(tx.vault.open(_MESSAGE, row.text_id, row.sealed_message))["number"] == number:
             tx.delete(row)
 
 
-def outcome(tx: Tx, vault: Vault, row: TextRow, reason: str) -> NewEvent | None:
+def outcome(tx: Tx, row: TextRow, reason: str) -> NewEvent | None:
     """What the site is told of a link's message; None where there is no site to tell.
 
     Args:
         tx: of the work.
-        vault: opens what the event says.
         row: the message.
         reason: why it did not go; empty where it did.
     """
@@ -122,10 +119,10 @@ def outcome(tx: Tx, vault: Vault, row: TextRow, reason: str) -> NewEvent | None:
     if link is None:
         return None
     kind = UserEventType.CODE_UNDELIVERED if reason else UserEventType.CODE_DELIVERED
-    return links.event(vault, link, kind, factor=Factor(row.factor), reason=reason)
+    return links.event(tx.vault, link, kind, factor=Factor(row.factor), reason=reason)
 
 
-def _number(tx: Tx, vault: Vault, site_id: str) -> str:
+def _number(tx: Tx, site_id: str) -> str:
     """The number behind a link, if codes may go there now.
 
     Codes that the owner switched off stop at once, and go on at each site when it is told.
@@ -139,4 +136,4 @@ def _number(tx: Tx, vault: Vault, site_id: str) -> str:
         .where(LinkRow.site_id == site_id, col(AccountRow.phone_codes), ~untold)
     )
     account = tx.exec(statement).first()
-    return accounts.number(vault, account) if account else ""
+    return accounts.number(tx.vault, account) if account else ""

@@ -8,22 +8,26 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlmodel import Session
 
+from authy_grpc.store import events
 from authy_grpc.store.columns import whole_millis
+from authy_grpc.store.events import NewEvent
 from authy_grpc.store.vault import Vault
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Tools:
     """What the works of a process share.
 
     Attributes:
         clock: the time, aware.
         random: random bytes.
+        epoch: of the feed (see `events.py`), settled at start.
     """
 
     vault: Vault
     clock: Callable[[], datetime]
     random: Callable[[int], bytes]
+    epoch: int = 0
 
 
 class Tx(Session):
@@ -74,6 +78,10 @@ class Tx(Session):
         if self._now is None:
             self._now = whole_millis(self.tools.clock())
         return self._now
+
+    def record(self, *new: NewEvent) -> list[str]:
+        """Write events and their posts to webhooks; the commit wakes those who watch. Answers their ids."""
+        return events.record(self, new)
 
     def next_work(self) -> None:
         """Forget what the last work has read: several share a transaction."""

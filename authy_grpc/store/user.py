@@ -1,6 +1,5 @@
 """Owns how the users of a site are made, listed and removed. What a site sees of one is in `link.py`."""
 
-from collections.abc import Callable
 from datetime import datetime
 
 from sqlalchemy import delete
@@ -56,13 +55,16 @@ def awaiting_link(
     )
 
 
-def activate(tx: Tx, link: LinkRow, now: datetime, random: Callable[[int], bytes]) -> None:
+def activate(
+    tx: Tx,
+    link: LinkRow,
+) -> None:
     """Make a link that waited a user, with an authy_id of its own."""
     if link.account_id is not None:
         account = tx.get_one(AccountRow, link.account_id)
         link.phone_codes = account.phone_codes and account.sealed_number is not None
-    link.authy_id = _unspent(tx, link.application_id, random)
-    link.state, link.create_time = "ACTIVE", now
+    link.authy_id = _unspent(tx, link.application_id)
+    link.state, link.create_time = "ACTIVE", tx.now()
     tx.add(SpentAuthyIdRow(application_id=link.application_id, authy_id=link.authy_id))
     tx.add(link)
 
@@ -91,8 +93,8 @@ def remove(tx: Tx, link: LinkRow) -> None:
     tx.flush()
 
 
-def _unspent(tx: Tx, application_id: str, random: Callable[[int], bytes]) -> str:
+def _unspent(tx: Tx, application_id: str) -> str:
     while True:
-        authy_id = new_authy_id(random)
+        authy_id = new_authy_id(tx.random)
         if tx.get(SpentAuthyIdRow, (application_id, authy_id)) is None:
             return authy_id

@@ -13,8 +13,8 @@ from sqlalchemy import ColumnElement, Integer, Select, bindparam, func, or_, sel
 
 from authy_grpc.domain.errors import NotFound
 from authy_grpc.domain.user import Factor, SiteKey, User
+from authy_grpc.store.bulk import table
 from authy_grpc.store.columns import Moment, from_millis, to_millis
-from authy_grpc.store.given import table
 from authy_grpc.store.link import CUSTOM_USER_ID, known_key, subject
 from authy_grpc.store.statements import Statement
 from authy_grpc.store.tables import ApplicationRow, BackupCodeRow, LinkRow, SiteKeyRow
@@ -111,24 +111,24 @@ _BY_REFERENCE = _one(
 )
 
 
-def find(tx: Tx, vault: Vault, application_id: str, authy_id: str) -> User:
+def find(tx: Tx, application_id: str, authy_id: str) -> User:
     """A user of a site.
 
     Raises:
         NotFound: there is none, or it is another site's.
     """
-    return _only(vault, _BY_AUTHY_ID.all(tx, application_id=application_id, authy_id=authy_id))
+    return _only(tx.vault, _BY_AUTHY_ID.all(tx, application_id=application_id, authy_id=authy_id))
 
 
-def look_up(tx: Tx, vault: Vault, application_id: str, custom_user_id: str) -> User:
+def look_up(tx: Tx, application_id: str, custom_user_id: str) -> User:
     """A user by the site's own reference. It tries the digests of every key of the keyset.
 
     Raises:
         NotFound: there is none.
     """
-    even, odd = vault.pair("custom_user_id", subject(application_id, custom_user_id))
+    even, odd = tx.vault.pair("custom_user_id", subject(application_id, custom_user_id))
     found = _BY_REFERENCE.all(tx, application_id=application_id, digest=even, digest_odd=odd)
-    return _only(vault, found)
+    return _only(tx.vault, found)
 
 
 def page(tx: Tx, application_id: str, after: str, limit: int) -> list[list[Seen]]:

@@ -12,16 +12,15 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import BigInteger, Integer, String, Table, and_, select, type_coerce, update
+from sqlalchemy import BigInteger, FromClause, Integer, String, Table, and_, select, type_coerce, update
 
 from authy_grpc.domain.keys import totp_secret
 from authy_grpc.domain.limits import Guesses
 from authy_grpc.domain.totp import Seed
 from authy_grpc.domain.verification import Codes
+from authy_grpc.store.bulk import Bulk, table
 from authy_grpc.store.columns import to_millis
-from authy_grpc.store.given import Given, table
 from authy_grpc.store.link import CUSTOM_USER_ID, DEVICE_SECRET
-from authy_grpc.store.statements import statement
 from authy_grpc.store.tables import AccountRow, ApplicationRow, DeviceRow, LinkRow, SiteKeyRow
 from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
@@ -88,35 +87,11 @@ class LinkStates:
 
     Args:
         vault: opens seeds and secrets.
-        postgres: whether the store is PostgreSQL.
     """
 
-    def __init__(self, vault: Vault, *, postgres: bool) -> None:
+    def __init__(self, vault: Vault) -> None:
         self._vault = vault
-        self._postgres = postgres
         self._secret = lru_cache(_REMEMBERED)(self._derive)
-        self._names = Given(postgres, application_id=String, authy_id=String)
-        self._holders = statement(_select_holders(self._names))
-        self._account_ids = Given(postgres, account_id=String)
-        self._free = statement(_select_free(self._account_ids))
-        self._links = statement(_select_links(self._names))
-        self._keys = statement(_select_keys(self._names))
-        self._kids = Given(postgres, kid=String)
-        self._acting = statement(_select_acting(self._kids))
-        self._counts = Given(
-            postgres,
-            site_id=String,
-            failures=Integer,
-            locked_until=BigInteger,
-            push_misses=Integer,
-            push_frozen_until=BigInteger,
-            seed_last_step=BigInteger,
-            last_use_time=BigInteger,
-            last_verify_time=BigInteger,
-        )
-        self._update_links = _update(_LINK, self._counts, "site_id")
-        self._steps = Given(postgres, kid=String, last_step=BigInteger)
-        self._update_keys = _update(_KEY, self._steps, "kid")
 
     def lock(
         self, tx: Tx, names: Collection[Name], typed: Collection[Name], *, accounts: bool = False
@@ -131,12 +106,12 @@ class LinkStates:
             typed: of those for which a code was typed that a device may have made: with their keys.
             accounts: whether to lock their accounts, too: before the links, as everywhere.
         """
-        given = self._names.bind(list(names))
-        if accounts and self._postgres:
-            self._holders.ask(tx, **given)
-        links = self._links.ask(tx, **given)
+        rows = list(names)
+        if accounts and tx.postgres:
+            _HOLDERS.ask(tx, rows)
+        links = _LINKS.ask(tx, rows)
         # After the links are locked: what stood in that statement may be older.
-        keys = self._keys.ask(tx, **self._names.bind(list(typed))) if typed else list
+        keys = _KEYS.ask(tx, list(typed))
 
         def wait() -> dict[Name, LinkState]:
             found = {link.site_id: link for link in map(self._state, links())}
@@ -156,14 +131,10 @@ class LinkStates:
         """
         accounts = {link.account_id for link, _ in accepted if link.account_id is not None}
         kids = {kid for _, kid in accepted if kid != GENERIC}
-        if not self._postgres:
+        if not tx.postgres:
             return set(), set()
-        free: Callable[[], list[Any]] = list
-        acting: Callable[[], list[Any]] = list
-        if accounts:
-            free = self._free.ask(tx, **self._account_ids.bind([(each,) for each in accounts]))
-        if kids:
-            acting = self._acting.ask(tx, **self._kids.bind([(each,) for each in kids]))
+        free = _FREE.ask(tx, [(each,) for each in accounts])
+        acting = _ACTING.ask(tx, [(each,) for each in kids])
         return accounts - {each for (each,) in free()}, kids - {each for (each,) in acting()}
 
     def _add_keys(self, links: dict[str, LinkState], rows: Iterable[Sequence[Any]]) -> None:
@@ -188,12 +159,8 @@ class LinkStates:
             if link.changed:
                 counts.append(_counts(link))
             steps += [step for step in link.codes.steps.items() if step[0] != GENERIC]
-        for change, given, rows in (
-            (self._update_links, self._counts, counts),
-            (self._update_keys, self._steps, steps),
-        ):
-            if rows:
-                change.run(tx, **given.bind(rows))
+        _UPDATE_LINKS.run(tx, counts)
+        _UPDATE_KEYS.run(tx, steps)
 
     def _state(self, row: Any) -> LinkState:
         (
@@ -243,14 +210,14 @@ class LinkStates:
         )
 
 
-def _same_name(names: Given) -> Any:
+def _same_name(names: FromClause) -> Any:
     return and_(_LINK.c.application_id == names.c.application_id, _LINK.c.authy_id == names.c.authy_id)
 
 
-def _select_holders(names: Given) -> Any:
+def _select_holders(names: FromClause) -> Any:
     return (
         select(_ACCOUNT.c.account_id)
-        .select_from(names.rows)
+        .select_from(names)
         .join(_LINK, _same_name(names))
         .join(_ACCOUNT, _ACCOUNT.c.account_id == _LINK.c.account_id)
         .order_by(_ACCOUNT.c.account_id)
@@ -258,16 +225,16 @@ def _select_holders(names: Given) -> Any:
     )
 
 
-def _select_free(account_ids: Given) -> Any:
+def _select_free(account_ids: FromClause) -> Any:
     return (
         select(_ACCOUNT.c.account_id)
-        .select_from(account_ids.rows)
+        .select_from(account_ids)
         .join(_ACCOUNT, _ACCOUNT.c.account_id == account_ids.c.account_id)
         .with_for_update(of=_ACCOUNT, key_share=True, skip_locked=True)
     )
 
 
-def _select_links(names: Given) -> Any:
+def _select_links(names: FromClause) -> Any:
     link, application = _LINK.c, _APPLICATION.c
     passed_on = ("push_misses", "push_frozen_until", "last_use_time", "last_verify_time")
     return (
@@ -287,7 +254,7 @@ def _select_links(names: Given) -> Any:
             application.code_digits,
             application.code_period_seconds,
         )
-        .select_from(names.rows)
+        .select_from(names)
         .join(_LINK, _same_name(names))
         .join(_APPLICATION, application.application_id == link.application_id)
         .where(link.state != "AWAITING")
@@ -296,7 +263,7 @@ def _select_links(names: Given) -> Any:
     )
 
 
-def _select_keys(names: Given) -> Any:
+def _select_keys(names: FromClause) -> Any:
     key, device = _KEY.c, _DEVICE.c
     return (
         select(
@@ -310,7 +277,7 @@ def _select_keys(names: Given) -> Any:
             device.server_agreement_key,
             device.sealed_secret,
         )
-        .select_from(names.rows)
+        .select_from(names)
         .join(_LINK, _same_name(names))
         .join(_KEY, key.site_id == _LINK.c.site_id)
         .join(_DEVICE, device.device_id == key.device_id)
@@ -318,19 +285,19 @@ def _select_keys(names: Given) -> Any:
     )
 
 
-def _select_acting(kids: Given) -> Any:
+def _select_acting(kids: FromClause) -> Any:
     return (
         select(_KEY.c.kid)
-        .select_from(kids.rows)
+        .select_from(kids)
         .join(_KEY, _KEY.c.kid == kids.c.kid)
         .join(_DEVICE, _DEVICE.c.device_id == _KEY.c.device_id)
         .where(_KEY.c.state == "ACTIVE", _DEVICE.c.state == "ACTIVE")
     )
 
 
-def _update(changed: Table, given: Given, key: str) -> Any:
+def _update(changed: Table, given: FromClause, key: str) -> Any:
     values = {name: column for name, column in given.c.items() if name != key}
-    return statement(update(changed).values(values).where(changed.c[key] == given.c[key]))
+    return update(changed).values(values).where(changed.c[key] == given.c[key])
 
 
 def _counts(link: LinkState) -> Sequence[Any]:
@@ -345,3 +312,21 @@ def _counts(link: LinkState) -> Sequence[Any]:
         link.last_use_time,
         link.last_verify_time,
     )
+
+
+_NAMES = Bulk(application_id=String, authy_id=String)
+_HOLDERS, _LINKS = _NAMES.statement(_select_holders), _NAMES.statement(_select_links)
+_KEYS = _NAMES.statement(_select_keys)
+_FREE = Bulk(account_id=String).statement(_select_free)
+_ACTING = Bulk(kid=String).statement(_select_acting)
+_UPDATE_LINKS = Bulk(
+    site_id=String,
+    failures=Integer,
+    locked_until=BigInteger,
+    push_misses=Integer,
+    push_frozen_until=BigInteger,
+    seed_last_step=BigInteger,
+    last_use_time=BigInteger,
+    last_verify_time=BigInteger,
+).statement(lambda given: _update(_LINK, given, "site_id"))
+_UPDATE_KEYS = Bulk(kid=String, last_step=BigInteger).statement(lambda given: _update(_KEY, given, "kid"))

@@ -6,7 +6,6 @@ before ended may wait for nobody: `forgotten` finds it.
 """
 
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from typing import Any
 
 from sqlalchemy import (
@@ -23,8 +22,8 @@ from sqlalchemy import (
     update,
 )
 
+from authy_grpc.store.bulk import table
 from authy_grpc.store.columns import Moment
-from authy_grpc.store.given import table
 from authy_grpc.store.tables import DeliveryRow
 from authy_grpc.store.tx import Tx
 
@@ -108,8 +107,9 @@ WHERE head IS NOT NULL OR (number = :steps AND webhook_id IS NOT NULL)
 )
 
 
-def let_go(tx: Tx, now: datetime, subjects: Iterable[tuple[str, str]]) -> None:
+def let_go(tx: Tx, subjects: Iterable[tuple[str, str]]) -> None:
     """Have what waits next be due, of webhooks and subjects of which a post has ended."""
+    now = tx.now()
     given = [
         {"of_webhook_id": webhook_id, "of_subject_id": subject_id, "now": now}
         for webhook_id, subject_id in sorted(set(subjects))
@@ -135,6 +135,6 @@ def forgotten(tx: Tx, place: Place, steps: int = _SUBJECTS) -> tuple[list[int], 
     return [row.head for row in rows if row.head is not None], last
 
 
-def let_all_go(tx: Tx, now: datetime, sequences: Sequence[int]) -> None:
+def let_all_go(tx: Tx, sequences: Sequence[int]) -> None:
     """Have posts be due that wait for nobody."""
-    tx.connection().execute(_LET_ALL_GO, {"sequences": list(sequences), "now": now})
+    tx.connection().execute(_LET_ALL_GO, {"sequences": list(sequences), "now": tx.now()})

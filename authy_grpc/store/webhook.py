@@ -18,16 +18,16 @@ _SECRET = "webhook.secret"
 _OLD_SECRET = "webhook.old_secret"
 
 
-def add(tx: Tx, vault: Vault, application_id: str, webhook: Webhook, secret: str) -> None:
+def add(tx: Tx, application_id: str, webhook: Webhook, secret: str) -> None:
     """Keep a new webhook."""
     tx.add(
         WebhookRow(
             webhook_id=webhook.webhook_id,
             application_id=application_id,
-            sealed_url=vault.seal(_URL, webhook.webhook_id, webhook.url.encode()),
+            sealed_url=tx.vault.seal(_URL, webhook.webhook_id, webhook.url.encode()),
             types=json.dumps(webhook.types),
             state=webhook.state.value,
-            sealed_secret=vault.seal(_SECRET, webhook.webhook_id, secret.encode()),
+            sealed_secret=tx.vault.seal(_SECRET, webhook.webhook_id, secret.encode()),
             turn_time=webhook.create_time,
             create_time=webhook.create_time,
         )

@@ -16,9 +16,6 @@ from authy_grpc.domain.errors import BadSignature
 from authy_grpc.domain.receipts import Question, Receipt
 from authy_grpc.service.answer import Answers
 from authy_grpc.service.caller import Device as Caller
-from authy_grpc.service.ending import Endings
-from authy_grpc.store.account import AccountNews
-from authy_grpc.store.events import Events
 from authy_grpc.store.tables import DeviceRow
 from authy_grpc.store.vault import Vault
 from authy_grpc.v1 import approval_pb2 as pb
@@ -202,11 +199,9 @@ async def test_no_flipped_bit_is_taken(home: Household, figure: Figure) -> None:
 
 async def beside_the_wire(home: Household) -> Callable[[str, str], Awaitable[Any]]:
     """How the device answers the service itself, on the same database."""
-    database, clock, random = home.service.core.database, home.service.clock, home.service.random
+    database, clock = home.service.core.database, home.service.clock
     vault = Vault(home.service.secrets.keyset)
-    events = Events(vault, random, postgres=database.postgres)
-    endings = Endings(vault=vault, events=events, accounts=AccountNews(vault, events, random))
-    answers = Answers(database=database, vault=vault, endings=endings, clock=clock)
+    answers = Answers(database=database, vault=vault)
     row = await database.read(lambda tx: tx.get_one(DeviceRow, home.own.device_id))
     device = Caller(row.account_id, row.device_id, "ses_1", held=False, expire_time=clock())
     return lambda approval_id, receipt: answers.respond(device, approval_id, receipt)

@@ -150,7 +150,7 @@ async def test_a_gateway_without_room_for_both_is_noticed(service: Service) -> N
         await there.join(site)
         await happen(site, EVENTS)
         # The healthy one's posts are due, and wait for those that never end.
-        assert await service.core.database.read(lambda tx: leases.any_due(tx, service.clock()))
+        assert await service.core.database.read(lambda tx: leases.any_due(tx))
         assert web.now == web.most == room
         assert not there.served()
         assert not there.healthy[0][1].came

@@ -1,7 +1,6 @@
 """Codes are checked many at a time: each is good once, and the cost does not grow with their number."""
 
 import asyncio
-import os
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
@@ -264,7 +263,7 @@ async def test_the_owner_sees_where_a_code_was_accepted_and_by_which_device(boot
     await booth.verify(user, await booth.sent_code(user))
 
     def work(tx: Tx) -> list[activity.Activity]:
-        return activity.listed(tx, booth.vault, user.account_id or "", "", 10)
+        return activity.listed(tx, user.account_id or "", "", 10)
 
     seen = await booth.database.read(work)
     assert [(each.type, each.site_name, each.device_name) for each in seen] == [
@@ -299,10 +298,6 @@ async def test_a_batch_of_64_takes_as_many_statements_as_one_of_1(booth: Booth) 
     users = [await booth.user(site) for _ in range(64)]
     checks = CodeChecks(
         vault=booth.vault,
-        events=booth.events,
-        clock=booth.clock,
-        random=os.urandom,
-        postgres=booth.database.postgres,
     )
 
     async def run(some: list[User], code_of: Callable[[User, datetime], str], name: str) -> int:

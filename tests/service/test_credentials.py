@@ -19,7 +19,7 @@ from authy_grpc.service.credentials import Credentials
 from authy_grpc.service.signals import Signals
 from authy_grpc.store import credential
 from authy_grpc.store.database import Database
-from authy_grpc.store.events import Events, NewEvent
+from authy_grpc.store.events import NewEvent
 from authy_grpc.store.listener import Listener
 from authy_grpc.store.tables import AccountRow, ApiKeyRow, ApplicationRow, DeviceRow, SessionRow
 from authy_grpc.store.tx import Tx
@@ -34,7 +34,6 @@ class World:
     """Credentials, and the rows that they are read from."""
 
     database: Database
-    events: Events
     signals: Signals
     clock: TurnedClock
     credentials: Credentials
@@ -88,7 +87,7 @@ class World:
                 tx.add(row)
             else:
                 tx.delete(row)
-            self.events.record(tx, self.clock(), *events)
+            tx.record(*events)
 
         await self.database.write(work)
 
@@ -101,7 +100,7 @@ class World:
         """Wait until all that was recorded has been handed out."""
         with self.signals.subscribe("mark") as subscription:
             mark = NewEvent(type="mark", subject_id="mark")
-            await self.database.write(lambda tx: self.events.record(tx, self.clock(), mark))
+            await self.database.write(lambda tx: tx.record(mark))
             assert await subscription.wait(5)
 
 
@@ -110,10 +109,8 @@ def credentials_of(database: Database, signals: Signals, clock: TurnedClock) -> 
 
 
 @pytest.fixture
-async def world(
-    database: Database, events: Events, signals: Signals, clock: TurnedClock
-) -> AsyncIterator[World]:
-    made = World(database, events, signals, clock, credentials_of(database, signals, clock))
+async def world(database: Database, signals: Signals, clock: TurnedClock) -> AsyncIterator[World]:
+    made = World(database, signals, clock, credentials_of(database, signals, clock))
     application = ApplicationRow(
         application_id="app_1",
         name="Example",
@@ -332,14 +329,12 @@ async def test_unknown_and_ended_tokens_are_not_remembered(world: World) -> None
     assert (len(credentials._found), len(credentials._hashes)) == (1, 1)
 
 
-async def test_another_server_forgets_what_is_revoked_here(
-    world: World, events: Events, clock: TurnedClock
-) -> None:
+async def test_another_server_forgets_what_is_revoked_here(world: World, clock: TurnedClock) -> None:
     """On PostgreSQL it is told; on SQLite, which has no other server, it would see at its next poll."""
-    database, heard = Database(world.database.url), asyncio.Event()
+    database, heard = Database(world.database.url, world.database.tools), asyncio.Event()
     log = logs.build(io.StringIO(), clock)
     poll = timedelta(hours=1) if database.postgres else timedelta(seconds=0.01)
-    signals = Signals(database, events, log, poll=poll)
+    signals = Signals(database, log, poll=poll)
 
     def wake() -> None:
         heard.set()

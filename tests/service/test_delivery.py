@@ -17,7 +17,6 @@ from authy_grpc.domain.webhook import WebhookState
 from authy_grpc.service.delivery import Post
 from authy_grpc.store import retention
 from authy_grpc.store.database import Database
-from authy_grpc.store.events import Events
 from authy_grpc.store.vault import Vault
 from tests.clock import TurnedClock
 from tests.leasing import GATEWAY, URL, Office, events_of
@@ -28,9 +27,9 @@ PATIENCE = 20
 
 @pytest.fixture
 async def office(
-    database: Database, vault: Vault, events: Events, clock: TurnedClock, random: Callable[[int], bytes]
+    database: Database, vault: Vault, clock: TurnedClock, random: Callable[[int], bytes]
 ) -> Office:
-    return Office(database, vault, events, clock, random)
+    return Office(database, vault, clock, random)
 
 
 async def following(stream: AsyncGenerator[Post, None], count: int = 1) -> list[Post]:
@@ -370,7 +369,7 @@ async def test_posts_go_when_their_events_do(office: Office, database: Database)
     office.clock.turn(days=29)
     kept = await office.happen(site, "ada")
     office.clock.turn(days=2)
-    await database.write(lambda tx: retention.prune(tx, office.clock()))
+    await database.write(lambda tx: retention.prune(tx))
     assert [each.event_id for each in await office.log(site, webhook)] == kept
     # The next look lets go what waited for one that went by its age.
     assert await office.deliveries.look() == 1

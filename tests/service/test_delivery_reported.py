@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 
+from authy_grpc.service import outcome
 from authy_grpc.service.delivery import Post
 from authy_grpc.service.outcome import Report
 from authy_grpc.store.engine import connect
@@ -35,8 +36,8 @@ def reporting(office: Office, post: Post) -> Iterator[None]:
     """Another server takes a report down, and commits at the end."""
     engine = connect(office.database.url, writes=True, connections=1)
     try:
-        with engine.begin() as connection, Tx(connection) as session:
-            office.deliveries._outcomes.take_down(session, [report_of(post)])
+        with engine.begin() as connection, Tx(connection, office.database.tools) as session:
+            outcome.take_down(session, [report_of(post)])
             session.flush()
             yield
     finally:

@@ -12,7 +12,6 @@ from sqlalchemy import text
 from authy_grpc.service.delivery import Post
 from authy_grpc.store import waiting
 from authy_grpc.store.database import Database
-from authy_grpc.store.events import Events
 from authy_grpc.store.vault import Vault
 from tests.clock import TurnedClock
 from tests.leasing import Office, events_of
@@ -23,9 +22,9 @@ FORGET = text("UPDATE delivery SET waits = (1 = 1)")
 
 @pytest.fixture
 async def office(
-    database: Database, vault: Vault, events: Events, clock: TurnedClock, random: Callable[[int], bytes]
+    database: Database, vault: Vault, clock: TurnedClock, random: Callable[[int], bytes]
 ) -> Office:
-    return Office(database, vault, events, clock, random)
+    return Office(database, vault, clock, random)
 
 
 async def hints(office: Office) -> dict[tuple[str, str], list[bool]]:

@@ -1,7 +1,6 @@
 """What a site repeats at will takes no lock on a person's account, which other sites share."""
 
 import asyncio
-import os
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
@@ -56,9 +55,7 @@ async def test_an_accepted_code_waits_for_who_holds_the_account_and_is_accepted_
 
 def _check(booth: Booth, *typed: tuple[User, str]) -> Callable[[Tx], list[Any]]:
     """The work of a batch."""
-    checks = CodeChecks(
-        vault=booth.vault, events=booth.events, clock=booth.clock, random=os.urandom, postgres=True
-    )
+    checks = CodeChecks(vault=booth.vault)
     attempts = [
         Attempt(each.site.application_id, each.authy_id, code, "", Request("VerifyCode", each.authy_id, b"x"))
         for each, code in typed
@@ -116,7 +113,7 @@ async def test_an_operator_looks_at_an_account_that_another_holds(
         await people.link(handset)
 
         def look(tx: Tx) -> tuple[str, int]:
-            row = accounts.find_by_number(tx, people.vault, NUMBER)
+            row = accounts.find_by_number(tx, NUMBER)
             assert row is not None
             return row.account_id, len(accounts.links(tx, row.account_id, lock=False))
 

@@ -1,7 +1,6 @@
 """Devices watch what waits for their owner, and read what has happened."""
 
 import asyncio
-import os
 from collections.abc import AsyncIterator
 from datetime import timedelta
 
@@ -10,7 +9,7 @@ import pytest
 from authy_grpc.domain.errors import BadCredential, BadField
 from authy_grpc.domain.receipts import Decision
 from authy_grpc.service.inbox import Inbox
-from authy_grpc.store.account import AccountNews
+from authy_grpc.store import account as accounts
 from authy_grpc.store.events import Recorded
 from authy_grpc.store.tables import DeviceRow
 from tests.asking import Desk
@@ -121,8 +120,7 @@ async def test_when_others_act_is_nothing_that_a_waiting_device_learns(desk: Des
         await desk.sees(device)
     assert not more.done()
 
-    accounts = AccountNews(desk.vault, desk.events, os.urandom)
-    await desk.database.write(lambda tx: accounts.changed(tx, desk.clock(), device.account_id, devices=True))
+    await desk.database.write(lambda tx: accounts.changed(tx, device.account_id, devices=True))
     assert (await more).devices_revision == before.devices_revision + 1
 
 
@@ -139,7 +137,6 @@ async def test_a_watcher_hears_something_though_nothing_happens(desk: Desk) -> N
         database=desk.database,
         vault=desk.vault,
         signals=desk.signals,
-        clock=desk.clock,
         random=lambda count: b"\xff" * count,
         checkpoint=timedelta(milliseconds=20),
     )

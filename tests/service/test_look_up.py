@@ -64,7 +64,7 @@ async def test_what_waits_is_read_at_once(database: Database, clock: TurnedClock
                 create_time=clock(),
             )
         )
-        operator_key.add(session, operator_key_id="opk_1", name="night", secret_hash=operator[1], now=clock())
+        operator_key.add(session, operator_key_id="opk_1", name="night", secret_hash=operator[1])
 
     await database.write(add)
     counted: Any = Counted(database)

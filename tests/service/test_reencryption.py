@@ -22,15 +22,15 @@ from authy_grpc.service.caller import Nobody
 from authy_grpc.service.phone_verification import PhoneVerifications
 from authy_grpc.service.reencryption import Reencrypted, Reencryption
 from authy_grpc.service.registration import Registrations
+from authy_grpc.store import events
 from authy_grpc.store import phone_verification as verifications
 from authy_grpc.store import reencrypt as store
 from authy_grpc.store import text as texts
-from authy_grpc.store.account import AccountNews, set_number
+from authy_grpc.store.account import set_number
 from authy_grpc.store.database import Database
 from authy_grpc.store.engine import connect
-from authy_grpc.store.events import Events
 from authy_grpc.store.tables import AccountRow, EnrollmentRow, TextRow
-from authy_grpc.store.tx import Tx
+from authy_grpc.store.tx import Tools, Tx
 from authy_grpc.store.vault import Vault
 from authy_grpc.v1.approval_pb2 import ApprovalState, CreateApprovalRequest, GetApprovalRequest
 from authy_grpc.v1.enrollment_pb2 import ENROLLMENT_METHOD_GENERIC_TOTP, CreateEnrollmentRequest
@@ -174,7 +174,7 @@ class Life:
 
 async def _fill(url: str, vault: Vault, clock: TurnedClock) -> set[str]:
     """Keep a message that waits; answers which sealed columns nothing is in."""
-    database = Database(url)
+    database = Database(url, Tools(vault, clock, lambda size: bytes(size)))
 
     def work(tx: Tx) -> set[str]:
         row = TextRow(
@@ -183,7 +183,7 @@ async def _fill(url: str, vault: Vault, clock: TurnedClock) -> set[str]:
             due_time=clock() + timedelta(days=300),
             expire_time=clock() + timedelta(days=300),
         )
-        texts.add(tx, vault, row, body="1", channel=PhoneChannel.SMS, number=NUMBER)
+        texts.add(tx, row, body="1", channel=PhoneChannel.SMS, number=NUMBER)
         tx.flush()
         empty = set()
         for table in store.TABLES:
@@ -292,17 +292,17 @@ _TOGETHER = [("old", "added", "promoted"), ("added", "promoted", "settled")]
 async def test_a_number_opens_one_account_at_servers_with_other_keysets(
     database_url: str, clock: TurnedClock, random: Random, figure: Figure, together: tuple[str, ...]
 ) -> None:
-    databases = [watched(database_url) for _ in together]
+    vaults = [keysets().vaults()[name] for name in together]
+    databases = [watched(database_url, Tools(vault, clock, random)) for vault in vaults]
     try:
         opened = 0
         rounds = figure(15, 300)
-        desks = [
-            await _desk(database, keysets().vaults()[name], clock, random)
-            for database, name in zip(databases, together, strict=True)
-        ]
+        for database in databases:
+            await database.write(events.begin_epoch)
         for each in range(rounds):
             calls = [
-                await _ready(*desk, f"+49151{each:07}", f"pvn_{each}_{at}") for at, desk in enumerate(desks)
+                await _ready(database, f"+49151{each:07}", f"pvn_{each}_{at}")
+                for at, database in enumerate(databases)
             ]
             answers = await asyncio.gather(*[call() for call in calls])
             assert all(answers), "none is turned away"
@@ -313,41 +313,23 @@ async def test_a_number_opens_one_account_at_servers_with_other_keysets(
             await database.close()
 
 
-async def _desk(
-    database: Database, vault: Vault, clock: TurnedClock, random: Random
-) -> tuple[Database, Vault, Registrations]:
-    events = Events(vault, random, postgres=database.postgres)
-    await database.write(events.begin_epoch)
-    registrations = Registrations(
-        database=database,
-        vault=vault,
-        accounts=AccountNews(vault, events, random),
-        clock=clock,
-        random=random,
-    )
-    return database, vault, registrations
-
-
-async def _ready(
-    database: Database, vault: Vault, registrations: Registrations, number: str, verification_id: str
-) -> Callable[[], Any]:
+async def _ready(database: Database, number: str, verification_id: str) -> Callable[[], Any]:
     """A phone that has its code, and is about to register."""
     now = TurnedClock().now
 
     def work(tx: Tx) -> None:
         verifications.add(
             tx,
-            vault,
             verification_id,
             number=number,
             purpose=PhonePurpose.REGISTER_DEVICE,
             code="123456",
-            now=now,
             expire_time=now + timedelta(hours=1),
         )
 
     await database.write(work)
     asked = Handset.new().asks(verification_id, "123456")
+    registrations = Registrations(database=database)
     return lambda: registrations.register(Nobody("192.0.2.1"), asked)
 
 
@@ -392,8 +374,6 @@ async def test_a_number_has_one_budget_at_servers_with_other_keysets(
                 vault=vault,
                 texts=people.texts,
                 numbers=Numbers(""),
-                clock=clock,
-                random=random,
                 host="auth.example",
             )
             for name, vault in keysets().vaults().items()

@@ -12,7 +12,7 @@ from authy_grpc.domain.device import Proof
 from authy_grpc.domain.errors import BadCredential, ClockSkew, RateLimited
 from authy_grpc.domain.ids import hash_secret
 from authy_grpc.service.caller import Nobody
-from authy_grpc.service.proof import _DECOY
+from authy_grpc.service.proofs import _DECOY
 from authy_grpc.store import credential
 from authy_grpc.store import device as devices
 from authy_grpc.store.columns import to_millis

@@ -44,7 +44,7 @@ async def test_servers_that_tell_at_once_tell_one_site_of_each_account(people: P
 
 async def test_what_another_server_has_put_off_is_not_told(people: People) -> None:
     await due(people, "ada", links=2)
-    found = await people.database.read(lambda tx: store.due(tx, people.clock()))
+    found = await people.database.read(lambda tx: store.due(tx))
     await people.telling._put_off(found[1].telling_id)
     # By a server that has looked before that.
     for each in found:

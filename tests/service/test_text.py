@@ -35,7 +35,7 @@ async def queue(people: People, link: LinkRow, factor: Factor = Factor.SMS, minu
     def work(tx: Tx) -> None:
         now = people.clock()
         expire_time = now + timedelta(minutes=minutes)
-        people.texts.queue_to_link(tx, now, link.site_id, BODY, factor, expire_time)
+        people.texts.queue_to_link(tx, link.site_id, BODY, factor, expire_time)
 
     await people.database.write(work)
 

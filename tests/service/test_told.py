@@ -9,6 +9,7 @@ import pytest
 from sqlmodel import select
 
 from authy_grpc.domain.event import UserEvent
+from authy_grpc.service import unlink
 from authy_grpc.service.telling import Telling, TellingKind
 from authy_grpc.store.database import Database
 from authy_grpc.store.events import Recorded
@@ -32,10 +33,6 @@ def telling_with(people: People, random: Callable[[int], bytes], database: Datab
     """Plans by a chance of our own."""
     return Telling(
         database=database or people.database,
-        vault=people.vault,
-        events=people.events,
-        links=people.telling._links,
-        clock=people.clock,
         random=random,
     )
 
@@ -43,7 +40,7 @@ def telling_with(people: People, random: Callable[[int], bytes], database: Datab
 async def plan(people: People, telling: Telling, link: LinkRow, kind: TellingKind, times: int = 1) -> None:
     def work(tx: Tx) -> None:
         for _ in range(times):
-            telling.plan(tx, people.clock(), link.site_id, kind)
+            telling.plan(tx, link.site_id, kind)
 
     await people.database.write(work)
 
@@ -177,7 +174,7 @@ async def test_of_a_link_that_ended_meanwhile_nothing_more_is_told(people: Peopl
     await plan(people, people.telling, other, TellingKind.USER_DELETED)
 
     def end(tx: Tx) -> None:
-        people.telling._links.end(tx, people.clock(), tx.get_one(LinkRow, link.site_id))
+        unlink.end(tx, tx.get_one(LinkRow, link.site_id))
 
     await people.database.write(end)
     await people.tell_all()
@@ -200,7 +197,7 @@ async def test_a_key_that_was_told_already_is_not_told_again(people: People) -> 
 
     def work(tx: Tx) -> None:
         for kid in (key.kid, key.kid, "unknown"):
-            people.telling.plan(tx, people.clock(), link.site_id, TellingKind.DEVICE_REMOVED, kid)
+            people.telling.plan(tx, link.site_id, TellingKind.DEVICE_REMOVED, kid)
 
     await people.database.write(work)
     await people.tell_all()
@@ -247,7 +244,7 @@ async def test_one_that_cannot_be_told_holds_back_no_other(people: People) -> No
 
 async def test_two_servers_tell_each_thing_once(people: People, database_url: str) -> None:
     handset, _ = await linked(people, 1)
-    there = Database(database_url)
+    there = Database(database_url, people.database.tools)
     await people.update(handset, phone_codes=False)
     people.clock.turn(days=8)
     other = telling_with(people, Random(1).randbytes, there)

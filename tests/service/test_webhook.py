@@ -18,7 +18,6 @@ from authy_grpc.outbound.addresses import IPAddress, Unresolved
 from authy_grpc.service.delivery import Post
 from authy_grpc.store import budget, retention
 from authy_grpc.store.database import Database
-from authy_grpc.store.events import Events
 from authy_grpc.store.tables import BudgetRow, WebhookRow
 from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
@@ -28,9 +27,9 @@ from tests.leasing import URL, Office, events_of
 
 @pytest.fixture
 async def office(
-    database: Database, vault: Vault, events: Events, clock: TurnedClock, random: Callable[[int], bytes]
+    database: Database, vault: Vault, clock: TurnedClock, random: Callable[[int], bytes]
 ) -> Office:
-    return Office(database, vault, events, clock, random)
+    return Office(database, vault, clock, random)
 
 
 async def test_a_webhook_is_read_as_it_was_made(office: Office) -> None:
@@ -287,7 +286,7 @@ async def test_what_waits_is_kept_while_disabled_and_dropped_with_the_webhook(of
     assert {post.delivery_id[-4:] for post in await office.deliver_all()} <= {tail(other.webhook_id)}
     with pytest.raises(NotFound):
         await office.webhooks.redeliver(site, webhook.webhook_id, event_id=before[0])
-    await office.database.write(lambda tx: retention.prune(tx, office.clock()))
+    await office.database.write(lambda tx: retention.prune(tx))
     assert {each.webhook_id for each in await office.rows()} == {other.webhook_id}
     assert {each.state for each in await office.rows()} == {"DELIVERED"}
 

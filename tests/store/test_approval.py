@@ -22,7 +22,7 @@ async def desk(database_url: str, clock: TurnedClock) -> AsyncIterator[Desk]:
 
 async def _cancel_open(desk: Desk, site_id: str) -> None:
     def work(tx: Tx) -> None:
-        store.cancel_open(tx, desk.vault, desk.events, desk.clock(), site_id)
+        store.cancel_open(tx, site_id)
 
     await desk.database.write(work)
 

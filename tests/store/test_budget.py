@@ -24,7 +24,7 @@ class Spender:
 
     async def spend(self, name: str = "link:sit_1", database: Database | None = None) -> None:
         def work(tx: Tx) -> None:
-            times = budget.allow(tx, name, self.clock(), SEND_RULES)
+            times = budget.allow(tx, name, SEND_RULES)
             budget.keep(tx, name, times, SEND_RULES)
 
         await (database or self.database).write(work)

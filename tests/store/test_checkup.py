@@ -1,26 +1,25 @@
 """A check-up of a database finds what holds its feed back."""
 
-import os
 from datetime import UTC, datetime, timedelta
 
 import psycopg
 
 from authy_grpc.cli.checks import _feed
-from authy_grpc.store import checkup
+from authy_grpc.store import checkup, events
 from authy_grpc.store.database import Database
-from authy_grpc.store.events import Events, NewEvent
-from authy_grpc.store.vault import Vault
+from authy_grpc.store.events import NewEvent
+from authy_grpc.store.tx import Tools
+from tests.recording import by
 
 
-async def test_a_write_that_stays_open_holds_the_feed_back(postgres_url: str, vault: Vault) -> None:
-    database = Database(postgres_url, guard=True)
-    events = Events(vault, os.urandom, postgres=True)
+async def test_a_write_that_stays_open_holds_the_feed_back(postgres_url: str, tools: Tools) -> None:
+    database = Database(postgres_url, tools, guard=True)
     await database.write(events.begin_epoch)
     with psycopg.connect(postgres_url) as other:
         other.execute("SELECT pg_current_xact_id()")
         begun = datetime.now(UTC)
         event = NewEvent(type="account.changed", subject_id="acc_1", account_id="acc_1")
-        await database.write(lambda tx: events.record(tx, begun, event))
+        await database.write(lambda tx: by(tx, clock=lambda: begun).record(event))
         found = checkup.look(postgres_url)
         assert found.time is not None and found.held_back is not None
         assert abs((found.time - found.held_back - begun).total_seconds()) < 0.01

@@ -13,12 +13,11 @@ from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
 from authy_grpc.domain.errors import BackendUnavailable
+from authy_grpc.store import events
 from authy_grpc.store.database import Database
-from authy_grpc.store.events import Events
 from authy_grpc.store.faults import Fault
 from authy_grpc.store.postgres import parameters, plain
-from authy_grpc.store.tx import Tx
-from authy_grpc.store.vault import Vault
+from authy_grpc.store.tx import Tools, Tx
 from tests.databases import watched
 from tests.proxy import Proxy
 from tests.recording import names, read, record
@@ -83,17 +82,17 @@ def replaced(file: Path) -> Path:
 
 
 @pytest.fixture
-async def on_postgres(postgres_url: str) -> AsyncIterator[Database]:
-    opened = watched(postgres_url)
+async def on_postgres(postgres_url: str, tools: Tools) -> AsyncIterator[Database]:
+    opened = watched(postgres_url, tools)
     yield opened
     await opened.close()
 
 
 @pytest.fixture
-async def on_sqlite(sqlite_url: str, vault: Vault) -> AsyncIterator[Database]:
-    opened = watched(sqlite_url)
+async def on_sqlite(sqlite_url: str, tools: Tools) -> AsyncIterator[Database]:
+    opened = watched(sqlite_url, tools)
     # As every database of ours has.
-    await opened.write(Events(vault, os.urandom, postgres=False).begin_epoch)
+    await opened.write(events.begin_epoch)
     yield opened
     await opened.close()
 
@@ -192,9 +191,7 @@ async def test_of_several_hosts_the_one_that_can_be_written_is_found(postgres_ur
         await database.close()
 
 
-async def test_a_commit_whose_listeners_cannot_be_told_is_made(
-    on_postgres: Database, vault: Vault, random: Callable[[int], bytes]
-) -> None:
+async def test_a_commit_whose_listeners_cannot_be_told_is_made(on_postgres: Database, tools: Tools) -> None:
     role = f"mute_{os.getpid()}"
     with psycopg.connect(plain(on_postgres.url), autocommit=True) as connection:
         for statement in (
@@ -204,13 +201,12 @@ async def test_a_commit_whose_listeners_cannot_be_told_is_made(
             "REVOKE EXECUTE ON FUNCTION pg_notify(text, text) FROM PUBLIC",
         ):
             connection.execute(statement.encode())
-        mute = watched(plain(on_postgres.url).replace("://postgres", f"://{role}", 1))
-        events = Events(vault, random, postgres=True)
+        mute = watched(plain(on_postgres.url).replace("://postgres", f"://{role}", 1), tools)
         try:
             await mute.write(events.begin_epoch)
             for name in ("a", "b"):
-                await record(mute, events, name)
-            assert names(await read(mute, events)) == ["a", "b"]
+                await record(mute, name)
+            assert names(await read(mute)) == ["a", "b"]
         finally:
             await mute.close()
             connection.execute("GRANT EXECUTE ON FUNCTION pg_notify(text, text) TO PUBLIC")

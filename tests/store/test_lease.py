@@ -24,8 +24,8 @@ from sqlalchemy import (
 )
 
 from authy_grpc.store import lease, waiting
+from authy_grpc.store.bulk import table
 from authy_grpc.store.engine import connect
-from authy_grpc.store.given import table
 from authy_grpc.store.tables import ApplicationRow, DeliveryRow, WebhookRow
 from tests.clock import TurnedClock
 

@@ -12,10 +12,9 @@ import pytest
 from authy_grpc import logs
 from authy_grpc.service.signals import Signals
 from authy_grpc.store.database import Database
-from authy_grpc.store.events import Events
 from authy_grpc.store.listener import Listener
 from authy_grpc.store.postgres import plain
-from authy_grpc.store.vault import Vault
+from authy_grpc.store.tx import Tools
 from tests.clock import TurnedClock
 from tests.proxy import Proxy
 from tests.recording import names, record
@@ -58,16 +57,11 @@ class Ear:
 
 
 @pytest.fixture
-async def other(postgres_url: str) -> AsyncIterator[Database]:
+async def other(postgres_url: str, tools: Tools) -> AsyncIterator[Database]:
     """The store of another server."""
-    database = Database(postgres_url)
+    database = Database(postgres_url, tools)
     yield database
     await database.close()
-
-
-@pytest.fixture
-def events(vault: Vault, random: Callable[[int], bytes]) -> Events:
-    return Events(vault, random, postgres=True)
 
 
 def end_listeners(url: str) -> int:
@@ -89,18 +83,18 @@ def end_listeners(url: str) -> int:
     ],
 )
 async def test_another_servers_commit_is_heard(
-    other: Database, events: Events, clock: TurnedClock, spell: Callable[[str], str]
+    other: Database, clock: TurnedClock, spell: Callable[[str], str]
 ) -> None:
     async with Ear.at(spell(other.url), clock) as ear:
         await other.write(lambda tx: None)
         assert not ear.heard.is_set()
-        await record(other, events, "a")
+        await record(other, "a")
         assert await ear.hears()
         assert ear.output.getvalue() == ""
 
 
-async def test_a_servers_own_commits_are_no_news(other: Database, events: Events, clock: TurnedClock) -> None:
-    here = Database(other.url)
+async def test_a_servers_own_commits_are_no_news(other: Database, clock: TurnedClock) -> None:
+    here = Database(other.url, other.tools)
     woken: list[None] = []
     told: asyncio.Queue[bool] = asyncio.Queue()
 
@@ -122,7 +116,7 @@ async def test_a_servers_own_commits_are_no_news(other: Database, events: Events
         await listening.wait()
         for database, own in ((here, True), (other, False), (here, True)):
             before = len(woken)
-            await record(database, events, f"{len(woken)} {own}")
+            await record(database, f"{len(woken)} {own}")
             assert await told.get() is own
             assert await ear.hears()
             assert len(woken) - before == (not own)
@@ -131,19 +125,17 @@ async def test_a_servers_own_commits_are_no_news(other: Database, events: Events
 
 
 async def test_a_connection_that_ends_is_made_anew_and_said_to_be(
-    other: Database, events: Events, clock: TurnedClock
+    other: Database, clock: TurnedClock
 ) -> None:
     async with Ear.at(other.url, clock) as ear:
         assert end_listeners(other.url) == 1
         assert await ear.hears()
-        await record(other, events, "a")
+        await record(other, "a")
         assert await ear.hears()
         assert "listener broken" in ear.output.getvalue()
 
 
-async def test_a_server_that_is_away_is_waited_for(
-    other: Database, events: Events, clock: TurnedClock
-) -> None:
+async def test_a_server_that_is_away_is_waited_for(other: Database, clock: TurnedClock) -> None:
     async with Proxy.to(other.url) as proxy, Ear.at(proxy.url, clock) as ear:
         proxy.refuses = True
         proxy.cut()
@@ -153,26 +145,22 @@ async def test_a_server_that_is_away_is_waited_for(
         assert await ear.hears()
 
 
-async def test_no_fault_ends_it_and_each_is_logged(
-    other: Database, events: Events, clock: TurnedClock
-) -> None:
+async def test_no_fault_ends_it_and_each_is_logged(other: Database, clock: TurnedClock) -> None:
     async with Ear.at(other.url, clock, OSError("secret")) as ear:
         assert await ear.hears()
-        await record(other, events, "a")
+        await record(other, "a")
         assert await ear.hears()
         assert "OSError" in ear.output.getvalue()
         assert "secret" not in ear.output.getvalue()
 
 
-async def test_a_wake_up_that_is_lost_costs_a_poll(
-    other: Database, events: Events, clock: TurnedClock
-) -> None:
+async def test_a_wake_up_that_is_lost_costs_a_poll(other: Database, clock: TurnedClock) -> None:
     """Nobody listens here."""
-    here = Database(other.url)
-    signals = Signals(here, events, logs.build(io.StringIO(), clock), poll=timedelta(seconds=0.05))
+    here = Database(other.url, other.tools)
+    signals = Signals(here, logs.build(io.StringIO(), clock), poll=timedelta(seconds=0.05))
     await signals.start()
     with signals.subscribe("app_1") as subscription:
-        await record(other, events, "a")
+        await record(other, "a")
         assert names(await subscription.wait(5)) == ["a"]
     await signals.stop()
     await here.close()

@@ -16,6 +16,7 @@ from authy_grpc.store.tables import AnswerRow
 from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import KeysetError, Vault, new_keyset
 from tests.clock import TurnedClock
+from tests.recording import by
 from tests.works import leaves, traces
 
 ANSWER: TypeAdapter[dict[str, Any]] = TypeAdapter(dict[str, Any])
@@ -54,7 +55,7 @@ class Desk:
                 return {"number": self.made}
 
             request = Request(method, request_id, content)
-            return once(tx, self.vault, application_id, request, self.clock(), ANSWER, make, kept=kept)
+            return once(by(tx, vault=self.vault), application_id, request, ANSWER, make, kept=kept)
 
         return await (database or self.database).write(work)
 

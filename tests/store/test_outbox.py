@@ -11,7 +11,7 @@ from sqlalchemy import Engine, event, text
 from authy_grpc.domain.event import WebhookEvent
 from authy_grpc.store.database import Database
 from authy_grpc.store.engine import connect
-from authy_grpc.store.events import Events, NewEvent
+from authy_grpc.store.events import NewEvent
 from authy_grpc.store.vault import Vault
 from tests.clock import TurnedClock
 from tests.leasing import Office, another_server
@@ -21,9 +21,9 @@ from tests.threads import PATIENCE
 
 @pytest.fixture
 async def office(
-    database: Database, vault: Vault, events: Events, clock: TurnedClock, random: Callable[[int], bytes]
+    database: Database, vault: Vault, clock: TurnedClock, random: Callable[[int], bytes]
 ) -> Office:
-    return Office(database, vault, events, clock, random)
+    return Office(database, vault, clock, random)
 
 
 @contextmanager
@@ -69,7 +69,7 @@ async def test_a_batch_is_one_statement_whatever_it_holds(office: Office) -> Non
         happened("f", "app_1", "user.unlocked"),
     ]
     with statements() as seen:
-        ids = await office.database.write(lambda tx: office.events.record(tx, office.clock(), *batch))
+        ids = await office.database.write(lambda tx: tx.record(*batch))
     assert len(set(ids)) == 6 and sum("INSERT INTO delivery" in each for each in seen) == 1
     assert len([each for each in seen if "INSERT" in each]) == 2
     rows = await office.rows()
@@ -87,7 +87,7 @@ async def test_a_batch_is_one_statement_whatever_it_holds(office: Office) -> Non
 async def test_events_of_nobodys_feed_ask_for_no_statement(office: Office) -> None:
     with statements() as seen:
         made = NewEvent(type="credential.ended", subject_id="key_1")
-        await office.database.write(lambda tx: office.events.record(tx, office.clock(), made))
+        await office.database.write(lambda tx: tx.record(made))
     assert not any("delivery" in each for each in seen) and any("INSERT INTO event" in each for each in seen)
 
 

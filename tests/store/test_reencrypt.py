@@ -23,6 +23,7 @@ from authy_grpc.store.tx import Tx
 from authy_grpc.store.user import awaiting_link
 from authy_grpc.store.vault import Vault
 from tests.clock import TurnedClock
+from tests.recording import by
 from tests.rotating import keysets
 from tests.threads import Event
 from tests.works import does
@@ -174,12 +175,13 @@ async def test_every_neighbour_finds_what_the_others_wrote(database: Database) -
         vault = vaults[reader]
 
         def look(tx: Tx) -> list[bool]:
+            tx = by(tx, vault=vault)
             return [
-                accounts.find_by_number(tx, vault, NUMBER) is not None,
-                accounts.find_by_number(tx, vault, NUMBER + "0") is not None,
-                links.find_by_custom_user_id(tx, vault, "app_1", "ada") is not None,
-                links.find_by_custom_user_id(tx, vault, "app_2", "ada") is not None,
-                len(open_of(tx, vault, "app_1", "ada")) == 1,
+                accounts.find_by_number(tx, NUMBER) is not None,
+                accounts.find_by_number(tx, NUMBER + "0") is not None,
+                links.find_by_custom_user_id(tx, "app_1", "ada") is not None,
+                links.find_by_custom_user_id(tx, "app_2", "ada") is not None,
+                len(open_of(tx, "app_1", "ada")) == 1,
             ]
 
         try:

@@ -8,7 +8,7 @@ import pytest
 from authy_grpc.store import retention
 from authy_grpc.store.database import Database
 from authy_grpc.store.tables import BudgetRow
-from authy_grpc.store.tx import Tx
+from authy_grpc.store.tx import Tools, Tx
 from tests.clock import TurnedClock
 from tests.threads import Event
 
@@ -16,8 +16,10 @@ SECOND = timedelta(seconds=1)
 
 
 @pytest.mark.parametrize("renewed", [True, False])
-async def test_what_is_renewed_meanwhile_stays(postgres_url: str, clock: TurnedClock, renewed: bool) -> None:
-    server, other = Database(postgres_url), Database(postgres_url)
+async def test_what_is_renewed_meanwhile_stays(
+    postgres_url: str, tools: Tools, clock: TurnedClock, renewed: bool
+) -> None:
+    server, other = Database(postgres_url, tools), Database(postgres_url, tools)
     now = clock()
     await server.write(lambda tx: tx.add(_budget(now - SECOND)))
     holds, goes_on = Event(), Event()
@@ -32,7 +34,7 @@ async def test_what_is_renewed_meanwhile_stays(postgres_url: str, clock: TurnedC
 
     renewing = asyncio.ensure_future(server.write(renew))
     await asyncio.to_thread(holds.wait)
-    pruning = asyncio.ensure_future(other.write(lambda tx: retention.prune(tx, now)))
+    pruning = asyncio.ensure_future(other.write(lambda tx: retention.prune(tx)))
     while not await server.read(_waits):
         pass
     goes_on.set()

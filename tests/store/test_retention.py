@@ -11,7 +11,7 @@ from authy_grpc.domain import approval, enrollment
 from authy_grpc.service.retention import Retention
 from authy_grpc.store import position, retention
 from authy_grpc.store.database import Database
-from authy_grpc.store.events import EARLIEST, Events
+from authy_grpc.store.events import EARLIEST
 from authy_grpc.store.tables import (
     AccountRow,
     ActivityRow,
@@ -31,7 +31,7 @@ from authy_grpc.store.tables import (
 )
 from authy_grpc.store.tx import Tx
 from tests.clock import TurnedClock
-from tests.recording import happened, names, read
+from tests.recording import by, happened, names, read
 
 NOW = TurnedClock().now
 WEEK, MONTH, NOTHING = timedelta(days=7), timedelta(days=30), timedelta(0)
@@ -209,7 +209,13 @@ async def count(database: Database, table: type[SQLModel]) -> int:
 
 
 async def prune(database: Database, now: datetime) -> int:
-    return await database.write(lambda tx: retention.prune(tx, now))
+    def work(tx: Tx) -> int:
+        then = by(tx, clock=lambda: now)
+        removed = retention.prune(then)
+        then.flush()
+        return removed
+
+    return await database.write(work)
 
 
 @pytest.mark.parametrize("kind", sorted(KINDS))
@@ -256,29 +262,29 @@ async def test_it_goes_a_step_at_a_time_until_nothing_is_left(world: Database, c
         tx.add_all(rows)
 
     await world.write(work)
-    pruning = Retention(database=world, clock=clock)
+    pruning = Retention(database=world)
     clock.turn(seconds=1)
     assert [await pruning.prune() for _ in range(4)] == [500, 500, 100, 0]
 
 
-async def record_at(database: Database, events: Events, times: Sequence[datetime]) -> None:
+async def record_at(database: Database, times: Sequence[datetime]) -> None:
     def work(tx: Tx) -> None:
         for number, time in enumerate(times):
-            events.record(tx, time, happened(str(number)))
+            by(tx, clock=lambda time=time: time).record(happened(str(number)))
 
     await database.write(work)
 
 
-async def test_events_go_in_the_order_of_the_feed(database: Database, events: Events) -> None:
+async def test_events_go_in_the_order_of_the_feed(database: Database) -> None:
     minute = timedelta(minutes=1)
-    await record_at(database, events, [NOW, NOW + minute, NOW + 2 * minute])
-    places = [row.position for row in await read(database, events)]
+    await record_at(database, [NOW, NOW + minute, NOW + 2 * minute])
+    places = [row.position for row in await read(database)]
     pruned = position.pruned
     assert await prune(database, NOW + MONTH) == 0
     assert await database.read(pruned) == EARLIEST
     assert await prune(database, NOW + MONTH + timedelta(milliseconds=1)) == 1
     assert await database.read(pruned) == places[0]
-    assert names(await read(database, events)) == ["1", "2"]
+    assert names(await read(database)) == ["1", "2"]
     assert await prune(database, NOW + MONTH + minute + timedelta(milliseconds=1)) == 1
     assert await database.read(pruned) == places[1]
     assert await prune(database, NOW + 2 * MONTH) == 1
@@ -287,19 +293,19 @@ async def test_events_go_in_the_order_of_the_feed(database: Database, events: Ev
     assert await database.read(pruned) == places[2]
 
 
-async def test_where_events_end_says_so_though_clocks_differ(database: Database, events: Events) -> None:
+async def test_where_events_end_says_so_though_clocks_differ(database: Database) -> None:
     """An older event behind a younger one: whoever has not read it has missed something."""
-    await record_at(database, events, [NOW + MONTH, NOW, NOW + 2 * MONTH])
-    places = [row.position for row in await read(database, events)]
+    await record_at(database, [NOW + MONTH, NOW, NOW + 2 * MONTH])
+    places = [row.position for row in await read(database)]
     assert await prune(database, NOW + MONTH + timedelta(days=1)) == 1
-    assert names(await read(database, events)) == ["0", "2"]
+    assert names(await read(database)) == ["0", "2"]
     assert await database.read(position.pruned) == places[1]
     assert await prune(database, NOW + 2 * MONTH + timedelta(days=1)) == 1
-    assert names(await read(database, events)) == ["2"]
+    assert names(await read(database)) == ["2"]
     assert await database.read(position.pruned) == places[1]
 
 
-async def test_many_events_go_a_step_at_a_time(database: Database, events: Events) -> None:
-    await record_at(database, events, [NOW] * 1_100)
+async def test_many_events_go_a_step_at_a_time(database: Database) -> None:
+    await record_at(database, [NOW] * 1_100)
     assert [await prune(database, NOW + 2 * MONTH) for _ in range(4)] == [500, 500, 100, 0]
     assert await count(database, EventRow) == 0

@@ -11,7 +11,7 @@ from sqlalchemy.exc import IntegrityError
 
 from authy_grpc.domain.errors import NotFound
 from authy_grpc.domain.verification import CodeResult
-from authy_grpc.store.given import Inserted, table
+from authy_grpc.store.bulk import Inserted, table
 from authy_grpc.store.statements import statement
 from authy_grpc.store.tables import BudgetRow
 from authy_grpc.store.tx import Tx
@@ -24,7 +24,7 @@ from tests.works import held, traces
 _BUDGET = table(BudgetRow)
 _LOCK = statement(select(_BUDGET.c.name).with_for_update())
 _COUNT = statement(select(func.count()).select_from(_BUDGET))
-_INSERT = Inserted(True, _BUDGET, "name", "times", "expire_time")
+_INSERT = Inserted(_BUDGET, "name", "times", "expire_time")
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from sqlalchemy import bindparam, insert, select
 from sqlalchemy.exc import IntegrityError
 
 from authy_grpc.domain.errors import CodeRejected
+from authy_grpc.store.bulk import table
 from authy_grpc.store.columns import Moment
 from authy_grpc.store.database import Database
-from authy_grpc.store.given import table
 from authy_grpc.store.statements import Statement, among, statement
 from authy_grpc.store.tables import AccountRow, MetaRow
 from authy_grpc.store.tx import Tools, Tx

@@ -62,7 +62,7 @@ async def test_posts_of_webhooks_that_are_no_more_go_in_steps(database: Database
         )
 
     await database.write(fill)
-    went = [await database.write(lambda tx: retention.prune(tx, NOW)) for _ in range(3)]
+    went = [await database.write(lambda tx: retention.prune(tx)) for _ in range(3)]
     assert went == [retention.STEP, 600 - retention.STEP, 0]
     count = text("SELECT webhook_id, count(*) FROM delivery GROUP BY webhook_id")
     left = await database.read(lambda tx: tx.connection().execute(count).all())

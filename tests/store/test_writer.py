@@ -12,7 +12,6 @@ from sqlmodel import Session, col, select
 from authy_grpc.domain.errors import BackendUnavailable, CodeRejected, NotFound
 from authy_grpc.store.database import Database
 from authy_grpc.store.engine import connect
-from authy_grpc.store.events import Events
 from authy_grpc.store.tables import BudgetRow
 from authy_grpc.store.writer import MOST_WAITING, ChangedAndRaised, Job, Writer
 from tests.recording import record
@@ -260,16 +259,14 @@ async def test_no_more_wait_than_have_room(database_url: str) -> None:
         writer.put(Job(loop.create_future(), work=leaves("too late")))
 
 
-async def test_a_fault_of_those_who_are_woken_leaves_nobody_waiting(
-    database: Database, events: Events
-) -> None:
+async def test_a_fault_of_those_who_are_woken_leaves_nobody_waiting(database: Database) -> None:
     def wake() -> None:
         raise ValueError("oops")
 
     faults: list[dict[str, Any]] = []
     asyncio.get_running_loop().set_exception_handler(lambda loop, context: faults.append(context))
     database.on_events = wake
-    await record(database, events, "a")
+    await record(database, "a")
     assert [type(each["exception"]) for each in faults] == [ValueError]
 
 

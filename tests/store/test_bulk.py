@@ -6,8 +6,8 @@ import pytest
 from sqlalchemy import BigInteger, Boolean, String
 from sqlmodel import col, select
 
+from authy_grpc.store.bulk import Bulk, Inserted, table
 from authy_grpc.store.database import Database
-from authy_grpc.store.given import Given, Inserted, table
 from authy_grpc.store.tables import MetaRow
 from authy_grpc.store.tx import Tx
 
@@ -31,20 +31,17 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 @pytest.mark.parametrize("count", [1, 5, 500])
 async def test_rows_come_back_as_they_were_given(database: Database, count: int) -> None:
-    given = Given(database.postgres, name=String, number=BigInteger, flag=Boolean)
-    statement = select(given.c.name, given.c.number, given.c.flag)
+    given = Bulk(name=String, number=BigInteger, flag=Boolean).statement(
+        lambda given: select(given.c.name, given.c.number, given.c.flag)
+    )
     rows = (_ROWS * 100)[:count]
-
-    def work(tx: Tx) -> list[tuple[object, ...]]:
-        return [tuple(row) for row in tx.connection().execute(statement, given.bind(rows))]
-
-    assert await database.read(work) == rows
+    assert await database.read(lambda tx: given.all(tx, rows)) == rows
 
 
 async def test_rows_are_inserted_with_bytes_and_stand_beside_the_others(database: Database) -> None:
     meta = table(MetaRow)
-    turned = Inserted(database.postgres, meta, "value", "name")
-    once = Inserted(database.postgres, meta, "name", "value")
+    turned = Inserted(meta, "value", "name")
+    once = Inserted(meta, "name", "value")
     new: list[tuple[object, object]] = [("a", bytes(range(256))), ("b", b"")]
 
     async def write(inserted: Inserted, rows: list[tuple[object, object]]) -> None:

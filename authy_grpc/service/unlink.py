@@ -1,0 +1,47 @@
+"""Owns how links end for good."""
+
+from authy_grpc.domain.enrollment import EnrollmentState
+from authy_grpc.domain.event import UserEventType
+from authy_grpc.store import account as accounts
+from authy_grpc.store import approval as approvals
+from authy_grpc.store import enrollment as enrollments
+from authy_grpc.store import link as links
+from authy_grpc.store import user as users
+from authy_grpc.store.application import find
+from authy_grpc.store.tables import LinkRow
+from authy_grpc.store.tx import Tx
+
+
+def end(
+    tx: Tx,
+    link: LinkRow,
+    *,
+    record: bool = True,
+    waiting: EnrollmentState = EnrollmentState.REJECTED,
+) -> None:
+    """Remove a link: its keys, codes, open questions, and what its site was yet to be told.
+
+    Of one that still waits for its first code the enrollment ends, and the link with it.
+
+    Args:
+        tx: of the change, in which the link is locked.
+        link: row of the link, gone afterwards.
+        record: whether its site's feed says `user.deleted`.
+        waiting: what becomes of an enrollment that waits for a code to make or renew the link.
+    """
+    for row in enrollments.awaiting(tx, link.site_id):
+        enrollments.end(tx, row, waiting)
+    if link.state == "AWAITING":
+        tx.flush()
+        return
+    approvals.cancel_open(tx, link.site_id)
+    if record:
+        told = links.event(tx.vault, link, UserEventType.DELETED)
+        tx.record(told)
+    account_id = link.account_id
+    # Of an owner who is gone the same is written, without a name: the site would see the difference.
+    application = find(tx, link.application_id)
+    site_name = application.name if link.state == "ACTIVE" else ""
+    users.remove(tx, link)
+    if account_id is not None:
+        accounts.changed(tx, account_id, sites=True, activity="site.removed", site_name=site_name)
