@@ -14,13 +14,13 @@ from authy_grpc.store import link as links
 from authy_grpc.store import site as sites
 from authy_grpc.store import user as users
 from authy_grpc.store.application import find
-from authy_grpc.store.tables import EnrollmentRow, LinkRow, SiteKeyRow
+from authy_grpc.store.tables import LinkRow, SiteKeyRow
 from authy_grpc.store.tx import Tx
 
 _NO_STEP = -1
 
 
-def user_of(tx: Tx, row: EnrollmentRow) -> LinkRow | None:
+def user_of(tx: Tx, row: enrollments.Kept) -> LinkRow | None:
     """The user that an enrollment's custom_user_id has already, locked, or None."""
     custom_user_id = enrollments.present(tx.vault, row, tx.now()).custom_user_id
     return links.find_by_custom_user_id(tx, row.application_id, custom_user_id, lock=True)
@@ -28,7 +28,7 @@ def user_of(tx: Tx, row: EnrollmentRow) -> LinkRow | None:
 
 def link_for(
     tx: Tx,
-    row: EnrollmentRow,
+    row: enrollments.Kept,
     user: LinkRow | None,
     *,
     sealed_seed: Callable[[str], bytes] | None = None,
@@ -56,7 +56,7 @@ def link_for(
 
 def complete(
     tx: Tx,
-    row: EnrollmentRow,
+    row: enrollments.Kept,
     link: LinkRow,
     user: LinkRow | None,
     *,
@@ -96,7 +96,7 @@ def complete(
     return completed
 
 
-def _bring_key(tx: Tx, row: EnrollmentRow, link: LinkRow, step: int) -> SiteKey:
+def _bring_key(tx: Tx, row: enrollments.Kept, link: LinkRow, step: int) -> SiteKey:
     """The key takes the place of the one that the device had, whose codes stay used up."""
     now = tx.now()
     point, device_id = row.point or b"", row.device_id or ""

@@ -19,7 +19,7 @@ from authy_grpc.store import link as links
 from authy_grpc.store import site as sites
 from authy_grpc.store.account import AccountBusy
 from authy_grpc.store.application import find
-from authy_grpc.store.tables import DeviceRow, EnrollmentRow, LinkRow
+from authy_grpc.store.tables import DeviceRow, LinkRow
 from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 from authy_grpc.store.verification import SEED
@@ -44,7 +44,7 @@ class Confirmation:
         self._rate = rate or Rate()
         self._vault = vault
 
-    def before(self, row: EnrollmentRow, now: datetime, typed: str) -> Enrollment | None:
+    def before(self, row: enrollments.Kept, now: datetime, typed: str) -> Enrollment | None:
         """The answer to a call that comes again; None where the enrollment awaits a code.
 
         Args:
@@ -63,7 +63,7 @@ class Confirmation:
         raise WrongState(present.state.value)
 
     def confirm(
-        self, tx: Tx, row: EnrollmentRow, link: LinkRow | None, typed: str
+        self, tx: Tx, row: enrollments.Kept, link: LinkRow | None, typed: str
     ) -> Enrollment | Refusal | AccountBusy:
         """Complete an enrollment by its first code.
 
@@ -113,7 +113,7 @@ class Confirmation:
         return self._accept(tx, row, link, typed, match.step)
 
     def _accept(
-        self, tx: Tx, row: EnrollmentRow, link: LinkRow, typed: str, step: int
+        self, tx: Tx, row: enrollments.Kept, link: LinkRow, typed: str, step: int
     ) -> Enrollment | Refusal:
         user = completion.user_of(tx, row)
         if user is not None and not row.replace_existing:
@@ -141,7 +141,7 @@ class Confirmation:
             told.append(links.event(tx.vault, link, UserEventType.LOCKED))
         tx.record(*told)
 
-    def _seeds(self, tx: Tx, row: EnrollmentRow, link: LinkRow) -> tuple[list[Seed], bool]:
+    def _seeds(self, tx: Tx, row: enrollments.Kept, link: LinkRow) -> tuple[list[Seed], bool]:
         """What makes the code, the seed in the QR code or the device that accepted, and whether it counts.
 
         One that does not, since device or owner are gone, is evaluated all the same: it takes as long.
@@ -163,11 +163,11 @@ class Confirmation:
         counts = devices.state(device, tx.now()) is DeviceState.ACTIVE and link.state != "ENDED"
         return [Seed(device.device_id, secret, former.last_step if former else _NO_STEP)], counts
 
-    def _hashes(self, row: EnrollmentRow, typed: str) -> tuple[bytes, ...]:
+    def _hashes(self, row: enrollments.Kept, typed: str) -> tuple[bytes, ...]:
         return self._vault.digests("request", f"confirm\n{row.enrollment_id}\n{normalize(typed)}".encode())
 
 
-def _take(tx: Tx, row: EnrollmentRow) -> bool:
+def _take(tx: Tx, row: enrollments.Kept) -> bool:
     """Lock the account behind an enrollment; False where it is held, or its device was put out meanwhile."""
     if row.account_id is None:
         return True

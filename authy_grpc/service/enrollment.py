@@ -25,7 +25,7 @@ from authy_grpc.store.account import AccountBusy
 from authy_grpc.store.columns import whole_millis
 from authy_grpc.store.database import Database
 from authy_grpc.store.once import Request, once
-from authy_grpc.store.tables import ApplicationRow, EnrollmentRow
+from authy_grpc.store.tables import ApplicationRow
 from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 from authy_grpc.store.verification import SEED
@@ -263,13 +263,13 @@ class Enrollments:
             uri = token_uri(self._public_url, token)
         return _Created(enrollments.begin(tx, row), uri)
 
-    def _row(self, now: datetime, caller: Site, draft: Draft, application: ApplicationRow) -> EnrollmentRow:
+    def _row(self, now: datetime, caller: Site, draft: Draft, application: ApplicationRow) -> store.Kept:
         enrollment_id = new_id("enr", now, self._random)
         required = application.require_code if draft.require_code is None else draft.require_code
         custom_user_id = draft.custom_user_id.encode()
         subject = links.subject(caller.application_id, draft.custom_user_id)
         even, odd = self._vault.pair("custom_user_id", subject)
-        return EnrollmentRow(
+        return store.Kept(
             enrollment_id=enrollment_id,
             application_id=caller.application_id,
             sealed_custom_user_id=self._vault.seal(store.CUSTOM_USER_ID, enrollment_id, custom_user_id),
@@ -284,7 +284,7 @@ class Enrollments:
             expire_time=whole_millis(now + (draft.ttl or _TTL)),
         )
 
-    def _generic(self, tx: Tx, row: EnrollmentRow, draft: Draft, application: ApplicationRow) -> str:
+    def _generic(self, tx: Tx, row: store.Kept, draft: Draft, application: ApplicationRow) -> str:
         seed = tx.random(_SEED_BYTES)
         completion.link_for(tx, row, None, sealed_seed=lambda site_id: tx.vault.seal(SEED, site_id, seed))
         return otpauth_uri(

@@ -13,7 +13,7 @@ from authy_grpc.store import enrollment as enrollments
 from authy_grpc.store import site as sites
 from authy_grpc.store import spent_key
 from authy_grpc.store.database import Database
-from authy_grpc.store.tables import EnrollmentRow, LinkRow
+from authy_grpc.store.tables import LinkRow
 from authy_grpc.store.tx import Tx
 
 _S = EnrollmentState
@@ -52,7 +52,6 @@ class Scans:
         def work(tx: Tx) -> Offer:
             devices.acting(tx, caller.device_id)
             row = enrollments.find_by_token(tx, token)
-            tx.now()
             present = self._scannable(tx, row, caller)
             application = applications.find(tx, row.application_id)
             if present.state is _S.PENDING:
@@ -88,7 +87,6 @@ class Scans:
             device = devices.acting(tx, caller.device_id)
             thumbprint = key.check(device.device_id, device.signing_key, token)
             row = enrollments.find_by_token(tx, token)
-            tx.now()
             if self._accepted(tx, row, caller, key):
                 link = sites.find(tx, caller.account_id, row.site_id or "")
                 return sites.one(tx, link, caller.device_id)
@@ -143,7 +141,7 @@ class Scans:
 
         await self._database.write(work, accounts=True, by=caller.account_id)
 
-    def _scannable(self, tx: Tx, row: EnrollmentRow, caller: Device) -> Enrollment:
+    def _scannable(self, tx: Tx, row: enrollments.Kept, caller: Device) -> Enrollment:
         """An enrollment that this account may open or accept."""
         present = enrollments.present(tx.vault, row, tx.now())
         mine = present.state is _S.SCANNED and row.account_id == caller.account_id
@@ -151,12 +149,12 @@ class Scans:
             raise NotFound
         return present
 
-    def _accepted(self, tx: Tx, row: EnrollmentRow, caller: Device, key: NewKey) -> bool:
+    def _accepted(self, tx: Tx, row: enrollments.Kept, caller: Device, key: NewKey) -> bool:
         """Whether this very call was made before."""
         same = (row.account_id, row.device_id, row.point) == (caller.account_id, caller.device_id, key.point)
         return same and enrollments.present(tx.vault, row, tx.now()).state in (_S.AWAITING_CODE, _S.COMPLETED)
 
-    def _link(self, tx: Tx, row: EnrollmentRow, user: LinkRow | None) -> LinkRow:
+    def _link(self, tx: Tx, row: enrollments.Kept, user: LinkRow | None) -> LinkRow:
         """The link of an enrollment that was accepted: complete, or waiting for its first code."""
         link = completion.link_for(tx, row, user)
         if row.require_code:

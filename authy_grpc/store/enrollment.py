@@ -1,8 +1,9 @@
 """Owns how enrollments are kept, found and changed, each change with its event."""
 
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 
-from sqlmodel import col, select
+from sqlalchemy import bindparam, insert, or_, select
 
 from authy_grpc.domain import enrollment as rules
 from authy_grpc.domain.enrollment import Enrollment, EnrollmentMethod, EnrollmentState
@@ -12,50 +13,121 @@ from authy_grpc.domain.ids import hash_secret
 from authy_grpc.domain.keys import jwk, thumbprint
 from authy_grpc.domain.user import SiteKey
 from authy_grpc.store import account as accounts
-from authy_grpc.store.columns import has_digest
+from authy_grpc.store.bulk import table
+from authy_grpc.store.columns import Moment
 from authy_grpc.store.events import NewEvent
 from authy_grpc.store.link import subject
 from authy_grpc.store.reserve import reserve
+from authy_grpc.store.statements import Statement, Updated, among, statement
 from authy_grpc.store.tables import AccountRow, EnrollmentRow, LinkRow
 from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 
 CUSTOM_USER_ID = "enrollment.custom_user_id"
 _OPEN = sorted(set(EnrollmentState) - rules.TERMINAL)
-_DUE = 100
+_DUE_AT_ONCE = 100
+_ENROLLMENT = table(EnrollmentRow)
 
 
-def find(tx: Tx, application_id: str, enrollment_id: str, *, lock: bool = False) -> EnrollmentRow:
+@dataclass(slots=True)
+class Kept:
+    """An enrollment as it is kept: `EnrollmentRow`."""
+
+    enrollment_id: str
+    application_id: str
+    sealed_custom_user_id: bytes = field(repr=False)
+    custom_user_digest: bytes | None = field(repr=False)
+    custom_user_digest_odd: bytes | None = field(repr=False)
+    method: str
+    state: str
+    require_code: bool
+    replace_existing: bool
+    create_time: datetime
+    update_time: datetime
+    expire_time: datetime
+    token_hash: bytes | None = field(default=None, repr=False)
+    account_id: str | None = None
+    device_id: str | None = None
+    point: bytes | None = None
+    site_id: str | None = None
+    authy_id: str = ""
+    confirm_hash: bytes | None = field(default=None, repr=False)
+    revision: int = 1
+
+
+_COLUMNS = [each.name for each in fields(Kept)]
+_CHANGING = (
+    "state",
+    "update_time",
+    "account_id",
+    "device_id",
+    "point",
+    "site_id",
+    "authy_id",
+    "confirm_hash",
+    "revision",
+)
+_ROW = select(*[_ENROLLMENT.c[name] for name in _COLUMNS])
+_IS_OPEN = among(_ENROLLMENT.c.state, _OPEN)
+_OF_SITE = _ROW.where(
+    _ENROLLMENT.c.enrollment_id == bindparam("enrollment_id"),
+    _ENROLLMENT.c.application_id == bindparam("application_id"),
+)
+_FIND, _LOCK = Statement(Kept, _OF_SITE), Statement(Kept, _OF_SITE.with_for_update())
+_BY_TOKEN = Statement(Kept, _ROW.where(_ENROLLMENT.c.token_hash == bindparam("token_hash")).with_for_update())
+_OPEN_OF = Statement(
+    Kept,
+    _ROW.where(
+        _ENROLLMENT.c.application_id == bindparam("application_id"),
+        or_(
+            _ENROLLMENT.c.custom_user_digest == bindparam("digest"),
+            _ENROLLMENT.c.custom_user_digest_odd == bindparam("digest_odd"),
+        ),
+        _IS_OPEN,
+    ).with_for_update(),
+)
+_AWAITING = Statement(
+    Kept,
+    _ROW.where(
+        _ENROLLMENT.c.site_id == bindparam("site_id"), _ENROLLMENT.c.state == "AWAITING_CODE"
+    ).with_for_update(),
+)
+_DUE = Statement(
+    Kept,
+    _ROW.where(_IS_OPEN, _ENROLLMENT.c.expire_time <= bindparam("now", type_=Moment))
+    .order_by(_ENROLLMENT.c.expire_time)
+    .limit(_DUE_AT_ONCE)
+    .with_for_update(skip_locked=True),
+)
+_INSERT = statement(insert(_ENROLLMENT).values({name: bindparam(name) for name in _COLUMNS}))
+_CHANGE = Updated(_ENROLLMENT, "enrollment_id", *_CHANGING)
+
+
+def find(tx: Tx, application_id: str, enrollment_id: str, *, lock: bool = False) -> Kept:
     """An enrollment of a site.
 
     Raises:
         NotFound: there is none, or it is another site's.
     """
-    statement = select(EnrollmentRow).where(
-        EnrollmentRow.enrollment_id == enrollment_id, EnrollmentRow.application_id == application_id
-    )
-    # Locked, it is as it is now, whatever the session has read of it before.
-    locked = statement.with_for_update().execution_options(populate_existing=True)
-    row = tx.exec(locked if lock else statement).first()
+    row = (_LOCK if lock else _FIND).first(tx, application_id=application_id, enrollment_id=enrollment_id)
     if row is None:
         raise NotFound
     return row
 
 
-def find_by_token(tx: Tx, token: str) -> EnrollmentRow:
+def find_by_token(tx: Tx, token: str) -> Kept:
     """The enrollment of a QR code's token, locked.
 
     Raises:
         NotFound: there is none.
     """
-    statement = select(EnrollmentRow).where(EnrollmentRow.token_hash == hash_secret(token))
-    row = tx.exec(statement.with_for_update()).first()
+    row = _BY_TOKEN.first(tx, token_hash=hash_secret(token))
     if row is None:
         raise NotFound
     return row
 
 
-def lock_about(tx: Tx, seen: EnrollmentRow, *, account: bool = False) -> tuple[EnrollmentRow, LinkRow | None]:
+def lock_about(tx: Tx, seen: Kept, *, account: bool = False) -> tuple[Kept, LinkRow | None]:
     """An enrollment with the link that it is about, as they are now, locked.
 
     Args:
@@ -73,63 +145,41 @@ def lock_about(tx: Tx, seen: EnrollmentRow, *, account: bool = False) -> tuple[E
     return row, link
 
 
-def open_of(tx: Tx, application_id: str, custom_user_id: str) -> list[EnrollmentRow]:
+def open_of(tx: Tx, application_id: str, custom_user_id: str) -> list[Kept]:
     """The open enrollments of a site's own user reference, locked: one at most. Nobody begins another."""
-    columns = col(EnrollmentRow.custom_user_digest), col(EnrollmentRow.custom_user_digest_odd)
-    pair = tx.vault.pair("custom_user_id", subject(application_id, custom_user_id))
+    even, odd = tx.vault.pair("custom_user_id", subject(application_id, custom_user_id))
     # Not the row: of many who begin anew at once each would find the one before ended, and its own refused.
-    for digest in sorted(filter(None, pair)):
+    for digest in sorted(filter(None, (even, odd))):
         reserve(tx, f"enrollment:{digest.hex()}")
-    statement = (
-        select(EnrollmentRow)
-        .where(
-            EnrollmentRow.application_id == application_id,
-            has_digest(columns, pair),
-            col(EnrollmentRow.state).in_(_OPEN),
-        )
-        .with_for_update()
-    )
-    return list(tx.exec(statement))
+    return _OPEN_OF.all(tx, application_id=application_id, digest=even, digest_odd=odd)
 
 
-def awaiting(tx: Tx, site_id: str) -> list[EnrollmentRow]:
+def awaiting(tx: Tx, site_id: str) -> list[Kept]:
     """The enrollments that wait for a first code to make or renew a link, locked."""
-    statement = (
-        select(EnrollmentRow)
-        .where(EnrollmentRow.site_id == site_id, EnrollmentRow.state == "AWAITING_CODE")
-        .with_for_update()
-    )
-    return list(tx.exec(statement))
+    return _AWAITING.all(tx, site_id=site_id)
 
 
-def due(tx: Tx) -> list[EnrollmentRow]:
+def due(tx: Tx) -> list[Kept]:
     """A hundred open enrollments whose time is over, locked, without what another server has taken."""
-    statement = (
-        select(EnrollmentRow)
-        .where(col(EnrollmentRow.state).in_(_OPEN), EnrollmentRow.expire_time <= tx.now())
-        .order_by(col(EnrollmentRow.expire_time))
-        .limit(_DUE)
-        .with_for_update(skip_locked=True)
-    )
-    return list(tx.exec(statement))
+    return _DUE.all(tx, now=tx.now())
 
 
-def present(vault: Vault, row: EnrollmentRow, now: datetime) -> Enrollment:
+def present(vault: Vault, row: Kept, now: datetime) -> Enrollment:
     """An enrollment as it stands: past its time it is EXPIRED, whether or not that was written."""
     return rules.at(_read(vault, row), now)
 
 
-def begin(tx: Tx, row: EnrollmentRow) -> Enrollment:
+def begin(tx: Tx, row: Kept) -> Enrollment:
     """Write a new enrollment."""
     enrollment = _read(tx.vault, row)
-    tx.add(row)
+    _INSERT.run(tx, **{name: getattr(row, name) for name in _COLUMNS})
     _record(tx, row, enrollment)
     return enrollment
 
 
 def move(
     tx: Tx,
-    row: EnrollmentRow,
+    row: Kept,
     *states: EnrollmentState,
     authy_id: str = "",
     key: SiteKey | None = None,
@@ -162,7 +212,7 @@ def move(
     return _write(tx, row, *steps[1:])
 
 
-def end(tx: Tx, row: EnrollmentRow, state: EnrollmentState) -> Enrollment:
+def end(tx: Tx, row: Kept, state: EnrollmentState) -> Enrollment:
     """Bring an open enrollment to nothing: to `state`, or to EXPIRED where its time is over."""
     current = present(tx.vault, row, tx.now())
     if current.state is EnrollmentState.EXPIRED:
@@ -170,7 +220,7 @@ def end(tx: Tx, row: EnrollmentRow, state: EnrollmentState) -> Enrollment:
     return move(tx, row, state)
 
 
-def _read(vault: Vault, row: EnrollmentRow) -> Enrollment:
+def _read(vault: Vault, row: Kept) -> Enrollment:
     custom_user_id = vault.open(CUSTOM_USER_ID, row.enrollment_id, row.sealed_custom_user_id)
     keys: tuple[SiteKey, ...] = ()
     if row.state == EnrollmentState.COMPLETED and row.point is not None:
@@ -189,18 +239,18 @@ def _read(vault: Vault, row: EnrollmentRow) -> Enrollment:
     )
 
 
-def _write(tx: Tx, row: EnrollmentRow, *steps: Enrollment) -> Enrollment:
+def _write(tx: Tx, row: Kept, *steps: Enrollment) -> Enrollment:
     last = steps[-1]
     row.state, row.revision, row.update_time = last.state.value, last.revision, last.update_time
     row.authy_id = last.authy_id
-    tx.add(row)
+    _CHANGE.run(tx, row.enrollment_id, **{name: getattr(row, name) for name in _CHANGING})
     _record(tx, row, *steps)
     if last.state in rules.TERMINAL and last.state is not EnrollmentState.COMPLETED:
         _drop_link(tx, row)
     return last
 
 
-def _record(tx: Tx, row: EnrollmentRow, *steps: Enrollment) -> None:
+def _record(tx: Tx, row: Kept, *steps: Enrollment) -> None:
     events = [
         NewEvent(
             type=event_type(each),
@@ -214,7 +264,7 @@ def _record(tx: Tx, row: EnrollmentRow, *steps: Enrollment) -> None:
     tx.record(*events)
 
 
-def _drop_link(tx: Tx, row: EnrollmentRow) -> None:
+def _drop_link(tx: Tx, row: Kept) -> None:
     link = tx.get(LinkRow, row.site_id) if row.site_id else None
     if link is None or link.state != "AWAITING":
         return

@@ -6,11 +6,11 @@ from sqlalchemy import delete
 from sqlmodel import col, select
 
 from authy_grpc.domain.ids import new_authy_id
+from authy_grpc.store.enrollment import Kept
 from authy_grpc.store.link import CUSTOM_USER_ID, find, subject
 from authy_grpc.store.tables import (
     AccountRow,
     BackupCodeRow,
-    EnrollmentRow,
     LinkRow,
     SentCodeRow,
     SiteKeyRow,
@@ -24,7 +24,7 @@ from authy_grpc.store.vault import Vault
 
 def awaiting_link(
     vault: Vault,
-    enrollment: EnrollmentRow,
+    enrollment: Kept,
     custom_user_id: str,
     site_id: str,
     now: datetime,
