@@ -13,7 +13,7 @@ from authy_grpc.store import enrollment as enrollments
 from authy_grpc.store import link as links
 from authy_grpc.store import site as sites
 from authy_grpc.store import user as users
-from authy_grpc.store.application import find
+from authy_grpc.store.application import profile
 from authy_grpc.store.tables import LinkRow, SiteKeyRow
 from authy_grpc.store.tx import Tx
 
@@ -91,7 +91,7 @@ def complete(
             link.account_id,
             sites=True,
             activity="site.renewed" if renewed else "site.added",
-            site_name=find(tx, link.application_id).name,
+            site_name=profile(tx, link.application_id).name,
         )
     return completed
 

@@ -18,7 +18,7 @@ from authy_grpc.store import enrollment as enrollments
 from authy_grpc.store import link as links
 from authy_grpc.store import site as sites
 from authy_grpc.store.account import AccountBusy
-from authy_grpc.store.application import find
+from authy_grpc.store.application import profile
 from authy_grpc.store.tables import DeviceRow, LinkRow
 from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
@@ -91,7 +91,7 @@ class Confirmation:
             raise WrongState(row.state)
         guesses = Guesses(link.failures, link.locked_until)
         check_guesses(guesses, now)
-        application = find(tx, row.application_id)
+        application = profile(tx, row.application_id)
         if not is_code(typed, application.code_digits):
             self._rate.spend(row.application_id, now, SITE_NO_CODE)
             raise CodeRejected

@@ -25,7 +25,6 @@ from authy_grpc.store.account import AccountBusy
 from authy_grpc.store.columns import whole_millis
 from authy_grpc.store.database import Database
 from authy_grpc.store.once import Request, once
-from authy_grpc.store.tables import ApplicationRow
 from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 from authy_grpc.store.verification import SEED
@@ -244,12 +243,11 @@ class Enrollments:
         return self._confirmation.confirm(tx, row, link, code)
 
     def _create(self, tx: Tx, caller: Site, draft: Draft) -> _Created:
-        application = applications.find(tx, caller.application_id)
+        application = applications.profile(tx, caller.application_id)
         # Locked first: one that is being completed has its user by then.
         open_ones = store.open_of(tx, caller.application_id, draft.custom_user_id)
         now = tx.now()
-        user = links.find_by_custom_user_id(tx, caller.application_id, draft.custom_user_id)
-        if user is not None and not draft.replace_existing:
+        if not draft.replace_existing and links.has_user(tx, caller.application_id, draft.custom_user_id):
             raise UserExists
         for row in open_ones:
             enrollments.end(tx, row, EnrollmentState.CANCELED)
@@ -263,7 +261,9 @@ class Enrollments:
             uri = token_uri(self._public_url, token)
         return _Created(enrollments.begin(tx, row), uri)
 
-    def _row(self, now: datetime, caller: Site, draft: Draft, application: ApplicationRow) -> store.Kept:
+    def _row(
+        self, now: datetime, caller: Site, draft: Draft, application: applications.Profile
+    ) -> store.Kept:
         enrollment_id = new_id("enr", now, self._random)
         required = application.require_code if draft.require_code is None else draft.require_code
         custom_user_id = draft.custom_user_id.encode()
@@ -284,7 +284,7 @@ class Enrollments:
             expire_time=whole_millis(now + (draft.ttl or _TTL)),
         )
 
-    def _generic(self, tx: Tx, row: store.Kept, draft: Draft, application: ApplicationRow) -> str:
+    def _generic(self, tx: Tx, row: store.Kept, draft: Draft, application: applications.Profile) -> str:
         seed = tx.random(_SEED_BYTES)
         completion.link_for(tx, row, None, sealed_seed=lambda site_id: tx.vault.seal(SEED, site_id, seed))
         return otpauth_uri(

@@ -53,7 +53,7 @@ class Scans:
             devices.acting(tx, caller.device_id)
             row = enrollments.find_by_token(tx, token)
             present = self._scannable(tx, row, caller)
-            application = applications.find(tx, row.application_id)
+            application = applications.profile(tx, row.application_id)
             if present.state is _S.PENDING:
                 row.account_id = caller.account_id
                 enrollments.move(tx, row, _S.SCANNED)
@@ -102,7 +102,7 @@ class Scans:
             if present.state is _S.PENDING:
                 enrollments.move(tx, row, _S.SCANNED)
             link = self._link(tx, row, user)
-            application = applications.find(tx, row.application_id)
+            application = applications.profile(tx, row.application_id)
             return sites.site(tx.vault, link, application, has_key=True)
 
         return await self._database.write(work, accounts=True, by=caller.account_id)
@@ -136,7 +136,7 @@ class Scans:
             row.account_id = caller.account_id
             scan = [_S.SCANNED] if present.state is _S.PENDING else []
             enrollments.move(tx, row, *scan, _S.REJECTED)
-            site_name = applications.find(tx, row.application_id).name
+            site_name = applications.profile(tx, row.application_id).name
             accounts.changed(tx, caller.account_id, activity="site.refused", site_name=site_name)
 
         await self._database.write(work, accounts=True, by=caller.account_id)

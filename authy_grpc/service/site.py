@@ -75,7 +75,7 @@ class Sites:
                 self._add_key(tx, link, device, key, thumbprint)
             elif present.point != key.point:
                 raise WrongState(present.state)
-            application = applications.find(tx, link.application_id)
+            application = applications.profile(tx, link.application_id)
             return store.site(tx.vault, link, application, has_key=True)
 
         return await self._database.write(work, accounts=True, by=caller.account_id)
@@ -169,6 +169,6 @@ class Sites:
             device.account_id,
             sites=True,
             activity="site.key_added",
-            site_name=applications.find(tx, link.application_id).name,
+            site_name=applications.profile(tx, link.application_id).name,
             device_name=devices.name(tx.vault, device),
         )

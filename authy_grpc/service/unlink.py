@@ -7,7 +7,7 @@ from authy_grpc.store import approval as approvals
 from authy_grpc.store import enrollment as enrollments
 from authy_grpc.store import link as links
 from authy_grpc.store import user as users
-from authy_grpc.store.application import find
+from authy_grpc.store.application import profile
 from authy_grpc.store.tables import LinkRow
 from authy_grpc.store.tx import Tx
 
@@ -40,7 +40,7 @@ def end(
         tx.record(told)
     account_id = link.account_id
     # Of an owner who is gone the same is written, without a name: the site would see the difference.
-    application = find(tx, link.application_id)
+    application = profile(tx, link.application_id)
     site_name = application.name if link.state == "ACTIVE" else ""
     users.remove(tx, link)
     if account_id is not None:

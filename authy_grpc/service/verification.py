@@ -19,7 +19,7 @@ from authy_grpc.service.text import Texts
 from authy_grpc.store import backup_code, budget, sent_code
 from authy_grpc.store import link as links
 from authy_grpc.store.account import AccountBusy
-from authy_grpc.store.application import find as find_application
+from authy_grpc.store.application import profile
 from authy_grpc.store.database import Database
 from authy_grpc.store.once import Request, once
 from authy_grpc.store.tx import Tx
@@ -156,7 +156,7 @@ class Verifications:
         link = links.find(tx, application_id, wish.authy_id, lock=True)
         # Not before it is locked, which may take a while.
         now = tx.now()
-        application = find_application(tx, application_id)
+        application = profile(tx, application_id)
         allowed = wish.factor in self._carried and link.phone_codes and application.phone_codes
         if not (allowed and links.has_phone(link)):
             raise FactorUnavailable

@@ -12,7 +12,7 @@ from authy_grpc.domain.ids import new_id
 from authy_grpc.store.bulk import table
 from authy_grpc.store.columns import has_digest
 from authy_grpc.store.events import NewEvent
-from authy_grpc.store.statements import Statement
+from authy_grpc.store.statements import Statement, statement
 from authy_grpc.store.tables import AccountRow, ActivityRow, LinkRow
 from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
@@ -35,7 +35,7 @@ _TAKE = Statement(
     .where(_ACCOUNT.c.account_id == bindparam("account_id"))
     .with_for_update(key_share=True, skip_locked=True),
 )
-_RAISE = (
+_RAISE = statement(
     update(_ACCOUNT)
     .where(_ACCOUNT.c.account_id == bindparam("of_account"))
     .values(
@@ -45,7 +45,7 @@ _RAISE = (
         }
     )
 )
-_KEEP = insert(_ACTIVITY)
+_KEEP = statement(insert(_ACTIVITY))
 
 
 class AccountBusy(Exception):
@@ -188,7 +188,7 @@ def changed(
         "devices_revision": int(devices),
         "activity_revision": 1,
     }
-    tx.connection().execute(_RAISE, raised)
+    _RAISE.run(tx, **raised)
     if activity:
         activity_id = new_id("act", now, tx.random)
         body = json.dumps({"site": site_name, "device": device_name}).encode()
@@ -199,5 +199,5 @@ def changed(
             "sealed_body": tx.vault.seal(ACTIVITY, activity_id, body),
             "create_time": now,
         }
-        tx.connection().execute(_KEEP, kept)
+        _KEEP.run(tx, **kept)
     tx.record(NewEvent(type=ACCOUNT_CHANGED, subject_id=account_id, account_id=account_id))

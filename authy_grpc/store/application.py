@@ -1,11 +1,16 @@
 """Owns how relying sites and their API keys are kept."""
 
-from sqlalchemy import delete
+from dataclasses import dataclass, fields
+
+from sqlalchemy import bindparam, delete
+from sqlalchemy import select as select_columns
 from sqlalchemy.orm import defer
 from sqlmodel import col, select
 
 from authy_grpc.domain.application import ApiKey, Application, Scope
 from authy_grpc.domain.errors import NotFound
+from authy_grpc.store.bulk import table as by_model
+from authy_grpc.store.statements import Statement
 from authy_grpc.store.tables import (
     AnswerRow,
     ApiKeyRow,
@@ -20,6 +25,40 @@ from authy_grpc.store.tx import Tx
 
 # Larger than all else of its row: it is read where it is asked for.
 WITHOUT_LOGO = defer(ApplicationRow.logo)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What others ask of a relying site."""
+
+    name: str
+    origin: str
+    logo_id: str
+    code_digits: int
+    code_period_seconds: int
+    phone_codes: bool
+    require_code: bool
+
+
+_APPLICATION = by_model(ApplicationRow)
+_PROFILE = Statement(
+    Profile,
+    select_columns(*[_APPLICATION.c[each.name] for each in fields(Profile)]).where(
+        _APPLICATION.c.application_id == bindparam("application_id")
+    ),
+)
+
+
+def profile(tx: Tx, application_id: str) -> Profile:
+    """What others ask of a relying site.
+
+    Raises:
+        NotFound: there is none.
+    """
+    found = _PROFILE.first(tx, application_id=application_id)
+    if found is None:
+        raise NotFound
+    return found
 
 
 def find(tx: Tx, application_id: str, *, lock: bool = False) -> ApplicationRow:

@@ -15,7 +15,7 @@ from authy_grpc.store.bulk import table
 from authy_grpc.store.columns import Moment
 from authy_grpc.store.events import NewEvent
 from authy_grpc.store.push import PushLink
-from authy_grpc.store.statements import Statement, Updated
+from authy_grpc.store.statements import Statement, Updated, statement
 from authy_grpc.store.tables import ApprovalRow, DeviceRow, LinkRow, SiteKeyRow
 from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
@@ -129,7 +129,7 @@ _DUE = Statement(
     .order_by(_APPROVAL.c.expire_time)
     .limit(_STEP),
 )
-_INSERT = insert(_APPROVAL)
+_INSERT = statement(insert(_APPROVAL).values({each.name: bindparam(each.name) for each in fields(Kept)}))
 _CHANGE = Updated(
     _APPROVAL, "approval_id", "state", "revision", "respond_time", "deny_reason", "sealed_receipt"
 )
@@ -162,7 +162,7 @@ def add(tx: Tx, link: PushLink, question: Question, approval: Approval, match_nu
         expire_time=approval.expire_time,
         respond_time=None,
     )
-    tx.connection().execute(_INSERT, {each.name: getattr(kept, each.name) for each in fields(kept)})
+    _INSERT.run(tx, **{each.name: getattr(kept, each.name) for each in fields(kept)})
     return kept
 
 

@@ -6,6 +6,8 @@ told. Whether they still count is another question, which `verification.py` answ
 
 from datetime import datetime
 
+from sqlalchemy import bindparam, or_
+from sqlalchemy import select as select_columns
 from sqlmodel import col, select
 
 from authy_grpc.domain.errors import NotFound
@@ -13,13 +15,17 @@ from authy_grpc.domain.event import UserEvent, UserEventType
 from authy_grpc.domain.keys import write_jwk
 from authy_grpc.domain.totp import without_future
 from authy_grpc.domain.user import Factor, SiteKey
-from authy_grpc.store.application import WITHOUT_LOGO
+from authy_grpc.store.application import profile
+from authy_grpc.store.bulk import table
 from authy_grpc.store.columns import has_digest
 from authy_grpc.store.events import NewEvent
 from authy_grpc.store.push import PushLink
-from authy_grpc.store.tables import ApplicationRow, LinkRow, SiteKeyRow
+from authy_grpc.store.statements import Statement
+from authy_grpc.store.tables import LinkRow, SiteKeyRow
 from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
+
+_LINK = table(LinkRow)
 
 CUSTOM_USER_ID = "link.custom_user_id"
 DEVICE_SECRET = "device.secret"
@@ -60,6 +66,25 @@ def find_by_custom_user_id(
         LinkRow.state != "AWAITING",
     )
     return tx.exec(statement.with_for_update() if lock else statement).first()
+
+
+_HAS_USER = Statement(
+    str,
+    select_columns(_LINK.c.site_id).where(
+        _LINK.c.application_id == bindparam("application_id"),
+        or_(
+            _LINK.c.custom_user_digest == bindparam("digest"),
+            _LINK.c.custom_user_digest_odd == bindparam("digest_odd"),
+        ),
+        _LINK.c.state != "AWAITING",
+    ),
+)
+
+
+def has_user(tx: Tx, application_id: str, custom_user_id: str) -> bool:
+    """Whether a site's own user reference has a user."""
+    even, odd = tx.vault.pair("custom_user_id", subject(application_id, custom_user_id))
+    return _HAS_USER.first(tx, application_id=application_id, digest=even, digest_odd=odd) is not None
 
 
 def subject(application_id: str, custom_user_id: str) -> bytes:
@@ -125,8 +150,7 @@ def event(
 def forget_future_steps(tx: Tx, link: LinkRow) -> None:
     """Forget the steps of soft tokens that were used by a clock which ran ahead."""
     now = tx.now()
-    application = tx.get_one(ApplicationRow, link.application_id, options=[WITHOUT_LOGO])
-    period = application.code_period_seconds
+    period = profile(tx, link.application_id).code_period_seconds
     link.seed_last_step = without_future(link.seed_last_step, now, period)
     tx.add(link)
     keys = select(SiteKeyRow).where(SiteKeyRow.site_id == link.site_id, SiteKeyRow.state == "ACTIVE")

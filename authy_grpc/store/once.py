@@ -10,7 +10,7 @@ from sqlalchemy import bindparam, insert, select, update
 
 from authy_grpc.domain.errors import Refusal, RequestIdReused
 from authy_grpc.store.bulk import table
-from authy_grpc.store.statements import Statement
+from authy_grpc.store.statements import Statement, statement
 from authy_grpc.store.tables import AnswerRow
 from authy_grpc.store.tx import Tx
 
@@ -48,8 +48,8 @@ _FIND = Statement(
     .where(*[column == bindparam(column.name) for column in _ANSWER.primary_key])
     .with_for_update(),
 )
-_INSERT = insert(_ANSWER)
-_UPDATE = (
+_INSERT = statement(insert(_ANSWER))
+_UPDATE = statement(
     update(_ANSWER)
     .where(*[column == bindparam(f"of_{column.name}") for column in _ANSWER.primary_key])
     .values({each.name: bindparam(each.name) for each in fields(_Found)})
@@ -97,7 +97,7 @@ def once(
             "expire_time": tx.now() + kept,
         }
         # Where another server has answered meanwhile a new row is refused, and the work is run again.
-        statement = _INSERT if found is None else _UPDATE
+        keep = _INSERT if found is None else _UPDATE
         names = key if found is None else {f"of_{name}": value for name, value in key.items()}
-        tx.connection().execute(statement, {**names, **values})
+        keep.run(tx, **names, **values)
     return made

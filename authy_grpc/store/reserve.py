@@ -1,8 +1,13 @@
 """Locks what has no row yet (advisory lock): of two who make it the second sees what the first has made."""
 
-from sqlalchemy import func, select
+from sqlalchemy import String, bindparam, func, select
 
+from authy_grpc.store.statements import statement
 from authy_grpc.store.tx import Tx
+
+_LOCK = statement(
+    select(func.pg_advisory_xact_lock(func.hashtextextended(bindparam("name", type_=String), 0)))
+)
 
 
 def reserve(tx: Tx, name: str) -> bool:
@@ -15,7 +20,6 @@ def reserve(tx: Tx, name: str) -> bool:
     Returns:
         Whether that was needed: SQLite has one writer.
     """
-    if tx.get_bind().dialect.name != "postgresql":
-        return False
-    tx.execute(select(func.pg_advisory_xact_lock(func.hashtextextended(name, 0))))
-    return True
+    if tx.postgres:
+        _LOCK.ask(tx, name=name)
+    return tx.postgres

@@ -4,7 +4,7 @@ from sqlmodel import col, select
 
 from authy_grpc.domain.errors import NotFound
 from authy_grpc.domain.site import Site
-from authy_grpc.store.application import WITHOUT_LOGO
+from authy_grpc.store.application import WITHOUT_LOGO, Profile, profile
 from authy_grpc.store.tables import ApplicationRow, EnrollmentRow, LinkRow, SiteKeyRow
 from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
@@ -57,7 +57,7 @@ def listed(tx: Tx, account_id: str, device_id: str) -> list[Site]:
 
 def one(tx: Tx, link: LinkRow, device_id: str) -> Site:
     """A link as a device sees it, by what is in the store."""
-    application = tx.get_one(ApplicationRow, link.application_id, options=[WITHOUT_LOGO])
+    application = profile(tx, link.application_id)
     accepted = _awaiting(tx, link.account_id or "").get(link.site_id) == device_id
     has_key = accepted or active_key(tx, link.site_id, device_id) is not None
     return site(tx.vault, link, application, has_key=has_key)
@@ -74,7 +74,7 @@ def set_label(vault: Vault, link: LinkRow, value: str) -> None:
     link.sealed_label = vault.seal(_LABEL, link.site_id, value.encode()) if value else None
 
 
-def site(vault: Vault, link: LinkRow, application: ApplicationRow, *, has_key: bool) -> Site:
+def site(vault: Vault, link: LinkRow, application: ApplicationRow | Profile, *, has_key: bool) -> Site:
     """A link as its owner sees it."""
     return Site(
         site_id=link.site_id,
