@@ -13,7 +13,6 @@ from authy_grpc.store import enrollment as enrollments
 from authy_grpc.store import link as links
 from authy_grpc.store import site as sites
 from authy_grpc.store import user as users
-from authy_grpc.store.application import profile
 from authy_grpc.store.tables import LinkRow, SiteKeyRow
 from authy_grpc.store.tx import Tx
 
@@ -48,7 +47,9 @@ def link_for(
     custom_user_id = enrollments.present(tx.vault, row, now).custom_user_id
     site_id = new_id("sit", now, tx.random)
     seed = sealed_seed(site_id) if sealed_seed else None
-    link = users.awaiting_link(tx.vault, row, custom_user_id, site_id, now, sealed_seed=seed)
+    link = users.awaiting_link(
+        tx.vault, row.application_id, row.account_id, custom_user_id, site_id, now, sealed_seed=seed
+    )
     tx.add(link)
     row.site_id = site_id
     return link
@@ -60,6 +61,7 @@ def complete(
     link: LinkRow,
     user: LinkRow | None,
     *,
+    site_name: str,
     step: int = _NO_STEP,
 ) -> Enrollment:
     """Make the user, and end the one that it replaces.
@@ -69,16 +71,14 @@ def complete(
         row: of the enrollment, in a state that may become COMPLETED.
         link: from `link_for`.
         user: from `user_of`: another one than `link` ends.
+        site_name: what devices are told.
         step: of the code that confirmed it, which is used up.
     """
     if user is not None and user is not link:
         unlink.end(tx, user)
     renewed = link.state == "ACTIVE"
     if not renewed:
-        users.activate(
-            tx,
-            link,
-        )
+        users.activate(tx, link)
     key = None
     if row.method == EnrollmentMethod.AUTHENTICATOR:
         key = _bring_key(tx, row, link, step)
@@ -91,7 +91,7 @@ def complete(
             link.account_id,
             sites=True,
             activity="site.renewed" if renewed else "site.added",
-            site_name=profile(tx, link.application_id).name,
+            site_name=site_name,
         )
     return completed
 

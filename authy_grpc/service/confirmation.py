@@ -110,10 +110,10 @@ class Confirmation:
             return CodeRejected()
         if not _take(tx, row):
             return AccountBusy()
-        return self._accept(tx, row, link, typed, match.step)
+        return self._accept(tx, row, link, typed, match.step, application.name)
 
     def _accept(
-        self, tx: Tx, row: enrollments.Kept, link: LinkRow, typed: str, step: int
+        self, tx: Tx, row: enrollments.Kept, link: LinkRow, typed: str, step: int, site_name: str
     ) -> Enrollment | Refusal:
         user = completion.user_of(tx, row)
         if user is not None and not row.replace_existing:
@@ -126,7 +126,7 @@ class Confirmation:
         link.failures, link.locked_until = Guesses().failures, Guesses().locked_until
         link.push_misses, link.push_frozen_until = PushGuard().misses, PushGuard().frozen_until
         tx.add(link)
-        return completion.complete(tx, row, link, user, step=step)
+        return completion.complete(tx, row, link, user, site_name=site_name, step=step)
 
     def _count(self, tx: Tx, link: LinkRow, guesses: Guesses) -> None:
         """A link that waits is no user of the site yet: only of one that is renewed does the feed tell."""

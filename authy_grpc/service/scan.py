@@ -101,8 +101,8 @@ class Scans:
             row.account_id, row.device_id, row.point = caller.account_id, caller.device_id, key.point
             if present.state is _S.PENDING:
                 enrollments.move(tx, row, _S.SCANNED)
-            link = self._link(tx, row, user)
             application = applications.profile(tx, row.application_id)
+            link = self._link(tx, row, user, application.name)
             return sites.site(tx.vault, link, application, has_key=True)
 
         return await self._database.write(work, accounts=True, by=caller.account_id)
@@ -154,12 +154,12 @@ class Scans:
         same = (row.account_id, row.device_id, row.point) == (caller.account_id, caller.device_id, key.point)
         return same and enrollments.present(tx.vault, row, tx.now()).state in (_S.AWAITING_CODE, _S.COMPLETED)
 
-    def _link(self, tx: Tx, row: enrollments.Kept, user: LinkRow | None) -> LinkRow:
+    def _link(self, tx: Tx, row: enrollments.Kept, user: LinkRow | None, site_name: str) -> LinkRow:
         """The link of an enrollment that was accepted: complete, or waiting for its first code."""
         link = completion.link_for(tx, row, user)
         if row.require_code:
             enrollments.move(tx, row, _S.AWAITING_CODE)
             accounts.changed(tx, row.account_id or "", sites=True)
         else:
-            completion.complete(tx, row, link, user)
+            completion.complete(tx, row, link, user, site_name=site_name)
         return link

@@ -6,7 +6,6 @@ from sqlalchemy import delete
 from sqlmodel import col, select
 
 from authy_grpc.domain.ids import new_authy_id
-from authy_grpc.store.enrollment import Kept
 from authy_grpc.store.link import CUSTOM_USER_ID, find, subject
 from authy_grpc.store.tables import (
     AccountRow,
@@ -24,7 +23,8 @@ from authy_grpc.store.vault import Vault
 
 def awaiting_link(
     vault: Vault,
-    enrollment: Kept,
+    application_id: str,
+    account_id: str | None,
     custom_user_id: str,
     site_id: str,
     now: datetime,
@@ -35,17 +35,18 @@ def awaiting_link(
 
     Args:
         vault: seals the site's own reference.
-        enrollment: with the account that holds it, if any.
+        application_id: whose user it becomes.
+        account_id: of the account that holds the enrollment, if any.
         custom_user_id: the site's own reference.
         site_id: of the new link.
         now: the time.
         sealed_seed: of GENERIC_TOTP.
     """
-    even, odd = vault.pair("custom_user_id", subject(enrollment.application_id, custom_user_id))
+    even, odd = vault.pair("custom_user_id", subject(application_id, custom_user_id))
     return LinkRow(
         site_id=site_id,
-        application_id=enrollment.application_id,
-        account_id=enrollment.account_id,
+        application_id=application_id,
+        account_id=account_id,
         sealed_custom_user_id=vault.seal(CUSTOM_USER_ID, site_id, custom_user_id.encode()),
         custom_user_digest=even,
         custom_user_digest_odd=odd,

@@ -118,7 +118,7 @@ def _enrollment(vault: Vault, name: str) -> EnrollmentRow:
 
 
 def _link(vault: Vault, name: str) -> LinkRow:
-    row = awaiting_link(vault, _enrollment(vault, name), "ada", f"sit_{name}", NOW)
+    row = awaiting_link(vault, "app_1", None, "ada", f"sit_{name}", NOW)
     row.state, row.authy_id = "ACTIVE", name
     return row
 

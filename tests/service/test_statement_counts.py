@@ -1,0 +1,65 @@
+"""How many statements a call runs: as many as it has questions, and no more by accident."""
+
+from collections.abc import Awaitable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Engine, event
+
+from authy_grpc.service.enrollment import Draft
+from authy_grpc.store.once import Request
+from tests.clock import TurnedClock
+from tests.enrolling import Hall
+
+
+@contextmanager
+def statements() -> Iterator[list[str]]:
+    """All that are run meanwhile, but BEGIN, and what the tailer of the feed reads whenever it likes."""
+    seen: list[str] = []
+
+    def note(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
+        if not statement.startswith(("BEGIN", "SELECT event.")):
+            seen.append(statement)
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        yield seen
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+
+
+async def count(call: Awaitable[Any]) -> tuple[Any, int]:
+    """What a call answers, and how many statements it took."""
+    with statements() as seen:
+        answer = await call
+    return answer, len(seen)
+
+
+async def test_a_call_runs_as_many_statements_as_it_has_questions(
+    sqlite_url: str, clock: TurnedClock
+) -> None:
+    async with Hall.hired(sqlite_url, clock) as hall:
+        counts: dict[str, int] = {}
+        site, phone = await hall.site(), await hall.phone()
+        draft = Draft(custom_user_id="ada")
+        request = Request("CreateEnrollment", "r1", b"x")
+        (made, qr), counts["CreateEnrollment"] = await count(hall.enrollments.create(site, request, draft))
+        _, counts["GetEnrollment"] = await count(hall.enrollments.get(site, made.enrollment_id))
+        _, counts["AcceptEnrollment"] = await count(hall.accept(phone, qr.uri))
+        authy_id = (await hall.user_of(site)).authy_id
+        _, counts["GetUser"] = await count(hall.users.get(site, authy_id))
+        _, counts["UnlockUser"] = await count(hall.users.unlock(site, authy_id, []))
+        _, counts["VerifyCode"] = await count(hall.verify(site, authy_id, "000000"))
+        link, device = await hall.user(site)
+        asked, counts["CreateApproval"] = await count(hall.ask(link))
+        _, counts["RespondApproval"] = await count(hall.respond(link, device, asked))
+        assert counts == {
+            "CreateEnrollment": 8,
+            "GetEnrollment": 1,
+            "AcceptEnrollment": 22,
+            "GetUser": 1,
+            "UnlockUser": 4,
+            "VerifyCode": 6,
+            "CreateApproval": 6,
+            "RespondApproval": 14,
+        }
