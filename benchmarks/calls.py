@@ -71,6 +71,10 @@ class Calls:
         while not self._phones.empty():
             await self._phones.get_nowait().close()
 
+    async def empty(self, count: int) -> Sequence[Call]:
+        """Calls that go through the chain and do nothing."""
+        return [self._target.empty_call] * count
+
     async def accepted(self, count: int, *, with_id: bool = True) -> Sequence[Call]:
         """VerifyCode with the right soft token of as many users, each in a step of its own."""
         now = (await self._target.stand(turn=PERIOD)).now

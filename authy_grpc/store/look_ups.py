@@ -23,7 +23,6 @@ Work = Callable[[Tx], Any]
 _GROUP = 32
 # Shorter than the writer's wait, as reads are.
 _QUIET_SECONDS = 0.001
-# A group that has run for so long is not waited for by the next.
 _LATE_SECONDS = 0.05
 _MOST_WAITING = 2_000
 _TRY_AGAIN = timedelta(seconds=1)
@@ -81,13 +80,22 @@ class LookUps:
         threads: where groups run.
         at_once: groups at once, so long as none is late.
         slots: groups at once. Of them a caller is in one less, so that another's need not wait for it.
+        late: seconds after which a group is not waited for by the next.
     """
 
-    def __init__(self, run: Callable[[Work], Any], threads: Executor, *, at_once: int, slots: int) -> None:
+    def __init__(
+        self,
+        run: Callable[[Work], Any],
+        threads: Executor,
+        *,
+        at_once: int,
+        slots: int,
+        late: float = _LATE_SECONDS,
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self._run = run
         self._threads = threads
-        self._at_once, self._slots = at_once, slots
+        self._at_once, self._slots, self._late = at_once, slots, late
         self._running: set[_Group] = set()
         self._of = Counter[str]()
         # In the order of their turns; who has nothing waiting is not there.
@@ -172,7 +180,7 @@ class LookUps:
                 job.error = BackendUnavailable()
             self._settle(group)
         else:
-            group.timer = self._loop.call_later(_LATE_SECONDS, self._pass, group)
+            group.timer = self._loop.call_later(self._late, self._pass, group)
 
     def _pass(self, group: _Group) -> None:
         """The next need not wait for a group that is late."""

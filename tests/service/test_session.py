@@ -64,13 +64,13 @@ async def test_nobody_waits_for_a_flood_from_another_address(people: People) -> 
             await people.sessions.create(Nobody(peer), "dev_none", Proof(1, bytes(64)))
         order.append(peer)
 
-    flood = [asyncio.create_task(ask("198.51.100.1")) for _ in range(150)]
+    flood = [asyncio.create_task(ask("198.51.100.1")) for _ in range(190)]
     await asyncio.sleep(0)
     await ask("198.51.100.2")
-    # Those that were let in before, and the few whose turn came meanwhile.
-    assert len(order) < 20
+    # Those that were let in before, a group of 32 or, on a slow machine, three, and the one that it shares.
+    assert len(order) <= 4 * 32
     await asyncio.gather(*flood)
-    assert len(order) == 151
+    assert len(order) == 191
 
 
 async def test_a_device_opens_thirty_sessions_a_minute(people: People) -> None:

@@ -122,7 +122,7 @@ class Desk:
         self.threads = ByHand()
         self.groups: list[list[str]] = []
         self.tasks: list[asyncio.Task[str]] = []
-        self.look_ups = LookUps(self._run, self.threads, at_once=1, slots=2)
+        self.look_ups = LookUps(self._run, self.threads, at_once=1, slots=2, late=PATIENCE)
 
     async def come(self, *callers: str) -> list[asyncio.Task[str]]:
         made = [asyncio.create_task(self._read(each)) for each in callers]
