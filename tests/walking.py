@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from authy_grpc.domain.errors import Refusal, WrongState
+from authy_grpc.store import events
 from authy_grpc.store.events import Recorded
 from authy_grpc.store.tx import Tx
 from tests.asking import Desk
@@ -88,7 +89,6 @@ class Walk(RuleBasedStateMachine):
         """What has been recorded since this was last asked: at a site, or anywhere."""
 
         def read(tx: Tx) -> tuple[list[Recorded], bool]:
-            events = self.world.events
             rows = events.read_after(tx, self._position, limit=10_000)
             return rows, events.unsettled(tx, rows[-1].position if rows else self._position)
 
@@ -104,7 +104,7 @@ class Walk(RuleBasedStateMachine):
         raise AssertionError("the feed is held back")
 
     async def _newest(self) -> Any:
-        return await self.world.database.read(self.world.events.newest)
+        return await self.world.database.read(events.newest)
 
 
 def walk(machine: type[Walk], opened: Callable[[], Any], count: int) -> Counter[str]:

@@ -126,6 +126,9 @@ async def mortal(own: Postgres, clock: TurnedClock, random: Callable[[int], byte
             yield service
 
 
+_WRITING = "datname = current_database() AND backend_xid IS NOT NULL"
+
+
 def kill_backend(url: str, waiting: str) -> None:
     """SIGKILL to a backend, as an OOM killer's: the server drops all and recovers from its log.
 
@@ -133,13 +136,13 @@ def kill_backend(url: str, waiting: str) -> None:
         url: of the server.
         waiting: SQL that finds it among `pg_stat_activity`.
     """
-    connection = psycopg.connect(plain(url), autocommit=True)
-    found = connection.execute(f"SELECT pid FROM pg_stat_activity WHERE {waiting}".encode()).fetchone()
-    assert found is not None
-    os.kill(found[0], signal.SIGKILL)
-    # The server has noticed when it ends this connection, too.
-    with closing(connection), pytest.raises(psycopg.OperationalError):
-        connection.execute(f"SELECT pg_sleep({PATIENCE})".encode())
+    with closing(psycopg.connect(plain(url), autocommit=True)) as connection:
+        found = connection.execute(f"SELECT pid FROM pg_stat_activity WHERE {waiting}".encode()).fetchone()
+        assert found is not None
+        os.kill(found[0], signal.SIGKILL)
+        # The server has noticed when it ends this connection, too.
+        with pytest.raises(psycopg.OperationalError):
+            connection.execute(f"SELECT pg_sleep({PATIENCE})".encode())
 
 
 async def waits(url: str, condition: str) -> None:
@@ -198,7 +201,9 @@ async def test_a_commit_that_never_reached_the_server_that_died_is_made_again(
     with slow_commit() as (begun, go_on):
         call = asyncio.ensure_future(site.client.enrollments.CancelEnrollment(request, timeout=30))
         await asyncio.to_thread(begun.wait)
-        kill_backend(service.url, "state = 'idle in transaction'")
+        # It has been sent, and the server may still be at it.
+        await waits(service.url, _WRITING)
+        kill_backend(service.url, _WRITING)
         (await back(service.url)).close()
         go_on.set()
         canceled = (await call).enrollment
