@@ -134,12 +134,11 @@ async def _bare(control: Control) -> tuple[grpc.aio.Server, int]:
 
 
 def main() -> None:
-    """Serve until stdin ends, on the event loop that the program which is measured has."""
+    """Serve until stdin ends, on the event loop that `serve` and `up` have."""
     told = json.loads(sys.stdin.readline())
     if told["core"] is not None:
         os.sched_setaffinity(0, {told["core"]})
-    run = uvloop.run if told["http"] else asyncio.run
-    run(_serve(told))
+    uvloop.run(_serve(told))
 
 
 async def _serve(told: dict[str, Any]) -> None:

@@ -1,6 +1,5 @@
 """Runs the service: the command `serve`, what may listen where, and what is made first."""
 
-import asyncio
 import os
 import signal
 import sys
@@ -39,7 +38,12 @@ def serve(
     dev: Annotated[bool | None, typer.Option("--dev", help="Development: texts go to the console.")] = None,
 ) -> None:
     """Run the service. Each flag is a setting AUTHY_… of the environment, too."""
-    from authy_grpc.cli import installation, known
+    from authy_grpc.cli.failure import extra
+
+    with extra("server"):
+        import uvloop
+
+        from authy_grpc.cli import installation, known
 
     known.check()
     settings = installation.read_settings(
@@ -60,7 +64,7 @@ def serve(
     ignore_hangups()
     check_listen(settings)
     check_texts(settings)
-    asyncio.run(_serve(settings, prepare(settings)))
+    uvloop.run(_serve(settings, prepare(settings)))
 
 
 def ignore_hangups() -> None:

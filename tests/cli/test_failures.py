@@ -16,6 +16,7 @@ pytestmark = pytest.mark.slow
         ("uvloop", "[server,gateway]", ["up"]),
         ("uvloop", "[server,gateway]", ["gateway"]),
         ("sqlmodel", "[server]", ["serve"]),
+        ("uvloop", "[server]", ["serve"]),
         ("pydantic_settings", "[server]", ["application", "list"]),
         ("tink", "[server]", ["keys", "init"]),
         ("alembic", "[server]", ["db", "upgrade"]),
