@@ -48,7 +48,7 @@ def show(number: Number, json: Json = False) -> None:
         }
 
     async def use(core: "Core", vault: "Vault") -> dict[str, str | int | bool]:
-        return await core.database.read(lambda tx: work(tx))
+        return await core.database.read(work)
 
     found = on_the_store(use)
     write_act("ShowAccount", account_id=found["accountId"])

@@ -1,4 +1,4 @@
-"""Owns whether a device's signing key asks for a thing now."""
+"""Checks proofs: a device's signature over a call and its time, each good once."""
 
 from datetime import datetime
 
@@ -45,7 +45,7 @@ def act(tx: Tx, device_id: str, method: str, proof: Proof, *names: str) -> Devic
     Which is every call that takes a proof, but CreateSession and RevokeDevice of the device itself.
 
     Args:
-        session, device_id, method, proof, names, now: as in `use`.
+        tx, device_id, method, proof, names: as in `use`.
 
     Returns:
         What the work is to return where the device is limited, so that the proof stays used up.
@@ -63,11 +63,8 @@ def check(tx: Tx, device: DeviceRow, method: str, proof: Proof, *names: str) -> 
     The caller then sets the device's `last_proof_millis` to the proof's time.
 
     Args:
-        tx: of the work that the proof is for.
+        tx, method, proof, names: as in `use`.
         device: the device that asks.
-        method: such as `authy_grpc.v1.AccountService/RevokeDevice`.
-        proof: as it came.
-        names: what the request names, as the contract says at each proof.
 
     Returns:
         The device, locked.
@@ -85,9 +82,7 @@ def signed(device: DeviceRow | None, method: str, proof: Proof, *names: str) -> 
 
     Args:
         device: the device that asks; None, for one that is not known, takes as long to refuse.
-        method: as in `check`.
-        proof: as it came.
-        names: as in `check`.
+        method, proof, names: as in `use`.
 
     Raises:
         BadCredential: the signature is missing or does not verify.

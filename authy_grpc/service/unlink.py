@@ -1,4 +1,4 @@
-"""Owns how links end for good."""
+"""Removes a link between a site and an account, with all that is its own."""
 
 from authy_grpc.domain.enrollment import EnrollmentState
 from authy_grpc.domain.event import UserEventType

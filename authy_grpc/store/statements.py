@@ -68,7 +68,7 @@ class _Compiled:
 class Statement(Generic[T]):
     """One statement, with a parameter for all that differs from call to call.
 
-    Lists are brought by bulk binding (`given.py`), constant ones by `among`: `in_` is compiled at each run.
+    Lists are brought by bulk binding (`bulk.py`), constant ones by `among`: `in_` is compiled at each run.
 
     Args:
         make: takes the columns of a row, in order.

@@ -1,8 +1,7 @@
 """A site cannot tell a link whose account was erased from one whose was not, until it is told."""
 
 import re
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from itertools import chain
 from math import exp, sqrt
@@ -10,7 +9,6 @@ from time import perf_counter
 from typing import Any
 
 import pytest
-from sqlalchemy import Engine, event
 from sqlmodel import select
 
 from authy_grpc.client import AuthyError
@@ -20,6 +18,7 @@ from authy_grpc.v1 import enrollment_pb2 as enrollment
 from authy_grpc.v1 import user_pb2 as user
 from authy_grpc.v1 import verification_pb2 as verification
 from tests.harness import Service, Site
+from tests.sql import statements
 
 Ask = Callable[["Someone"], Awaitable[Any]]
 
@@ -130,24 +129,8 @@ CALLS: dict[str, Ask] = {
 BESIDE = re.compile(r"BEGIN|COMMIT|FROM api_key|UPDATE api_key|FROM event|FROM session|pg_|FROM meta")
 
 
-@contextmanager
-def statements() -> Iterator[list[str]]:
-    """The SQL that runs meanwhile."""
-    seen: list[str] = []
-
-    def note(connection: object, cursor: object, statement: str, *rest: object) -> None:
-        if not BESIDE.search(statement):
-            seen.append(re.sub(r"\s+", " ", statement))
-
-    event.listen(Engine, "before_cursor_execute", note)
-    try:
-        yield seen
-    finally:
-        event.remove(Engine, "before_cursor_execute", note)
-
-
 async def took(one: Someone, call: Ask) -> tuple[Any, list[str]]:
-    with statements() as seen:
+    with statements(BESIDE) as seen:
         answer = await call(one)
     return answer, seen
 

@@ -2,13 +2,11 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable
 from dataclasses import replace
 from datetime import datetime, timedelta
 
 import pytest
-from sqlalchemy import Engine, event
 
 from authy_grpc.domain.errors import NotFound, RateLimited, RequestIdReused, UserLocked
 from authy_grpc.domain.limits import SITE_NO_CODE
@@ -21,6 +19,7 @@ from authy_grpc.store.tables import AccountRow, LinkRow
 from authy_grpc.store.tx import Tx
 from tests.checking import Booth, User, other, wrong
 from tests.clock import TurnedClock
+from tests.sql import statements
 
 Figure = Callable[[int, int], int]
 _R = CodeResult
@@ -278,21 +277,6 @@ async def test_the_owner_sees_where_a_code_was_accepted_and_by_which_device(boot
     assert "code.rejected" not in wakes
 
 
-@contextmanager
-def _statements() -> Iterator[list[str]]:
-    """The SQL that runs meanwhile."""
-    seen: list[str] = []
-
-    def note(connection: object, cursor: object, statement: str, *rest: object) -> None:
-        seen.append(statement)
-
-    event.listen(Engine, "before_cursor_execute", note)
-    try:
-        yield seen
-    finally:
-        event.remove(Engine, "before_cursor_execute", note)
-
-
 async def test_a_batch_of_64_takes_as_many_statements_as_one_of_1(booth: Booth) -> None:
     site = await booth.site()
     users = [await booth.user(site) for _ in range(64)]
@@ -311,7 +295,7 @@ async def test_a_batch_of_64_takes_as_many_statements_as_one_of_1(booth: Booth) 
             )
             for index, user in enumerate(some)
         ]
-        with _statements() as seen:
+        with statements() as seen:
             await booth.database.write(lambda tx: list(checks.check(tx, attempts)))
         return len(seen)
 

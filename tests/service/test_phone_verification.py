@@ -4,7 +4,6 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
-from sqlalchemy import Engine, event
 
 from authy_grpc.domain.errors import BadField, RateLimited, Violation
 from authy_grpc.domain.phone import PhoneChannel, PhonePurpose
@@ -12,6 +11,7 @@ from authy_grpc.service.caller import Nobody
 from authy_grpc.store.tables import BudgetRow, PhoneVerificationRow, TextRow
 from tests.clock import TurnedClock
 from tests.registering import NUMBER, People, code_in
+from tests.sql import statements
 
 SMS, REGISTER = PhoneChannel.SMS, PhonePurpose.REGISTER_DEVICE
 
@@ -191,19 +191,10 @@ async def test_a_number_with_an_account_is_answered_by_the_same_statements(peopl
     await people.register(NUMBER)
     await people.start("+4915112345679")
     people.clock.turn(days=1)
-    seen: list[list[str]] = []
-
-    def note(connection: object, cursor: object, statement: str, *rest: object) -> None:
-        seen[-1].append(statement)
-
-    event.listen(Engine, "before_cursor_execute", note)
-    try:
-        for number in (NUMBER, "+4915112345679"):
-            seen.append([])
-            await people.verifications.start(people.nobody(), number, SMS, REGISTER)
-    finally:
-        event.remove(Engine, "before_cursor_execute", note)
-    known, unknown = seen
+    with statements() as known:
+        await people.verifications.start(people.nobody(), NUMBER, SMS, REGISTER)
+    with statements() as unknown:
+        await people.verifications.start(people.nobody(), "+4915112345679", SMS, REGISTER)
     assert known == unknown and len(known) > 4
     assert not [each for each in known if "FROM account" in each or "FROM device" in each]
 

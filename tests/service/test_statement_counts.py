@@ -1,36 +1,22 @@
 """How many statements a call runs: as many as it has questions, and no more by accident."""
 
-from collections.abc import Awaitable, Iterator
-from contextlib import contextmanager
+import re
+from collections.abc import Awaitable
 from typing import Any
-
-from sqlalchemy import Engine, event
 
 from authy_grpc.service.enrollment import Draft
 from authy_grpc.store.once import Request
 from tests.clock import TurnedClock
 from tests.enrolling import Hall
+from tests.sql import statements
 
-
-@contextmanager
-def statements() -> Iterator[list[str]]:
-    """All that are run meanwhile, but BEGIN, and what the tailer of the feed reads whenever it likes."""
-    seen: list[str] = []
-
-    def note(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
-        if not statement.startswith(("BEGIN", "SELECT event.")):
-            seen.append(statement)
-
-    event.listen(Engine, "before_cursor_execute", note)
-    try:
-        yield seen
-    finally:
-        event.remove(Engine, "before_cursor_execute", note)
+# What the tailer of the feed reads whenever it likes.
+_BESIDE = re.compile(r"^(BEGIN|SELECT event\.)")
 
 
 async def count(call: Awaitable[Any]) -> tuple[Any, int]:
     """What a call answers, and how many statements it took."""
-    with statements() as seen:
+    with statements(_BESIDE) as seen:
         answer = await call
     return answer, len(seen)
 

@@ -9,6 +9,7 @@ from authy_grpc.store import next_due
 from authy_grpc.store.database import Database
 from authy_grpc.store.tables import ApplicationRow, ApprovalRow, EnrollmentRow, TextRow
 from authy_grpc.store.tx import Tx
+from tests import rows
 from tests.clock import TurnedClock
 
 NOW = TurnedClock().now
@@ -18,58 +19,22 @@ def after(minutes: int) -> datetime:
     return NOW + timedelta(minutes=minutes)
 
 
-async def add(database: Database, *rows: object) -> None:
+async def add(database: Database, *added: object) -> None:
     def work(tx: Tx) -> None:
         if tx.get(ApplicationRow, "app_1") is None:
-            tx.add(
-                ApplicationRow(
-                    application_id="app_1",
-                    name="Acme",
-                    origin="https://acme.example",
-                    code_digits=6,
-                    code_period_seconds=30,
-                    match_digits=6,
-                    phone_codes=True,
-                    require_code=False,
-                    create_time=NOW,
-                )
-            )
+            tx.add(rows.application(NOW))
             tx.flush()
-        tx.add_all(rows)
+        tx.add_all(added)
 
     await database.write(work)
 
 
 def enrollment(state: str, expire_time: datetime) -> EnrollmentRow:
-    return EnrollmentRow(
-        enrollment_id=f"enr_{state}_{expire_time}",
-        application_id="app_1",
-        sealed_custom_user_id=b"",
-        custom_user_digest=f"{state} {expire_time}".encode(),
-        method="AUTHENTICATOR",
-        state=state,
-        require_code=False,
-        replace_existing=False,
-        create_time=NOW,
-        update_time=NOW,
-        expire_time=expire_time,
-    )
+    return rows.enrollment(state, expire_time, name=f"enr_{state}_{expire_time}")
 
 
 def approval(state: str, expire_time: datetime) -> ApprovalRow:
-    return ApprovalRow(
-        approval_id=f"apr_{state}_{expire_time}",
-        application_id="app_1",
-        site_id="sit_1",
-        authy_id="1234567",
-        state=state,
-        sealed_question=b"",
-        sealed_hidden_details=b"",
-        match_digits=6,
-        require_user_verification=False,
-        create_time=NOW,
-        expire_time=expire_time,
-    )
+    return rows.approval(state, expire_time, name=f"apr_{state}_{expire_time}")
 
 
 async def test_nothing_is_due_where_nothing_is_open(database: Database) -> None:

@@ -1,12 +1,10 @@
 """Posts are written with their events: for all of a batch by one statement, and held up by nobody."""
 
 import asyncio
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from collections.abc import Callable
 
 import pytest
-from sqlalchemy import Engine, event, text
+from sqlalchemy import text
 
 from authy_grpc.domain.event import WebhookEvent
 from authy_grpc.store.database import Database
@@ -16,6 +14,7 @@ from authy_grpc.store.vault import Vault
 from tests.clock import TurnedClock
 from tests.leasing import Office, another_server
 from tests.recording import happened
+from tests.sql import statements
 from tests.threads import PATIENCE
 
 
@@ -24,21 +23,6 @@ async def office(
     database: Database, vault: Vault, clock: TurnedClock, random: Callable[[int], bytes]
 ) -> Office:
     return Office(database, vault, clock, random)
-
-
-@contextmanager
-def statements() -> Iterator[list[str]]:
-    """All that are run meanwhile."""
-    seen: list[str] = []
-
-    def count(connection: Any, cursor: Any, statement: str, *rest: Any) -> None:
-        seen.append(statement)
-
-    event.listen(Engine, "before_cursor_execute", count)
-    try:
-        yield seen
-    finally:
-        event.remove(Engine, "before_cursor_execute", count)
 
 
 async def test_a_batch_is_one_statement_whatever_it_holds(office: Office) -> None:

@@ -16,11 +16,8 @@ from authy_grpc.store.tables import (
     AccountRow,
     ActivityRow,
     AnswerRow,
-    ApplicationRow,
-    ApprovalRow,
     BudgetRow,
     DeviceRow,
-    EnrollmentRow,
     EventRow,
     LinkRow,
     PhoneVerificationRow,
@@ -30,26 +27,13 @@ from authy_grpc.store.tables import (
     SpentKeyRow,
 )
 from authy_grpc.store.tx import Tx
+from tests import rows
 from tests.clock import TurnedClock
 from tests.recording import by, happened, names, read
 
 NOW = TurnedClock().now
 WEEK, MONTH, NOTHING = timedelta(days=7), timedelta(days=30), timedelta(0)
 Make = Callable[[datetime], SQLModel]
-
-
-def application() -> ApplicationRow:
-    return ApplicationRow(
-        application_id="app_1",
-        name="Example",
-        origin="https://example.com",
-        code_digits=6,
-        code_period_seconds=30,
-        match_digits=6,
-        phone_codes=True,
-        require_code=False,
-        create_time=NOW,
-    )
 
 
 def account(name: str = "acc_1", number: bytes | None = b"number") -> AccountRow:
@@ -93,45 +77,13 @@ def session_of(device_id: str, expire_time: datetime) -> SessionRow:
     )
 
 
-def enrollment_in(state: str, update_time: datetime) -> EnrollmentRow:
-    return EnrollmentRow(
-        enrollment_id="enr_1",
-        application_id="app_1",
-        sealed_custom_user_id=b"",
-        custom_user_digest=b"",
-        method="AUTHENTICATOR",
-        state=state,
-        require_code=False,
-        replace_existing=False,
-        create_time=update_time,
-        update_time=update_time,
-        expire_time=update_time,
-    )
-
-
-def approval_in(state: str, expire_time: datetime) -> ApprovalRow:
-    return ApprovalRow(
-        approval_id="apr_1",
-        application_id="app_1",
-        site_id="sit_1",
-        authy_id="1234567",
-        state=state,
-        sealed_question=b"",
-        sealed_hidden_details=b"",
-        match_digits=6,
-        require_user_verification=False,
-        create_time=expire_time,
-        expire_time=expire_time,
-    )
-
-
 def ended(make: Callable[[str, datetime], SQLModel], state: str) -> Make:
     return lambda time: make(state, time)
 
 
 KINDS: dict[str, tuple[timedelta, Make]] = {
-    **{f"enrollment {state}": (WEEK, ended(enrollment_in, state)) for state in enrollment.TERMINAL},
-    **{f"approval {state}": (WEEK, ended(approval_in, state)) for state in approval.TERMINAL},
+    **{f"enrollment {state}": (WEEK, ended(rows.enrollment, state)) for state in enrollment.TERMINAL},
+    **{f"approval {state}": (WEEK, ended(rows.approval, state)) for state in approval.TERMINAL},
     "sent code": (
         WEEK,
         lambda time: SentCodeRow(
@@ -172,10 +124,10 @@ KINDS: dict[str, tuple[timedelta, Make]] = {
     "revoked device": (MONTH, lambda time: device("dev_2", state="REVOKED", revoke_time=time)),
 }
 STAY: dict[str, SQLModel] = {
-    "enrollment PENDING": enrollment_in("PENDING", NOW - MONTH),
-    "enrollment SCANNED": enrollment_in("SCANNED", NOW - MONTH),
-    "enrollment AWAITING_CODE": enrollment_in("AWAITING_CODE", NOW - MONTH),
-    "approval PENDING": approval_in("PENDING", NOW - MONTH),
+    "enrollment PENDING": rows.enrollment("PENDING", NOW - MONTH),
+    "enrollment SCANNED": rows.enrollment("SCANNED", NOW - MONTH),
+    "enrollment AWAITING_CODE": rows.enrollment("AWAITING_CODE", NOW - MONTH),
+    "approval PENDING": rows.approval("PENDING", NOW - MONTH),
     "active device": device("dev_2"),
     "held device": device("dev_2", state="HELD"),
     "account with a number": account("acc_2"),
@@ -191,7 +143,7 @@ STAY: dict[str, SQLModel] = {
 
 @pytest.fixture
 async def world(database: Database) -> Database:
-    await add(database, application(), account(), device(), link())
+    await add(database, rows.application(NOW), account(), device(), link())
     return database
 
 

@@ -76,7 +76,7 @@ def writes(booth: Booth, *works: Callable[[Tx], int]) -> list[Callable[[], Await
 
 @pytest.mark.parametrize("users", [1, 16])
 async def test_a_group_of_codes_takes_three_whatever_its_size(booth: Booth, proxy: Proxy, users: int) -> None:
-    """What is read, what holds the accounts, and what is written, with the commit."""
+    """One for what is read, one that locks the accounts, one for what is written and COMMIT."""
     site = await booth.site()
     made = [await booth.user(site) for _ in range(users)]
     now = booth.clock()
