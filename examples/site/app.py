@@ -493,7 +493,8 @@ class Shop:
         status = 503 if word == "unavailable" else 429
         headers = {"retry-after": str(ceil(wait.total_seconds()))} if wait else {}
         if is_element(request):
-            return JSONResponse({"error": word}, status, headers)
+            # What the person has to hear is an answer; a browser writes other statuses to its console.
+            return JSONResponse({"error": word}, 503 if word == "unavailable" else 200, headers)
         if status == 429:
             return await self.refused(request, HTTPException(429, "Too many tries. Wait a while.", headers))
         return self.page(request, "away.html", 503)
