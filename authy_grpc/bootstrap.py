@@ -25,8 +25,8 @@ from authy_grpc.outbound.sms import from_url
 from authy_grpc.outbound.sms.number import Numbers
 from authy_grpc.outbound.sms.sender import Sender
 from authy_grpc.parts import Ground, make
-from authy_grpc.rpc.adapter import Chain
 from authy_grpc.rpc.auth import Auth
+from authy_grpc.rpc.chain import Chain
 from authy_grpc.rpc.credential import CredentialServicer
 from authy_grpc.rpc.errors import Errors
 from authy_grpc.rpc.observe import Observe
@@ -155,7 +155,9 @@ async def build(settings: Settings, secrets: Secrets, world: World) -> Core:
 async def _make(settings: Settings, secrets: Secrets, world: World, opened: AsyncExitStack) -> Core:
     clock, random, allowances = world.clock, world.random, settings.allowances
     registry, listeners = CollectorRegistry(), settings.listeners
-    log = logs.build(world.log_stream, clock, world.log_level, registry)
+    output = logs.output(world.log_stream, registry)
+    log = logs.build(output, clock, world.log_level)
+    lines = logs.CallLines(output, clock, world.log_level)
     metrics = Metrics(registry, clock, log)
     if settings.signals_url.get_secret_value():
         # Before anything is opened: where it cannot be read nothing has to be closed again.
@@ -200,11 +202,11 @@ async def _make(settings: Settings, secrets: Secrets, world: World, opened: Asyn
     peers = Peers(settings.forwarding, log, registry)
     auth = Auth(credentials.find, address=peers)
     chain = Chain(
-        Observe(log, registry, random, trail),
-        Errors(log),
-        auth,
-        Receive(address=peers),
-        Validate(local_origins=settings.dev),
+        observe=Observe(log, lines, registry, random, trail),
+        errors=Errors(log),
+        auth=auth,
+        receive=Receive(address=peers),
+        validate=Validate(local_origins=settings.dev),
     )
     server = Server(
         chain=chain,

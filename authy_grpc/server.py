@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, start_http_server
 
 from authy_grpc import listeners, listening
 from authy_grpc.client.renewal import Renewal
-from authy_grpc.rpc.adapter import Chain, Methods
+from authy_grpc.rpc.chain import Chain, Methods
 from authy_grpc.rpc.health import Health
 from authy_grpc.rpc.largest import largest_request
 from authy_grpc.rpc.local import LocalChannel
@@ -96,7 +96,7 @@ class Server:
     """A gRPC server: built from its parts, started once, stopped once.
 
     Args:
-        chain: the concerns around each call.
+        chain: what takes each call from its metadata to its end.
         streams: what ends the streams when the server drains.
         services: what is served, beside health.
         listen: `host:port`, port 0 for any that is free, or `unix:/path`.

@@ -96,8 +96,8 @@ async def test_calls_go_on_where_no_line_can_be_written(
 
 
 async def test_calls_go_on_where_a_figure_cannot_be_counted(service: Service) -> None:
-    observe = service.core.server._chain._concerns[0]
-    observe._handled = None  # type: ignore[attr-defined]
+    observe = service.core.server._chain._observe
+    observe._handled = None  # type: ignore[assignment]
     stub = AccountServiceStub(service.channel())
     started = await stub.StartPhoneVerification(StartPhoneVerificationRequest(phone_number=NUMBER))
     assert started.verification_id

@@ -5,6 +5,8 @@ import json
 import logging
 from datetime import UTC, datetime
 
+import pytest
+
 from authy_grpc import logs
 
 NOON = datetime(2026, 11, 2, 12, tzinfo=UTC)
@@ -21,6 +23,24 @@ def test_a_line_keeps_what_is_allowed_alone() -> None:
         "count": 1,
         "method": "/a/B",
     }
+
+
+def test_the_line_of_a_call_is_as_a_logger_would_write_it() -> None:
+    line = logs.CallLine("/a.B/C", "OK", 'odd "reason"\n', 1.25, "key_ä", "00ff")
+    ours, theirs = io.StringIO(), io.StringIO()
+    logs.CallLines(logs.output(ours), lambda: NOON).write("info", line)
+    logs.build(theirs, lambda: NOON).info("call", **line._asdict())
+    assert json.loads(ours.getvalue()) == json.loads(theirs.getvalue())
+    assert ours.getvalue().count("\n") == 1
+
+
+@pytest.mark.parametrize(("least", "written"), [("debug", 2), ("info", 1), ("warning", 0)])
+def test_levels_of_calls(least: str, written: int) -> None:
+    output = io.StringIO()
+    lines = logs.CallLines(logs.output(output), lambda: NOON, least)
+    for level in ("debug", "info"):
+        lines.write(level, logs.CallLine("/a.B/C", "OK", "", 1.0, "", ""))
+    assert output.getvalue().count("\n") == written
 
 
 def test_levels() -> None:

@@ -4,7 +4,7 @@ from authy_grpc.domain.account import Account
 from authy_grpc.domain.device import Device, DevicePlatform, NewDevicePolicy, Proof
 from authy_grpc.domain.phone import PhoneChannel, PhonePurpose
 from authy_grpc.rpc import auth, encode
-from authy_grpc.rpc.adapter import Context
+from authy_grpc.rpc.call import Context
 from authy_grpc.service.account import OwnAccount
 from authy_grpc.service.device import Devices
 from authy_grpc.service.phone_verification import PhoneVerifications

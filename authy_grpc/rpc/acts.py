@@ -5,7 +5,7 @@ from typing import Any
 from google.protobuf.message import Message
 
 from authy_grpc.domain.ids import is_id
-from authy_grpc.rpc.adapter import Call
+from authy_grpc.rpc.call import Call
 from authy_grpc.service.caller import Device, Operator
 
 _ERASURE = "/authy_grpc.v1.AccountService/DeleteAccount"

@@ -1,7 +1,7 @@
 """Owns the part of AuthenticatorService that is about questions and what has happened, on the wire."""
 
 from authy_grpc.rpc import auth, encode
-from authy_grpc.rpc.adapter import Context
+from authy_grpc.rpc.call import Context
 from authy_grpc.rpc.streams import Streams
 from authy_grpc.service.answer import Answers
 from authy_grpc.service.inbox import Inbox, InboxState

@@ -5,7 +5,7 @@ from typing import Any
 
 from authy_grpc.domain.application import Application
 from authy_grpc.rpc import auth, encode
-from authy_grpc.rpc.adapter import Context
+from authy_grpc.rpc.call import Context
 from authy_grpc.service.application import Applications
 from authy_grpc.store.fair import in_slices
 from authy_grpc.v1 import application_pb2 as pb

@@ -2,7 +2,7 @@
 
 from authy_grpc.domain.approval import Detail
 from authy_grpc.rpc import auth, encode
-from authy_grpc.rpc.adapter import Context
+from authy_grpc.rpc.call import Context
 from authy_grpc.rpc.streams import Streams
 from authy_grpc.service.approval import Approvals, Ask, Asked
 from authy_grpc.v1 import approval_pb2 as pb

@@ -1,18 +1,16 @@
-"""Owns who may call what: the table of methods, and the concern that finds out who calls.
+"""Says who may call what, and finds out who calls.
 
 Whose row it is, the query settles: a foreign id is simply not found.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
-from contextvars import ContextVar
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import TypeVar
 
 from authy_grpc.domain.application import Scope
 from authy_grpc.domain.errors import BadCredential, BadField, DeviceHeld, MissingScope
 from authy_grpc.domain.forwarded import UNREADABLE, canonical
-from authy_grpc.rpc.adapter import Call, Context
+from authy_grpc.rpc.call import Call, Context, current_caller
 from authy_grpc.rpc.peer import AddressOf, by_socket
 from authy_grpc.service.caller import Caller, Device, Gateway, Nobody, Operator, Site
 
@@ -89,16 +87,15 @@ NEEDS: Mapping[str, Need] = {
 _TOOLS: Mapping[str, Need] = {"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": OPEN}
 
 _Kind = TypeVar("_Kind", Site, Device, Operator, Gateway, Nobody)
-_caller: ContextVar[Caller] = ContextVar("caller")
 
 
 def caller() -> Caller | None:
     """Who calls; None where nobody has to be known."""
-    return _caller.get(None)
+    return current_caller.get()
 
 
 def _expect(kind: type[_Kind]) -> _Kind:
-    found = _caller.get(None)
+    found = current_caller.get()
     if not isinstance(found, kind):
         raise TypeError(f"this method's entry in NEEDS is not for {kind.__name__}")
     return found
@@ -130,7 +127,7 @@ def nobody() -> Nobody:
 
 
 class Auth:
-    """The concern that settles who calls, and whether this method is for that caller.
+    """Settles who calls, and whether this method is for that caller.
 
     Args:
         find: who holds a credential; None for one that is unknown, revoked or expired.
@@ -143,22 +140,24 @@ class Auth:
         self._address = address
         self._needs = needs
 
-    @asynccontextmanager
-    async def __call__(self, call: Call) -> AsyncIterator[None]:
-        need = self._needs.get(call.method) or _TOOLS[call.method]
+    def need(self, method: str) -> Need:
+        """What a method asks of its caller; KeyError for one that is not served."""
+        return self._needs.get(method) or _TOOLS[method]
+
+    async def __call__(self, call: Call, need: Need) -> None:
+        """Set the caller of a call, where somebody has to be known.
+
+        Raises:
+            BadCredential, MissingScope, DeviceHeld: it is not for this caller.
+        """
         if need.kind is None:
-            yield
             return
         if need.kind is Nobody:
             call.caller = Nobody(await self._peer(call.context))
         else:
             call.caller = await self._known(_header(call.context, "authorization"))
             _check(call.caller, need)
-        token = _caller.set(call.caller)
-        try:
-            yield
-        finally:
-            _caller.reset(token)
+        current_caller.set(call.caller)
 
     async def judge(self, method: str, authorization: str) -> None:
         """Ask whether a call would be refused for its credential, without making it.

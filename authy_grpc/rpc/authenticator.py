@@ -3,8 +3,8 @@
 from authy_grpc.domain.site import NewKey, Site
 from authy_grpc.rpc import auth, encode
 from authy_grpc.rpc.account import proof
-from authy_grpc.rpc.adapter import Context
 from authy_grpc.rpc.answer import AnswerCalls
+from authy_grpc.rpc.call import Context
 from authy_grpc.rpc.streams import Streams
 from authy_grpc.service.answer import Answers
 from authy_grpc.service.inbox import Inbox

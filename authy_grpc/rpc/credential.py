@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from authy_grpc.domain.errors import BadCredential, DeviceHeld, MissingScope
-from authy_grpc.rpc.adapter import Context
+from authy_grpc.rpc.call import Context
 from authy_grpc.rpc.errors import to_status
 from authy_grpc.v1 import credential_pb2 as pb
 from authy_grpc.v1.credential_pb2_grpc import CredentialServiceServicer

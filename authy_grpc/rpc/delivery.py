@@ -5,7 +5,7 @@ import json
 from google.protobuf.json_format import MessageToDict
 
 from authy_grpc.rpc import auth, encode
-from authy_grpc.rpc.adapter import Context
+from authy_grpc.rpc.call import Context
 from authy_grpc.rpc.streams import Streams
 from authy_grpc.service.delivery import Deliveries, Post
 from authy_grpc.service.outcome import Report

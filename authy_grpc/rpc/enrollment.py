@@ -2,7 +2,7 @@
 
 from authy_grpc.domain.enrollment import Enrollment, EnrollmentMethod
 from authy_grpc.rpc import auth, encode
-from authy_grpc.rpc.adapter import Context
+from authy_grpc.rpc.call import Context
 from authy_grpc.rpc.streams import Streams
 from authy_grpc.service.enrollment import Draft, Enrollments
 from authy_grpc.service.qr import QrFormat

@@ -1,12 +1,11 @@
-"""Owns what a refusal looks like on the wire: the only place that names a gRPC status."""
+"""Turns what a call raises into its status: the only place that names a gRPC status."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import lru_cache
-from typing import Any
+from typing import Any, NoReturn
 
 import grpc
 import grpc.aio
@@ -18,7 +17,7 @@ from grpc_status import rpc_status
 from structlog.typing import FilteringBoundLogger
 
 from authy_grpc.domain import errors
-from authy_grpc.rpc.adapter import Call
+from authy_grpc.rpc.call import Call
 
 DOMAIN = "authy_grpc"
 REQUEST_ID_KEY = "x-request-id"
@@ -193,7 +192,7 @@ def _status(answer: Answer, metadata: Mapping[str, str], details: list[Message])
 
 
 class Errors:
-    """The concern that turns what a call raises into a status.
+    """Ends calls that raise.
 
     Args:
         log: where unexpected exceptions go, without their text.
@@ -204,42 +203,50 @@ class Errors:
         self._log = log
         self._abort_timeout = abort_timeout.total_seconds()
 
-    @asynccontextmanager
-    async def __call__(self, call: Call) -> AsyncIterator[None]:
-        try:
-            yield
-        except grpc.aio.AbortError:
-            call.code = call.context.code().name  # of a library's servicer, such as health
-            raise
-        except errors.Refusal as refusal:
-            call.reason = ANSWERS[type(refusal)].reason
-            await self._abort(call, _converted(refusal))
-        except grpc.aio.InternalError:
-            # grpc raises it of what it could not send: the peer hung up at this very moment.
-            call.code = "CANCELLED"
-            raise asyncio.CancelledError from None
-        except asyncio.CancelledError as error:
-            task = asyncio.current_task()
-            if task is None or task.cancelling():
-                raise
-            # The call goes on: a task of our own was cancelled. Let out, it would leave the peer hanging.
-            await self._unexpected(call, error)
-        except NotImplementedError as error:
-            # A method that a servicer inherits from the generated code sets its status and raises this.
-            if call.context.code() is not StatusCode.UNIMPLEMENTED:
-                await self._unexpected(call, error)
-            unimplemented = status_pb2.Status(code=StatusCode.UNIMPLEMENTED.value[0], message=_UNIMPLEMENTED)
-            await self._abort(call, rpc_status.to_status(unimplemented))
-        except Exception as error:
-            await self._unexpected(call, error)
+    async def end(self, call: Call, error: BaseException) -> NoReturn:
+        """Tell the caller what a call raised.
 
-    async def _unexpected(self, call: Call, error: BaseException) -> None:
+        Raises:
+            AbortError: the call has its status.
+            CancelledError: its caller has gone.
+        """
+        try:
+            await self._tell(call, error)
+        except asyncio.CancelledError:
+            if not call.reason:
+                call.code = "CANCELLED"
+            raise
+
+    async def _tell(self, call: Call, error: BaseException) -> NoReturn:
+        match error:
+            case grpc.aio.AbortError():
+                call.code = call.context.code().name  # of a library's servicer, such as health
+                raise error
+            case errors.Refusal():
+                call.reason = ANSWERS[type(error)].reason
+                await self._abort(call, _converted(error))
+            case grpc.aio.InternalError():
+                # grpc raises it of what it could not send: the peer hung up at this very moment.
+                raise asyncio.CancelledError from None
+            case asyncio.CancelledError() if _is_cancelled():
+                raise error
+            case NotImplementedError() if call.context.code() is StatusCode.UNIMPLEMENTED:
+                # A method that a servicer inherits from the generated code sets its status and raises this.
+                unimplemented = status_pb2.Status(
+                    code=StatusCode.UNIMPLEMENTED.value[0], message=_UNIMPLEMENTED
+                )
+                await self._abort(call, rpc_status.to_status(unimplemented))
+            case _:
+                # A task of our own that was cancelled, too: let out, it would leave the peer hanging.
+                await self._unexpected(call, error)
+
+    async def _unexpected(self, call: Call, error: BaseException) -> NoReturn:
         self._log.error("call failed", method=call.method, request_id=call.request_id, exc_info=error)
         call.reason = INTERNAL.reason
         status = _status(INTERNAL, {"request_id": call.request_id}, [])
         await self._abort(call, rpc_status.to_status(status))
 
-    async def _abort(self, call: Call, converted: grpc.Status) -> None:
+    async def _abort(self, call: Call, converted: grpc.Status) -> NoReturn:
         """End the call: raises AbortError.
 
         A status is sent after what was written before: one that reads nothing would be waited for for ever.
@@ -252,3 +259,10 @@ class Errors:
         except TimeoutError:
             # The status stands in line; grpc takes no other exception from here without a complaint.
             raise asyncio.CancelledError from None
+        raise AssertionError("abort raises")
+
+
+def _is_cancelled() -> bool:
+    """Whether the task of the call itself is cancelled, and not one that it waits for."""
+    task = asyncio.current_task()
+    return task is None or bool(task.cancelling())

@@ -1,7 +1,7 @@
 """Owns EventService on the wire."""
 
 from authy_grpc.rpc import auth, encode
-from authy_grpc.rpc.adapter import Context
+from authy_grpc.rpc.call import Context
 from authy_grpc.rpc.streams import Streams
 from authy_grpc.service.event import Feed, FeedItem
 from authy_grpc.store.fair import in_slices

@@ -9,7 +9,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from authy_grpc.domain.errors import Draining, NotFound, RateLimited
 from authy_grpc.domain.places import Places
-from authy_grpc.rpc.adapter import Context
+from authy_grpc.rpc.call import Context
 from authy_grpc.rpc.peer import AddressOf, by_socket
 from authy_grpc.rpc.streams import Streams
 

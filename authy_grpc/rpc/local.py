@@ -1,4 +1,4 @@
-"""Owns calls without a socket: a channel whose calls run the same concerns, on the messages themselves.
+"""Calls without a socket: a channel whose calls run the same chain, on the messages themselves.
 
 A gateway in the same process takes it where it would take a `grpc.aio` channel. What is here of that
 channel and of its calls is what generated stubs and the gateway use.
@@ -12,7 +12,7 @@ import grpc
 import grpc.aio
 from grpc import StatusCode
 
-from authy_grpc.rpc.adapter import Chain, Given, Methods
+from authy_grpc.rpc.chain import Chain, Given, Methods
 
 Pairs = Sequence[tuple[str, str | bytes]]
 # Runs a method of the service on a request, or on what makes it behind auth.
@@ -183,7 +183,7 @@ class StreamCall:
 
 
 class LocalChannel:
-    """Calls the services of this process, inside the concerns of a chain.
+    """Calls the services of this process, through the chain.
 
     A method of a stub takes a request, or a function without arguments that answers one, plain or `async`.
     The function is called when the caller's credential is known to be good for this call, and not before; it
@@ -191,7 +191,7 @@ class LocalChannel:
     call; any other exception is raised to the caller as it is.
 
     Args:
-        chain: the concerns.
+        chain: what takes a call to its end.
         add: registers the services on what it is given, as on a `grpc.aio` server.
     """
 

@@ -1,17 +1,15 @@
-"""Owns what is told of each call: its id, one line in the log, and the figures for Prometheus."""
+"""Tells of each call: its id, one line in the log, the figures for Prometheus, and the audit trail."""
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from time import perf_counter
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from structlog.typing import FilteringBoundLogger
 
 from authy_grpc.audit import Audit
-from authy_grpc.logs import request_id
+from authy_grpc.logs import CallLine, CallLines
 from authy_grpc.rpc import acts
-from authy_grpc.rpc.adapter import Call
+from authy_grpc.rpc.call import Call
 from authy_grpc.rpc.errors import REQUEST_ID_KEY
 from authy_grpc.rpc.sampling import Sampling
 from authy_grpc.service.caller import Nobody
@@ -21,12 +19,13 @@ _QUIET = ("/grpc.health.", "/authy_grpc.v1.CredentialService/")
 
 
 class Observe:
-    """The outermost concern: sees how every call ends.
+    """Sees how every call begins and ends.
 
     Only methods that the server knows come here, so the labels are as many as the contract has methods.
 
     Args:
-        log: one line a call, at `info`; of health checks, at `debug`. Of refused calls of strangers 20 a
+        log: of what is no call.
+        lines: one a call, at `info`; of health checks, at `debug`. Of refused calls of strangers 20 a
             second have a line, and the others are summed up by their reasons.
         registry: where the metrics are registered.
         random: random bytes, for request ids.
@@ -36,11 +35,13 @@ class Observe:
     def __init__(
         self,
         log: FilteringBoundLogger,
+        lines: CallLines,
         registry: CollectorRegistry,
         random: Callable[[int], bytes],
         audit: Audit | None = None,
     ) -> None:
         self._log = log
+        self._lines = lines
         self._audit = audit
         self._random = random
         self._sampling = Sampling(self._sum_up)
@@ -66,27 +67,18 @@ class Observe:
         self._children: dict[tuple[str, str, str], Counter] = {}
         self._timers: dict[str, Histogram] = {}
 
-    @asynccontextmanager
-    async def __call__(self, call: Call) -> AsyncIterator[None]:
+    def begin(self, call: Call) -> None:
+        """Give a call its id, which its caller is told however it ends."""
         call.request_id = self._random(8).hex()
-        token = request_id.set(call.request_id)
         call.context.set_trailing_metadata(((REQUEST_ID_KEY, call.request_id),))
-        begin = perf_counter()
+        call.began = perf_counter()
         if call.streams:
             self._open.labels(call.method).inc()
-        try:
-            yield
-        except asyncio.CancelledError:
-            if not call.reason:
-                call.code = "CANCELLED"
-            raise
-        finally:
-            self._observe(call, perf_counter() - begin)
-            request_id.reset(token)
 
-    def _observe(self, call: Call, seconds: float) -> None:
+    def end(self, call: Call) -> None:
+        """Tell how a call ended."""
         try:
-            self._finish(call, seconds)
+            self._finish(call, perf_counter() - call.began)
         except Exception as error:
             # The call is done, and its caller is told so: observing never decides.
             self._log.error("observing failed", method=call.method, exc_info=error)
@@ -107,14 +99,10 @@ class Observe:
             self._audit.act(**found)
         if call.code != "OK" and _is_strange(call) and not self._sampling.admits(call.reason or call.code):
             return
-        write = self._log.debug if method.startswith(_QUIET) else self._log.info
-        write(
-            "call",
-            method=method,
-            code=call.code,
-            reason=call.reason,
-            milliseconds=round(seconds * 1000, 2),
-            caller=call.caller_id,
+        level = "debug" if method.startswith(_QUIET) else "info"
+        took = round(seconds * 1000, 2)
+        self._lines.write(
+            level, CallLine(method, call.code, call.reason, took, call.caller_id, call.request_id)
         )
 
     def _sum_up(self, reason: str, count: int) -> None:

@@ -7,7 +7,7 @@ from prometheus_client import CollectorRegistry, Counter
 from structlog.typing import FilteringBoundLogger
 
 from authy_grpc.domain.forwarded import UNREADABLE, Forwarding, canonical, is_worth_a_line
-from authy_grpc.rpc.adapter import Context
+from authy_grpc.rpc.call import Context
 
 # Finds the address that a call comes from, without a port.
 AddressOf = Callable[[Context], str]

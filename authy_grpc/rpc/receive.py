@@ -1,12 +1,13 @@
 """Reads the message of a call under a deadline, and limits for how many unknown callers it waits."""
 
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+import asyncio
 from datetime import timedelta
 
-from authy_grpc.domain.errors import RateLimited
+from google.protobuf.message import Message
+
+from authy_grpc.domain.errors import RateLimited, RequestTimeout
 from authy_grpc.domain.places import Places
-from authy_grpc.rpc.adapter import Call
+from authy_grpc.rpc.call import Call
 from authy_grpc.rpc.peer import AddressOf, by_socket
 from authy_grpc.service.caller import Nobody
 
@@ -16,7 +17,7 @@ _TRY_AGAIN = timedelta(seconds=1)
 
 
 class Receive:
-    """The concern that waits for the request, behind auth: a stranger's bytes are never waited for long.
+    """Waits for the request, behind auth: a stranger's bytes are never waited for long.
 
     Args:
         timeout: how long a message may take.
@@ -27,19 +28,41 @@ class Receive:
         self._address = address
         self._seconds = timeout.total_seconds()
         self._places = Places(_WAITING, _WAITING_FROM_ONE, lambda: RateLimited(_TRY_AGAIN))
+        # The calls whose message has not come, and when each has waited long enough: the oldest first.
+        self._waiting: dict[Call, float] = {}
+        self._timer: asyncio.TimerHandle | None = None
 
-    @asynccontextmanager
-    async def __call__(self, call: Call) -> AsyncIterator[None]:
-        if call.caller is None or isinstance(call.caller, Nobody):
-            with self._place(call):
-                await call.receive(self._seconds)
-        else:
-            await call.receive(self._seconds)
-        yield
+    async def __call__(self, call: Call) -> Message:
+        """The request.
 
-    @contextmanager
-    def _place(self, call: Call) -> Iterator[None]:
+        Raises:
+            RequestTimeout: it has not come in time.
+            RateLimited: too many wait, and whoever made this call has most of them.
+            BadField: there is none, or it is not one of this method.
+        """
         known = call.caller
-        address = known.peer if isinstance(known, Nobody) else self._address(call.context)
+        if known is not None and not isinstance(known, Nobody):
+            return await self._request(call)
+        address = self._address(call.context) if known is None else known.peer
         with self._places.hold(address, lambda: call.stop_waiting(RateLimited(_TRY_AGAIN))):
-            yield
+            return await self._request(call)
+
+    async def _request(self, call: Call) -> Message:
+        loop = asyncio.get_running_loop()
+        self._waiting[call] = loop.time() + self._seconds
+        if self._timer is None:
+            self._timer = loop.call_later(self._seconds, self._sweep)
+        try:
+            return await call.receive()
+        finally:
+            del self._waiting[call]
+
+    def _sweep(self) -> None:
+        """End the calls that have waited long enough: one timer for all."""
+        loop = asyncio.get_running_loop()
+        self._timer, now = None, loop.time()
+        for call, due in self._waiting.items():
+            if due > now:
+                self._timer = loop.call_at(due, self._sweep)
+                return
+            call.stop_waiting(RequestTimeout())

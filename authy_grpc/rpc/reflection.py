@@ -11,7 +11,7 @@ from grpc_reflection.v1alpha import reflection, reflection_pb2
 
 from authy_grpc.domain.errors import Draining, RateLimited
 from authy_grpc.domain.places import Places
-from authy_grpc.rpc.adapter import Context
+from authy_grpc.rpc.call import Context
 from authy_grpc.rpc.peer import AddressOf, by_socket
 from authy_grpc.rpc.streams import Streams
 

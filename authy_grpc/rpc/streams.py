@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
 from authy_grpc.domain.errors import BadCredential, Draining, RateLimited, Refusal
-from authy_grpc.rpc.adapter import Context
 from authy_grpc.rpc.auth import caller
+from authy_grpc.rpc.call import Context
 from authy_grpc.service.caller import Caller, Device, Site
 from authy_grpc.store.fair import FairQueue
 

@@ -2,7 +2,7 @@
 
 from authy_grpc.domain.user import Factor
 from authy_grpc.rpc import auth, encode
-from authy_grpc.rpc.adapter import Context
+from authy_grpc.rpc.call import Context
 from authy_grpc.service.user import Users
 from authy_grpc.store.fair import in_slices
 from authy_grpc.v1 import user_pb2 as pb

@@ -1,7 +1,6 @@
 """Owns the check of each request against the limits of the contract, before its handler runs."""
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, cast
 
@@ -9,7 +8,6 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from authy_grpc.domain.errors import BadField, Violation
-from authy_grpc.rpc.adapter import Call
 from authy_grpc.rpc.fields import BY_NAME, FIELDS, PACKAGE, UPDATES
 from authy_grpc.rpc.rules import Choice, Instant, Items, Origin, Required, Rule, Span, Text, Update
 
@@ -64,7 +62,7 @@ class _Checker:
 
 
 class Validate:
-    """The concern that refuses requests beyond the limits, all bad fields at once (of very many, the first).
+    """Refuses requests beyond the limits, all bad fields at once (of very many, the first).
 
     Args:
         local_origins: take http origins of this machine too (development).
@@ -75,12 +73,7 @@ class Validate:
         self._checkers: dict[str, _Checker] = {}
         self._by_class: dict[type[Message], _Checker] = {}
 
-    @asynccontextmanager
-    async def __call__(self, call: Call) -> AsyncIterator[None]:
-        self.check(await call.receive())
-        yield
-
-    def check(self, request: Message) -> None:
+    def __call__(self, request: Message) -> None:
         """Check a message.
 
         Raises:

@@ -2,7 +2,7 @@
 
 from authy_grpc.domain.user import Factor
 from authy_grpc.rpc import auth, encode
-from authy_grpc.rpc.adapter import Context
+from authy_grpc.rpc.call import Context
 from authy_grpc.service.verification import Verifications, Wish
 from authy_grpc.v1 import verification_pb2 as pb
 from authy_grpc.v1.verification_pb2_grpc import VerificationServiceServicer

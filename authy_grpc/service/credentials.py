@@ -93,13 +93,15 @@ class Credentials:
         for known, fixed in self._fixed:
             if hmac.compare_digest(known, secret_hash):
                 return fixed
-        # What cannot be one costs no look-up.
-        if not any(is_secret(prefix, token) for prefix in KINDS):
-            return None
         now = self._clock()
         found = self._found.get(secret_hash)
-        fresh = found is not None and abs(now - found[1]) < _KEPT
-        caller = found[0] if found is not None and fresh else await self._look_up(token, secret_hash, now)
+        if found is not None and abs(now - found[1]) < _KEPT:
+            caller: Known | None = found[0]
+        # What cannot be one costs no look-up.
+        elif any(is_secret(prefix, token) for prefix in KINDS):
+            caller = await self._look_up(token, secret_hash, now)
+        else:
+            return None
         if caller is None or (caller.expire_time is not None and caller.expire_time <= now):
             return None
         self._note_use(caller, now)

@@ -21,8 +21,8 @@ from authy_grpc import logs
 from authy_grpc.client import connect
 from authy_grpc.domain.application import Scope
 from authy_grpc.domain.forwarded import Forwarding
-from authy_grpc.rpc.adapter import Chain
 from authy_grpc.rpc.auth import NEEDS, Auth
+from authy_grpc.rpc.chain import Chain
 from authy_grpc.rpc.errors import Errors
 from authy_grpc.rpc.observe import Observe
 from authy_grpc.rpc.peer import Peers, by_socket
@@ -126,7 +126,8 @@ async def _open(
     **server: Any,
 ) -> AsyncIterator[Transport]:
     world = Transport()
-    log = logs.build(world.output, lambda: world.now)
+    output = logs.output(world.output)
+    log, lines = logs.build(output, lambda: world.now), logs.CallLines(output, lambda: world.now)
     world.streams = Streams(
         clock=lambda: world.now, random=os.urandom, ended=world.ended, **(stream_limits or {})
     )
@@ -134,11 +135,11 @@ async def _open(
     if isinstance(address, Forwarding):
         address = Peers(address, log, world.registry)
     world.chain = Chain(
-        Observe(log, world.registry, os.urandom),
-        Errors(log, abort_timeout=timedelta(milliseconds=200)),
-        Auth(world.find, NEEDS, address),
-        Receive(address=address, **(receive_limits or {})),
-        Validate(),
+        observe=Observe(log, lines, world.registry, os.urandom),
+        errors=Errors(log, abort_timeout=timedelta(milliseconds=200)),
+        auth=Auth(world.find, NEEDS, address),
+        receive=Receive(address=address, **(receive_limits or {})),
+        validate=Validate(),
     )
     options: dict[str, Any] = {"listen": "127.0.0.1:0", "grace": timedelta(seconds=5)} | server
     world.server = Server(

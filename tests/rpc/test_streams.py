@@ -13,7 +13,7 @@ import pytest
 from google.protobuf.message import Message
 
 from authy_grpc.domain.errors import CursorExpired
-from authy_grpc.rpc.auth import _caller
+from authy_grpc.rpc.call import current_caller
 from authy_grpc.rpc.streams import Streams
 from authy_grpc.server import Service
 from authy_grpc.service.caller import Site as SiteCaller
@@ -330,7 +330,7 @@ async def test_streams_of_one_caller_hold_up_no_other_s(clock: TurnedClock) -> N
     streams = Streams(clock=clock, random=os.urandom, ended=stands)
 
     async def watch(name: str) -> None:
-        _caller.set(SiteCaller(f"app_{name}", "key_1", frozenset(), None))
+        current_caller.set(SiteCaller(f"app_{name}", "key_1", frozenset(), None))
         await streams.relay(partly(Peer, name), messages())
 
     watching = [asyncio.create_task(watch("loud")) for _ in range(100)]

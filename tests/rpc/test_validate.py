@@ -61,7 +61,7 @@ GOOD: dict[str, Message] = {
 def bad(request: Message, *, local_origins: bool = False) -> dict[str, str]:
     """The bad fields of a request, with what is wrong."""
     try:
-        Validate(local_origins=local_origins).check(request)
+        Validate(local_origins=local_origins)(request)
     except BadField as error:
         return {violation.field: violation.description for violation in error.violations}
     return {}

@@ -8,7 +8,6 @@ import grpc.aio
 import pytest
 from google.protobuf.message import Message
 
-from authy_grpc.rpc.adapter import Call, Chain
 from authy_grpc.rpc.auth import operator
 from authy_grpc.server import Service
 from authy_grpc.v1 import application_pb2, application_pb2_grpc, event_pb2, event_pb2_grpc
@@ -95,35 +94,23 @@ async def test_unknown_methods_are_unimplemented_and_leave_no_label(transport: A
     assert f'code="UNIMPLEMENTED",method="/{NAME}/DeleteApplication"' in world.metrics
 
 
-async def test_concerns_run_outermost_first() -> None:
-    order: list[str] = []
-
-    def concern(name: str) -> Any:
-        class Around:
-            def __init__(self, call: Call) -> None:
-                self.call = call
-
-            async def __aenter__(self) -> None:
-                order.append(f"{name} in")
-
-            async def __aexit__(self, *_: object) -> None:
-                order.append(f"{name} out")
-
-        return Around
-
-    async def handler(request: Message, context: Any) -> Message:
-        order.append("handler")
-        return application_pb2.GetApplicationResponse()
-
-    known = grpc.unary_unary_rpc_method_handler(
-        handler,
-        application_pb2.GetApplicationRequest.FromString,
-        application_pb2.GetApplicationResponse.SerializeToString,
-    )
-    chain = Chain(concern("a"), concern("b"))
-    await chain.local("/x/Y", known)(application_pb2.GetApplicationRequest(), None)
-    assert order == ["a in", "b in", "handler", "b out", "a out"]
-    await chain.idle()
+async def test_who_calls_comes_before_the_message_and_the_message_before_its_fields(
+    transport: Any, failure: Any
+) -> None:
+    """Each step with what the next would refuse too; however a call ends it is told of, by its id."""
+    reasons = []
+    async with transport(service(partly(Applications))) as world:
+        for sent, metadata in ((b"\xff", ()), (b"\xff", BEARER), (b"", BEARER), (b"\x0a\x01a", BEARER)):
+            try:
+                await raw(world.channel, f"/{NAME}/GetApplication")(sent, metadata=metadata)
+                reason = ""
+            except grpc.aio.AioRpcError as error:
+                found = failure(error)
+                reason = " ".join((found.reason, *found.fields))
+                assert found.request_id == world.lines[-1]["request_id"]
+            assert world.lines[-1]["reason"] == reason.partition(" ")[0]
+            reasons.append(reason)
+    assert reasons == ["BAD_CREDENTIAL", "BAD_FIELD request", "BAD_FIELD application_id", ""]
 
 
 async def test_a_message_that_is_too_large_is_refused(transport: Any) -> None:
