@@ -18,10 +18,13 @@ import grpc.aio
 import uvloop
 
 from authy_grpc.bootstrap import Core, World, build, real_clock
+from authy_grpc.domain.application import Scope
 from authy_grpc.home import Secrets
 from authy_grpc.outbound.sms.sender import Message
 from authy_grpc.rpc import auth
+from authy_grpc.rpc.access import Need
 from authy_grpc.server import OPTIONS, Service
+from authy_grpc.service.caller import Site
 from authy_grpc.settings import Settings
 from authy_grpc.v1.verification_pb2 import VerifyCodeRequest, VerifyCodeResponse
 from benchmarks.gateways import Gateways
@@ -110,7 +113,7 @@ def _add(server: grpc.aio.Server, name: str, **handlers: Any) -> None:
 
 def _add_empty(core: Core) -> None:
     """Serve a method that does nothing behind the interceptors of all others."""
-    cast(dict[str, auth.Need], auth.NEEDS)[f"/{EMPTY}/Call"] = auth.VERIFY
+    cast(dict[str, Need], auth.NEEDS)[f"/{EMPTY}/Call"] = Need(Site, (Scope.VERIFY,))
 
     def add(_: Any, server: grpc.aio.Server) -> None:
         handlers = {"Call": grpc.unary_unary_rpc_method_handler(_nothing, **_coding())}

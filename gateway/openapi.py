@@ -18,7 +18,7 @@ from google.rpc import error_details_pb2
 from authy_grpc.v1 import event_pb2
 from gateway.comments import comments
 from gateway.openapi_common import HEADERS, INFO, PARAMETERS, REFUSED, RESPONSES, SECURITY, webhooks
-from gateway.refusals import Refusals, security
+from gateway.refusals import Refusals, security, who
 from gateway.routes import Route, contract
 from gateway.schemas import Schema, Schemas
 
@@ -95,8 +95,8 @@ class _Document:
             "responses": {"200": self._answer(route), **REFUSED, **self._errors(route)},
             "x-grpc-method": route.path[1:],
         }
-        if told := self._comments.get(route.rpc.full_name):
-            made["description"] = told
+        told = self._comments.get(route.rpc.full_name, "")
+        made["description"] = f"{told}\n\n{who(route)}".strip()
         if route.body:
             made["requestBody"] = self._body(route)
         return made

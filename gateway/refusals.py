@@ -1,35 +1,24 @@
-"""Owns who may make which call, and why each may be refused: read from the comments of the contract."""
+"""Reads who may make which call from the options of the contract, and why each may be refused."""
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from google.protobuf.descriptor import MethodDescriptor
 from google.rpc import code_pb2
 
-from authy_grpc.v1 import errors_pb2
+from authy_grpc.v1 import errors_pb2, options_pb2
 from gateway.errors import HTTP
 from gateway.routes import Route
 
 SITE, DEVICE, OPERATOR = "siteKey", "deviceToken", "operatorKey"
-# By service or method: the kind of credential, and of a site's keys one of these scopes.
-_CALLERS: Mapping[str, tuple[str, ...]] = {
-    "AccountService": (DEVICE,),
-    "AccountService/StartPhoneVerification": (),
-    "AccountService/RegisterDevice": (),
-    "AccountService/CreateSession": (),
-    "ApplicationService": (OPERATOR,),
-    "ApplicationService/GetCurrentApplication": (SITE,),
-    "ApprovalService": (SITE, "VERIFY"),
-    "AuthenticatorService": (DEVICE,),
-    "EnrollmentService": (SITE, "ENROLL"),
-    "EventService": (SITE, "EVENTS"),
-    "UserService": (SITE, "ENROLL"),
-    "UserService/GetUser": (SITE, "ENROLL", "VERIFY"),
-    "UserService/ListUsers": (SITE, "ENROLL", "VERIFY"),
-    "VerificationService": (SITE, "VERIFY"),
-    "VerificationService/CreateBackupCodes": (SITE, "ENROLL"),
-    "WebhookService": (SITE, "MANAGE"),
+_SCHEMES: Mapping[int, str] = {
+    options_pb2.CALLER_SITE: SITE,
+    options_pb2.CALLER_DEVICE: DEVICE,
+    options_pb2.CALLER_OPERATOR: OPERATOR,
+}
+_CALLERS: Mapping[int, str] = {
+    options_pb2.CALLER_ANYONE: "Caller: anybody, without a credential.",
+    options_pb2.CALLER_OPERATOR: "Caller: the operator's key.",
 }
 _PREFIX = "ERROR_REASON_"
 _REASON = re.compile(r"reason ([A-Z_]+)")
@@ -63,7 +52,7 @@ class Refusals:
 
         501 is there, without a reason, for a call that the service does not have yet.
         """
-        found = {"BAD_FIELD", *_by_caller(caller(route)), *_by_fields(route)}
+        found = {"BAD_FIELD", *_by_caller(route), *_by_fields(route)}
         sorted_by_http: dict[int, list[str]] = {}
         for text in self._told(route.rpc):
             found |= set(_REASON.findall(text))
@@ -86,30 +75,42 @@ class Refusals:
                 yield self._comments.get(field.message_type.full_name, "").partition(_OF_ALL)[2]
 
 
-def caller(route: Route) -> tuple[str, ...]:
-    """Who may call: the security scheme and the scopes of which one is needed; empty where anyone may."""
-    service: Any = route.rpc.containing_service
-    return _CALLERS.get(f"{service.name}/{route.rpc.name}", _CALLERS[service.name])
-
-
 def anyone_may(route: Route) -> bool:
     """Whether a call needs no credential; so, too, of one that is not of the contract."""
-    service: Any = route.rpc.containing_service
-    return not _CALLERS.get(f"{service.name}/{route.rpc.name}", _CALLERS.get(service.name, ()))
+    return _access(route).caller in (options_pb2.CALLER_UNSPECIFIED, options_pb2.CALLER_ANYONE)
 
 
 def security(route: Route) -> list[Mapping[str, list[str]]]:
     """The security requirements of a call: one of them is enough."""
-    scheme, *scopes = caller(route) or ("",)
-    if not scheme:
+    access = _access(route)
+    if access.caller == options_pb2.CALLER_ANYONE:
         return []
-    return [{scheme: [scope]} for scope in scopes] or [{scheme: []}]
+    scheme = _SCHEMES[access.caller]
+    return [{scheme: [scope]} for scope in access.scopes] or [{scheme: []}]
 
 
-def _by_caller(needed: tuple[str, ...]) -> set[str]:
-    if not needed:
+def who(route: Route) -> str:
+    """A sentence that says who may call."""
+    access = _access(route)
+    if access.caller == options_pb2.CALLER_SITE:
+        scopes = " or ".join(access.scopes)
+        return f"Caller: an API key with the scope {scopes}." if scopes else "Caller: any API key."
+    if access.caller != options_pb2.CALLER_DEVICE:
+        return _CALLERS[access.caller]
+    bound = [word for word, may in (("HELD", access.held), ("limited", access.limited)) if may]
+    itself = ", for itself alone" if access.itself_alone else ""
+    also = f" One that is {' or '.join(bound)} may call, too{itself}." if bound else ""
+    return f"Caller: the token of a device.{also}"
+
+
+def _access(route: Route) -> options_pb2.Access:
+    return route.rpc.GetOptions().Extensions[options_pb2.access]
+
+
+def _by_caller(route: Route) -> set[str]:
+    if anyone_may(route):
         return set()
-    held = {"DEVICE_HELD"} if needed[0] == DEVICE else set()
+    held = {"DEVICE_HELD"} if _access(route).caller == options_pb2.CALLER_DEVICE else set()
     return {"BAD_CREDENTIAL", "MISSING_SCOPE"} | held
 
 

@@ -5,21 +5,27 @@ import re
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from google.api import annotations_pb2
 from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
+from google.protobuf.descriptor_pb2 import MethodOptions
 from grpc_tools import protoc  # type: ignore[import-untyped]
 
+from authy_grpc.rpc.access import need_of
 from authy_grpc.rpc.auth import NEEDS, OPEN
 from authy_grpc.rpc.fields import BY_NAME, FIELDS, PACKAGE, UPDATES
 from authy_grpc.rpc.rules import Choice, Entries, Items, Number, PageSize, Png, Size, Span, Text
 from authy_grpc.rpc.validate import rule_of
+from authy_grpc.v1 import options_pb2
+from authy_grpc.v1.application_pb2 import ApiKeyScope
 
 ROOT = Path(__file__).parents[1] / "protos"
 NOUNS = sorted(path.stem for path in (ROOT / "authy_grpc/v1").glob("*.proto"))
+SCOPES = {name.removeprefix("API_KEY_SCOPE_") for name, number in ApiKeyScope.items() if number}
 
 # Calls that take something that could be guessed or forged: each has a test of its limiter, its single use
 # or its proof. A new one fails here until it is written down.
@@ -227,6 +233,49 @@ def test_the_tables_name_nothing_that_is_not_there() -> None:
     names = {field.name for field in fields().values()}
     assert set(BY_NAME) <= names
     assert set(UPDATES) <= {name.removeprefix(PACKAGE) for name in known}
+
+
+def flaws(options: MethodOptions, *, takes_request_id: bool = False) -> set[str]:
+    """What a method's options lack, or have and must not."""
+    access = options.Extensions[options_pb2.access]
+    device = access.held or access.limited or access.itself_alone
+    again = takes_request_id or options.idempotency_level == MethodOptions.NO_SIDE_EFFECTS
+    found = {
+        "caller": access.caller == options_pb2.CALLER_UNSPECIFIED,
+        "scopes": bool(access.scopes)
+        and (access.caller != options_pb2.CALLER_SITE or not set(access.scopes) <= SCOPES),
+        "device": device and access.caller != options_pb2.CALLER_DEVICE,
+        "itself_alone": access.itself_alone and not (access.held or access.limited),
+        "single_use": options.HasExtension(options_pb2.single_use) == again,
+    }
+    return {name for name, wrong in found.items() if wrong}
+
+
+def test_every_method_says_who_may_call_and_what_a_second_call_does() -> None:
+    found = {
+        path(method): wrong
+        for method in methods()
+        if (
+            wrong := flaws(
+                method.GetOptions(), takes_request_id="request_id" in method.input_type.fields_by_name
+            )
+        )
+    }
+    assert found == {}
+
+
+def test_a_method_that_says_too_little_would_be_found() -> None:
+    assert flaws(MethodOptions()) == {"caller", "single_use"}
+    options = MethodOptions(idempotency_level=MethodOptions.NO_SIDE_EFFECTS)
+    options.Extensions[options_pb2.access].CopyFrom(options_pb2.Access(caller=options_pb2.CALLER_SITE))
+    assert flaws(options) == set()
+    options.Extensions[options_pb2.access].scopes.append("VERIFYING")
+    options.Extensions[options_pb2.access].itself_alone = True
+    options.Extensions[options_pb2.single_use] = False
+    assert flaws(options) == {"scopes", "device", "itself_alone", "single_use"}
+    bare: Any = SimpleNamespace(GetOptions=MethodOptions, name="Call")
+    with pytest.raises(KeyError):
+        need_of(bare)
 
 
 def test_every_method_has_its_entry_in_auth() -> None:

@@ -12,6 +12,7 @@ from google.protobuf.descriptor_pb2 import MethodOptions
 from google.protobuf.message import Message
 
 from authy_grpc.client.errors import AuthyError, Canceled
+from authy_grpc.v1 import options_pb2
 
 FIRST_WAIT = 0.1
 # Of watchers, which have no deadline; a call must find a server soon after it is back.
@@ -33,8 +34,6 @@ _NOT_SENT = ("failed to connect to all addresses", "DNS resolution failed")
 # REFUSED_STREAM: more than a server takes on a connection, and none of the call was looked at (RFC 9113 8.7).
 # gRPC counts those that it has answered and not yet put away, so it happens to clients that heed the limit.
 _REFUSED = "RST_STREAM with error code 7"
-# What is CANCELED is answered as it is. Not marked IDEMPOTENT: a level that changes breaks `buf breaking`.
-_ANSWERED_AGAIN = frozenset({"CancelApproval", "CancelEnrollment"})
 
 Request = TypeVar("Request", bound=Message)
 Random = Callable[[int], bytes]
@@ -52,7 +51,7 @@ class Method:
     """What the contract says of a method.
 
     Attributes:
-        repeats: it is marked NO_SIDE_EFFECTS, or says that a second call answers as the first.
+        repeats: it is marked NO_SIDE_EFFECTS, or as not `single_use`.
         takes_request_id: its request has a `request_id`, under which the same answer comes again.
     """
 
@@ -65,8 +64,7 @@ class Method:
         name = path.removeprefix("/").replace("/", ".")
         method = descriptor_pool.Default().FindMethodByName(name)
         return cls(
-            repeats=method.GetOptions().idempotency_level == MethodOptions.NO_SIDE_EFFECTS
-            or method.name in _ANSWERED_AGAIN,
+            repeats=_repeats(method.GetOptions()),
             takes_request_id="request_id" in method.input_type.fields_by_name,
         )
 
@@ -84,6 +82,13 @@ class Method:
         filled = deepcopy(request)
         filled.request_id = random(16).hex()  # type: ignore[attr-defined]
         return filled
+
+
+def _repeats(options: MethodOptions) -> bool:
+    if options.idempotency_level == MethodOptions.NO_SIDE_EFFECTS:
+        return True
+    # A method that does not say so is made once.
+    return options.HasExtension(options_pb2.single_use) and not options.Extensions[options_pb2.single_use]
 
 
 def passes(error: AuthyError, safe: bool) -> bool:

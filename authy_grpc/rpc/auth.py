@@ -1,87 +1,25 @@
-"""Says who may call what, and finds out who calls.
+"""Authenticates and authorizes calls: finds out who calls, and whether the method is for that caller.
 
 Whose row it is, the query settles: a foreign id is simply not found.
 """
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import TypeVar
 
-from authy_grpc.domain.application import Scope
 from authy_grpc.domain.errors import BadCredential, BadField, DeviceHeld, MissingScope
 from authy_grpc.domain.forwarded import UNREADABLE, canonical
+from authy_grpc.rpc.access import Need, of_contract
 from authy_grpc.rpc.call import Call, Context, current_caller
 from authy_grpc.rpc.peer import AddressOf, by_socket
 from authy_grpc.service.caller import Caller, Device, Gateway, Nobody, Operator, Site
 
 Find = Callable[[str], Awaitable[Caller | None]]
 
-
-@dataclass(frozen=True)
-class Need:
-    """What a method asks of its caller.
-
-    Attributes:
-        kind: which caller; None where nobody has to be known.
-        scopes: one of these, of a site; any key where empty.
-        held: whether a device that waits to be let in may call too.
-    """
-
-    kind: type[Caller] | None
-    scopes: tuple[Scope, ...] = ()
-    held: bool = False
-
-
 OPEN = Need(None)
-NOBODY = Need(Nobody)
-OPERATOR = Need(Operator)
-GATEWAY = Need(Gateway)
-DEVICE = Need(Device)
-DEVICE_HELD_TOO = Need(Device, held=True)
-ANY_SITE = Need(Site)
-ENROLL = Need(Site, (Scope.ENROLL,))
-VERIFY = Need(Site, (Scope.VERIFY,))
-ENROLL_OR_VERIFY = Need(Site, (Scope.ENROLL, Scope.VERIFY))
-EVENTS = Need(Site, (Scope.EVENTS,))
-MANAGE = Need(Site, (Scope.MANAGE,))
-
-_TABLE: dict[str, dict[Need, str]] = {
-    "authy_grpc.v1.ApplicationService": {
-        OPERATOR: "CreateApplication GetApplication ListApplications UpdateApplication DeleteApplication"
-        " CreateApiKey ListApiKeys RevokeApiKey",
-        ANY_SITE: "GetCurrentApplication",
-    },
-    "authy_grpc.v1.AccountService": {
-        NOBODY: "StartPhoneVerification RegisterDevice CreateSession",
-        DEVICE: "GetAccount UpdateAccount ChangePhone DeleteAccount UpdateDevice"
-        " AcknowledgeDevice ApproveDevice SetPushSubscription",
-        DEVICE_HELD_TOO: "ListDevices RevokeDevice DeleteSession",
-    },
-    "authy_grpc.v1.AuthenticatorService": {
-        DEVICE: "OpenEnrollment AcceptEnrollment RejectEnrollment ListSites GetLogo AddSiteKey UpdateSite"
-        " RemoveSite RespondApproval ListActivity",
-        DEVICE_HELD_TOO: "WatchInbox",
-    },
-    "authy_grpc.v1.EnrollmentService": {
-        ENROLL: "CreateEnrollment GetEnrollment WatchEnrollment ConfirmEnrollment CancelEnrollment",
-    },
-    "authy_grpc.v1.UserService": {ENROLL: "DeleteUser UnlockUser", ENROLL_OR_VERIFY: "GetUser ListUsers"},
-    "authy_grpc.v1.VerificationService": {VERIFY: "VerifyCode SendCode", ENROLL: "CreateBackupCodes"},
-    "authy_grpc.v1.ApprovalService": {VERIFY: "CreateApproval GetApproval WatchApproval CancelApproval"},
-    "authy_grpc.v1.EventService": {EVENTS: "WatchEvents ListEvents"},
-    "authy_grpc.v1.WebhookService": {
-        MANAGE: "CreateWebhook ListWebhooks UpdateWebhook DeleteWebhook RotateWebhookSecret TestWebhook"
-        " ListDeliveries Redeliver",
-    },
-    "authy_grpc.v1.DeliveryService": {GATEWAY: "LeaseDeliveries ReportDelivery"},
-    "authy_grpc.v1.CredentialService": {GATEWAY: "Check"},
-    "grpc.health.v1.Health": {OPEN: "Check List Watch"},
-}
 NEEDS: Mapping[str, Need] = {
-    f"/{service}/{method}": need
-    for service, needs in _TABLE.items()
-    for need, methods in needs.items()
-    for method in methods.split()
+    **of_contract(),
+    # Not of this contract.
+    **{f"/grpc.health.v1.Health/{method}": OPEN for method in ("Check", "List", "Watch")},
 }
 # What the server offers to tools, beside the contract.
 _TOOLS: Mapping[str, Need] = {"/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo": OPEN}

@@ -17,7 +17,8 @@ import grpc.aio
 from google.protobuf.message import DecodeError, Message
 
 from authy_grpc.domain.errors import BadField, Draining, Refusal
-from authy_grpc.rpc.auth import Auth, Need
+from authy_grpc.rpc.access import Need
+from authy_grpc.rpc.auth import Auth
 from authy_grpc.rpc.call import Call, Context, Read
 from authy_grpc.rpc.errors import Errors
 from authy_grpc.rpc.observe import Observe

@@ -1,41 +1,18 @@
 """Computes the largest message that the contract can fill, in bytes on the wire, from its table of limits."""
 
-from collections.abc import Iterator
-from importlib import import_module
-from typing import Any
-
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
+from authy_grpc.rpc.contract import methods
 from authy_grpc.rpc.rules import Entries, Items, Origin, Png, Rule, Size, Text
 from authy_grpc.rpc.validate import rule_of
 
-_NOUNS = [
-    "account",
-    "approval",
-    "application",
-    "authenticator",
-    "credential",
-    "enrollment",
-    "event",
-    "user",
-    "verification",
-    "webhook",
-]
 # A code point in UTF-8, a number or a tag as a varint, a length, at most.
 _CODE_POINT, _VARINT, _TAG, _LENGTH = 4, 10, 5, 5
 
 
 def largest_request() -> int:
     """The most bytes that a request within its limits has, whatever the method."""
-    return max(_message(kind) for kind in _requests())
-
-
-def _requests() -> Iterator[Descriptor]:
-    for noun in _NOUNS:
-        module: Any = import_module(f"authy_grpc.v1.{noun}_pb2")
-        for service in module.DESCRIPTOR.services_by_name.values():
-            for method in service.methods:
-                yield method.input_type
+    return max(_message(method.input_type) for method in methods())
 
 
 def _message(kind: Descriptor) -> int:

@@ -1,23 +1,19 @@
 """What a device that was let in by time may call: all device calls, as the contract has them."""
 
-import re
-from pathlib import Path
 from typing import Any
 
 import pytest
+from google.protobuf import descriptor_pool
 
 from authy_grpc.rpc.auth import NEEDS
 from authy_grpc.service.caller import Device as DeviceCaller
 from authy_grpc.v1 import account_pb2 as account
+from authy_grpc.v1 import options_pb2
 from tests.e2e.methods import REQUESTS, UNBUILT, path
 from tests.e2e.rehearsing import PROVEN, kinds
 from tests.forging import Device, reason
 from tests.harness import Service
 from tests.household import Household
-
-PROTO = Path(__file__).parents[2] / "protos/authy_grpc/v1/account.proto"
-# Of what takes a proof: as long as the device names itself.
-OF_ITSELF = {"RevokeDevice", "UpdateDevice"}
 
 
 @pytest.fixture
@@ -54,21 +50,23 @@ async def became(device: Device, name: str) -> str:
     return await reason(call(request, metadata=metadata))
 
 
-def listed() -> tuple[set[str], set[str]]:
-    """What the comment of `limited_until` allows, and what it refuses."""
-    text = PROTO.read_text()
-    comment = re.sub(r"\n\s*//", "", text[: text.index("google.protobuf.Timestamp limited_until")])
-    comment = comment[comment.rindex("until when it is limited") :]
-    allowed, refused = comment.split("All else")
-    named = re.compile(r"\b(?:[A-Z][a-z]+){2,}\b")
-    others = {"AccountService", "AuthenticatorService", "DeviceProof", "CreateSession"}
-    return set(named.findall(allowed)) - others, set(named.findall(refused)) - others
+def access_to(name: str) -> options_pb2.Access:
+    """What the contract says of who may make a call."""
+    method = descriptor_pool.Default().FindMethodByName(path(name)[1:].replace("/", "."))
+    return method.GetOptions().Extensions[options_pb2.access]
 
 
-async def test_a_limited_device_may_call_what_the_contract_lists_and_no_more(home: Household) -> None:
-    allowed, refused = listed()
-    assert allowed | refused == {name.partition("/")[2] for name in device_calls()}
-    assert allowed & refused == OF_ITSELF
+def listed() -> set[str]:
+    """What the contract refuses to a limited device, of itself or of another."""
+    return {
+        name.partition("/")[2]
+        for name in device_calls()
+        if not (access := access_to(name)).limited or access.itself_alone
+    }
+
+
+async def test_a_limited_device_may_call_what_the_contract_marks_and_no_more(home: Household) -> None:
+    refused = listed()
     # What takes a proof is what is refused: a new call that takes one is refused or fails here.
     proven = {
         name.partition("/")[2]
@@ -92,6 +90,10 @@ async def test_the_control_is_a_device_that_was_approved(home: Household) -> Non
 
 
 async def test_a_limited_device_may_name_itself(home: Household) -> None:
+    assert {name for name in device_calls() if access_to(name).itself_alone} == {
+        "AccountService/RevokeDevice",
+        "AccountService/UpdateDevice",
+    }
     own = home.waiting
     rename = account.UpdateDeviceRequest(device_id=own.device_id, name="Mine")
     assert await reason(own.call(own.account.UpdateDevice, rename)) == "OK"

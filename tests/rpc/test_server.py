@@ -7,6 +7,7 @@ import ipaddress
 import os
 import resource
 import urllib.request
+from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from typing import Any, cast
@@ -28,6 +29,7 @@ from authy_grpc.rpc.health import Health
 from authy_grpc.rpc.streams import Streams
 from authy_grpc.server import Service, Tls, serve_metrics
 from authy_grpc.v1 import application_pb2, application_pb2_grpc
+from tests.programs import program
 from tests.rpc.conftest import NOON
 from tests.rushing import PATIENCE
 
@@ -259,6 +261,18 @@ async def test_reflection_lists_the_services_and_can_be_switched_off(transport: 
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await _services(world.channel)
         assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
+
+
+async def test_grpcurl_describes_a_call_with_who_may_make_it(transport: Any) -> None:
+    async with transport(service(partly(Applications))) as world:
+        process = await asyncio.create_subprocess_exec(
+            program("grpcurl"), "-plaintext", f"127.0.0.1:{world.port}", "describe", NAME, stdout=PIPE
+        )
+        told, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
+    create = told.decode().partition("rpc CreateApplication ")[2].partition("rpc ")[0]
+    options = "".join(create.split())
+    assert "option(.authy_grpc.v1.access)={caller:CALLER_OPERATOR};" in options
+    assert "option(.authy_grpc.v1.single_use)=true;" in options
 
 
 async def test_a_stop_lets_an_accepted_call_finish_and_takes_no_other(transport: Any, failure: Any) -> None:
