@@ -6,11 +6,12 @@ texts.
 
 from collections.abc import Mapping
 from itertools import combinations
-from typing import Any
 
 from google.protobuf.descriptor import Descriptor, EnumDescriptor, FieldDescriptor
 
-Schema = dict[str, Any]
+from gateway import limits
+
+Schema = limits.Schema
 _KINDS = FieldDescriptor
 _REFERENCE = "#/components/schemas/"
 _FLOAT: Schema = {"anyOf": [{"type": "number"}, {"enum": ["NaN", "Infinity", "-Infinity"]}]}
@@ -87,12 +88,15 @@ class Schemas:
         kind = field.message_type
         if kind is not None and kind.GetOptions().map_entry:
             value = kind.fields_by_name["value"]
-            found: Schema = {"type": "object", "additionalProperties": self._one(value, asked=asked)}
+            found: Schema = {"type": "object", "additionalProperties": self._one(value, field, asked=asked)}
+            found |= limits.of_map(field) if asked else {}
         elif field.is_repeated:
-            found = {"type": "array", "items": self._one(field, asked=asked)}
+            found = {"type": "array", "items": self._one(field, field, asked=asked)}
+            found |= limits.of_list(field) if asked else {}
         else:
-            found = self._one(field, asked=asked)
-        return found | self._described(field.full_name)
+            found = self._one(field, field, asked=asked)
+        told = [self._comments.get(field.full_name, ""), limits.in_words(field) if asked else ""]
+        return found | _described(" ".join(each for each in told if each))
 
     def enum(self, kind: EnumDescriptor) -> Schema:
         """What refers to the schema of an enum: its names."""
@@ -107,21 +111,24 @@ class Schemas:
             self.made[name] = {"type": "string", "enum": names} | _described(text)
         return {"$ref": _REFERENCE + name}
 
-    def _one(self, field: FieldDescriptor, *, asked: bool) -> Schema:
-        """The schema of one value of a field."""
+    def _one(self, field: FieldDescriptor, limited: FieldDescriptor, *, asked: bool) -> Schema:
+        """The schema of one value of a field, whose limits stand at `limited`."""
         if field.message_type is not None:
             return self._message(field.message_type, asked=asked)
         if field.enum_type is not None:
             named = self.enum(field.enum_type)
             return {"anyOf": [named, {"type": "integer"}]} if asked and "$ref" in named else named
-        if field.type in _WIDTHS:
-            return _integer(*_WIDTHS[field.type], asked=asked)
-        return dict(_SCALARS[field.type])
+        whole = field.type in _WIDTHS
+        found = _integer(*_WIDTHS[field.type], asked=asked) if whole else _SCALARS[field.type]
+        return found | (limits.of_value(field, limited) if asked else {})
 
     def _message(self, kind: Descriptor, *, asked: bool) -> Schema:
         if kind.file.package == "google.protobuf":
             known = _WELL_KNOWN.get(kind.name)
-            return dict(known) if known is not None else self._one(kind.fields_by_name["value"], asked=asked)
+            if known is not None:
+                return dict(known)
+            value = kind.fields_by_name["value"]
+            return self._one(value, value, asked=asked)
         name = _name(kind, asked=asked)
         if name not in self.made:
             # It may hold its own kind, which then refers to it.
@@ -137,7 +144,10 @@ class Schemas:
             **self._described(kind.full_name),
         }
         if asked:
-            return found | {"additionalProperties": False} | _choices(kind, held)
+            must = [field.json_name for field in held if limits.is_required(field)]
+            # Of what is no request itself, an update may leave out all that it does not change.
+            needed = {"required": must} if must and kind.name.endswith("Request") else {}
+            return found | {"additionalProperties": False} | needed | _choices(kind, held)
         always = [field.json_name for field in held if not field.has_presence]
         return found | ({"required": always} if always else {})
 

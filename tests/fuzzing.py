@@ -9,9 +9,9 @@ from typing import Any
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from authy_grpc.rpc.fields import UPDATES
+from authy_grpc.rpc.contract import methods
+from authy_grpc.rpc.fields import rule_of, update_of
 from authy_grpc.rpc.rules import Entries, Items, Number, Png, Rule, Size, Span, Text
-from authy_grpc.rpc.validate import rule_of
 from tests.garbling import BREAKS, BYTES, VARINT, tagged, varint
 
 _BIG = (2**31 - 1, 2**31, -(2**31), 2**32, 2**53, 2**63 - 1, -(2**63), 2**64 - 1)
@@ -36,7 +36,9 @@ _HOSTILE = (
 _NO_UTF8 = (
     b"\xed\xa0\x80", b"\xed\xa0\xbd\xed\xb8\x80", b"\xc0\x80", b"\xf4\x90\x80\x80", b"\xe2\x82", b"\xff",
 )  # fmt: skip
-_PATHS = sorted({path for update in UPDATES.values() for path in update.paths})
+_PATHS = sorted(
+    {path for each in methods() if (update := update_of(each.input_type)) for path in update.paths}
+)
 
 
 @dataclass

@@ -1,30 +1,56 @@
-"""What the contract promises in its comments and descriptors, held against the tables that keep it."""
+"""What the contract says in its options, and that it says enough."""
 
 import importlib
 import re
 from collections.abc import Iterator
-from datetime import timedelta
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from google.api import annotations_pb2
-from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
-from google.protobuf.descriptor_pb2 import MethodOptions
-from grpc_tools import protoc  # type: ignore[import-untyped]
+from google.protobuf.descriptor_pb2 import FieldOptions, MethodOptions
 
 from authy_grpc.rpc.access import need_of
 from authy_grpc.rpc.auth import NEEDS, OPEN
-from authy_grpc.rpc.fields import BY_NAME, FIELDS, PACKAGE, UPDATES
-from authy_grpc.rpc.rules import Choice, Entries, Items, Number, PageSize, Png, Size, Span, Text
-from authy_grpc.rpc.validate import rule_of
+from authy_grpc.rpc.contract import PACKAGE
+from authy_grpc.rpc.fields import rule_of, update_of
+from authy_grpc.rpc.rules import (
+    Choice,
+    Entries,
+    Items,
+    Number,
+    Origin,
+    PageSize,
+    Png,
+    Size,
+    Text,
+    Unsupported,
+)
+from authy_grpc.store import page
 from authy_grpc.v1 import options_pb2
 from authy_grpc.v1.application_pb2 import ApiKeyScope
 
 ROOT = Path(__file__).parents[1] / "protos"
 NOUNS = sorted(path.stem for path in (ROOT / "authy_grpc/v1").glob("*.proto"))
+LIMITED: dict[int, tuple[type, ...]] = {
+    FieldDescriptor.TYPE_STRING: (Text, Origin),
+    FieldDescriptor.TYPE_BYTES: (Size, Png),
+    FieldDescriptor.TYPE_INT32: (Number, PageSize),
+    FieldDescriptor.TYPE_ENUM: (Choice,),
+}
+TEXT = {"min_chars", "max_chars", "text", "pattern"}
+# Options by type of field, or by name of message.
+FITTING: dict[int | str, set[str]] = {
+    FieldDescriptor.TYPE_STRING: {"required", "format", *TEXT},
+    FieldDescriptor.TYPE_BYTES: {"required", "format", "exact_bytes", "max_bytes"},
+    FieldDescriptor.TYPE_INT32: {"required", "minimum", "maximum", "capped_at"},
+    FieldDescriptor.TYPE_ENUM: {"required"},
+    "map": {"max_name_chars", *TEXT},
+    "Duration": {"min_seconds", "max_seconds"},
+    "FieldMask": {"update"},
+    "Application": {"required"},
+}
 SCOPES = {name.removeprefix("API_KEY_SCOPE_") for name, number in ApiKeyScope.items() if number}
 
 # Calls that take something that could be guessed or forged: each has a test of its limiter, its single use
@@ -100,115 +126,13 @@ def fields() -> dict[str, FieldDescriptor]:
     return {field.full_name: field for kind in messages().values() for field in kind.fields}
 
 
-@pytest.fixture(scope="module")
-def comments(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
-    """The comment before each field of the contract, on one line, by full name."""
-    target = tmp_path_factory.mktemp("contract") / "set.binpb"
-    google = Path(annotations_pb2.__file__).parents[2]
-    well_known = Path(protoc.__file__).parent / "_proto"
-    sources = [str(ROOT / f"authy_grpc/v1/{noun}.proto") for noun in NOUNS]
-    options = [f"-I{ROOT}", f"-I{google}", f"-I{well_known}", "--include_source_info", f"-o{target}"]
-    assert protoc.main(["protoc", *options, *sources]) == 0
-    found: dict[str, str] = {}
-    for file in descriptor_pb2.FileDescriptorSet.FromString(target.read_bytes()).file:
-        for place in file.source_code_info.location:
-            match list(place.path):
-                case [4, message, 2, field]:
-                    kind = file.message_type[message]
-                    name = f"{file.package}.{kind.name}.{kind.field[field].name}"
-                    found[name] = " ".join(place.leading_comments.split())
-    return found
-
-
-NUMBER = r"(\d[\d,]*)"
-UNIT = r"(?: ?(s|min|h|KiB))?"
-RANGE = re.compile(rf"(?<![\w.]){NUMBER}{UNIT} to {NUMBER}{UNIT}(?! \d)")
-MOST = re.compile(rf"\b[Aa]t most {NUMBER}{UNIT}")
-BYTES = re.compile(rf"{NUMBER} bytes")
-SCALE = {None: 1, "": 1, "s": 1, "min": 60, "h": 3600, "KiB": 1024}
-
-
-def stated(comment: str) -> set[int]:
-    """The limits that a comment states: in characters, entries, bytes or seconds."""
-    found = {scaled(*pair) for low, a, high, b in RANGE.findall(comment) for pair in ((low, a), (high, b))}
-    found |= {scaled(*pair) for pair in MOST.findall(comment)}
-    return found | {scaled(number, "") for number in BYTES.findall(comment)}
-
-
-def scaled(number: str, unit: str) -> int:
-    return int(number.replace(",", "")) * SCALE[unit]
-
-
-def kept(rule: object) -> set[int]:
-    """The limits that a rule keeps."""
-    match rule:
-        case Text() | Number() | PageSize():
-            return {rule.low, rule.high}
-        case Size():
-            return {rule.exact}
-        case Png():
-            return {rule.high}
-        case Span():
-            return {round(side / timedelta(seconds=1)) for side in (rule.low, rule.high)}
-        case Entries():
-            return {rule.high} | kept(rule.names) | kept(rule.values)
-        case Items():
-            return {rule.high} | kept(rule.each)
-    return set()
-
-
-# Limits that a comment states of something else than the field itself.
-ELSEWHERE = {
-    # Of Detail's own fields, which have rules of their own.
-    "CreateApprovalRequest.details",
+ANY_NUMBER = {
+    # What the service itself has said: a report of another lease counts for nothing.
+    "ReportDeliveryRequest.attempt",
 }
 
 
-def test_every_limit_in_a_comment_has_its_rule(comments: dict[str, str]) -> None:
-    checked = 0
-    for name, field in fields().items():
-        limits = stated(comments.get(name, ""))
-        if not limits or name.removeprefix(PACKAGE) in ELSEWHERE:
-            continue
-        assert limits <= kept(rule_of(field)), (name, limits, rule_of(field))
-        checked += 1
-    assert checked >= 30
-
-
-def test_the_search_for_limits_would_find_them(comments: dict[str, str]) -> None:
-    assert stated("Shown to users: 1 to 60 characters.") == {1, 60}
-    assert stated("How long the QR code works: 30 s to 24 h, 10 min where unset.") == {30, 86400}
-    assert stated("PNG, at most 32 KiB, served to authenticators") == {32768}
-    assert stated("At most 20; label 1 to 40 characters, value at most 400, no control") == {20, 1, 40, 400}
-    assert stated("uncompressed points (65 bytes): one signs") == {65}
-    assert stated("At most 65,536 characters.") == {65536}
-    assert stated("Leave out states up to this revision.") == set()
-    assert comments[PACKAGE + "CreateEnrollmentRequest.custom_user_id"] == "1 to 128 characters."
-    assert set(comments) >= {PACKAGE + name for name in ELSEWHERE}
-
-
-def test_limits_that_are_stated_of_something_else_are_kept_too() -> None:
-    known = fields()
-
-    def limits(name: str) -> set[int]:
-        return kept(rule_of(known[PACKAGE + name]))
-
-    assert limits("CreateApprovalRequest.details") == {20}
-    assert limits("Detail.label") == {1, 40} and limits("Detail.value") == {0, 400}
-
-
-def test_as_elsewhere_means_the_same_rule(comments: dict[str, str]) -> None:
-    """`As in X.` states the limits of the field of the same name in X."""
-    known, found = fields(), 0
-    for name, field in known.items():
-        if other := re.match(r"As in (\w+)", comments.get(name, "")):
-            model = known[f"{PACKAGE}{other[1]}.{field.name}"]
-            assert rule_of(field) == rule_of(model)
-            found += 1
-    assert found >= 3
-
-
-def test_every_string_list_and_enum_that_comes_in_has_a_limit() -> None:
+def test_every_field_that_comes_in_has_a_limit() -> None:
     for name, field in fields().items():
         kind: Any = field.containing_type
         if kind.GetOptions().map_entry:
@@ -218,21 +142,64 @@ def test_every_string_list_and_enum_that_comes_in_has_a_limit() -> None:
             assert isinstance(rule, Items | Entries), name
             if field.type == FieldDescriptor.TYPE_STRING:
                 assert isinstance(rule, Items) and isinstance(rule.each, Text), name
-        elif field.type == FieldDescriptor.TYPE_STRING:
-            assert rule is not None, name
-        elif field.type == FieldDescriptor.TYPE_BYTES:
-            assert isinstance(rule, Size | Png), name
-        elif field.type == FieldDescriptor.TYPE_ENUM:
-            assert isinstance(rule, Choice) and rule.known, name
+        elif field.type in LIMITED and name.removeprefix(PACKAGE) not in ANY_NUMBER:
+            assert isinstance(rule, (*LIMITED[field.type], Unsupported)), name
+            assert not isinstance(rule, Choice) or rule.known, name
 
 
-def test_the_tables_name_nothing_that_is_not_there() -> None:
-    known = messages()
-    for kind, rules in FIELDS.items():
-        assert set(rules) <= set(known[PACKAGE + kind].fields_by_name), kind
-    names = {field.name for field in fields().values()}
-    assert set(BY_NAME) <= names
-    assert set(UPDATES) <= {name.removeprefix(PACKAGE) for name in known}
+def misfits(field: FieldDescriptor | SimpleNamespace) -> set[str]:
+    """Options of a field that do not fit its type, or say what cannot be."""
+    options = field.GetOptions()
+    told = {each.name: value for each, value in options.ListFields() if each.name != "deprecated"}
+    kind = "map" if is_map(field) else field.message_type.name if field.message_type else field.type
+    fit = FITTING.get(kind, set()) | {"unsupported"}
+    if field.is_repeated:
+        fit = (fit | {"max_items"}) - {"required"}
+    wrong = told.keys() - fit
+    for low, high in (("minimum", "maximum"), ("min_chars", "max_chars"), ("min_seconds", "max_seconds")):
+        if low in told and high in told and told[low] > told[high]:
+            wrong.add(low)
+    if {"minimum", "maximum"} & told.keys() and "maximum" not in told:
+        wrong.add("minimum")
+    return wrong
+
+
+def is_map(field: FieldDescriptor | SimpleNamespace) -> bool:
+    return field.message_type is not None and bool(field.message_type.GetOptions().map_entry)
+
+
+def test_no_limit_stands_where_none_is_kept() -> None:
+    coming_in, found = fields(), {}
+    for noun in NOUNS:
+        module = importlib.import_module(f"authy_grpc.v1.{noun}_pb2")
+        for kind in module.DESCRIPTOR.message_types_by_name.values():
+            for field in kind.fields:
+                if wrong := misfits(field) if field.full_name in coming_in else limits_of(field):
+                    found[field.full_name] = wrong
+    assert found == {}
+    assert sum(bool(limits_of(field)) for field in coming_in.values()) > 100
+
+
+def limits_of(field: FieldDescriptor) -> set[str]:
+    return {each.name for each, _ in field.GetOptions().ListFields()}
+
+
+def test_a_limit_that_does_not_fit_would_be_found() -> None:
+    options = FieldOptions()
+    options.Extensions[options_pb2.max_chars] = 5
+    options.Extensions[options_pb2.minimum] = 5
+    options.Extensions[options_pb2.maximum] = 4
+    options.Extensions[options_pb2.required] = True
+
+    def told(kind: int, *, repeated: bool = False) -> set[str]:
+        return misfits(
+            SimpleNamespace(GetOptions=lambda: options, type=kind, message_type=None, is_repeated=repeated)
+        )
+
+    assert told(FieldDescriptor.TYPE_INT32) == {"max_chars", "minimum"}
+    assert told(FieldDescriptor.TYPE_STRING) == {"minimum", "maximum"}
+    assert "required" in told(FieldDescriptor.TYPE_STRING, repeated=True)
+    assert "required" not in told(FieldDescriptor.TYPE_STRING)
 
 
 def flaws(options: MethodOptions, *, takes_request_id: bool = False) -> set[str]:
@@ -284,6 +251,11 @@ def test_every_method_has_its_entry_in_auth() -> None:
     assert {name.split("/")[1] for name, need in NEEDS.items() if need is OPEN} == {"grpc.health.v1.Health"}
 
 
+def test_pages_are_capped_where_the_contract_says_so() -> None:
+    capped = {rule.high for field in fields().values() if isinstance(rule := rule_of(field), PageSize)}
+    assert capped == {page.size(2**31 - 1)}
+
+
 def test_every_update_of_a_resource_has_a_mask() -> None:
     found = set()
     for method in methods():
@@ -292,16 +264,17 @@ def test_every_update_of_a_resource_has_a_mask() -> None:
             mask: Any = method.input_type.fields_by_name["update_mask"].message_type
             assert mask.full_name == "google.protobuf.FieldMask"
             found.add(method.input_type.name)
-    assert found == set(UPDATES)
+    assert found == {kind.name for kind in messages().values() if update_of(kind)}
     renames = {method.name for method in methods() if method.name.startswith("Update")}
     assert renames - {name.removesuffix("Request") for name in found} == {"UpdateDevice", "UpdateSite"}
 
 
 def test_every_path_of_an_update_is_a_field() -> None:
-    known = messages()
-    for name, update in UPDATES.items():
-        resource: Any = known[PACKAGE + name].fields_by_name[update.resource].message_type
-        assert {*update.paths, *([update.key] if update.key else [])} <= set(resource.fields_by_name)
+    for kind in messages().values():
+        if (update := update_of(kind)) is not None:
+            resource: Any = kind.fields_by_name[update.resource].message_type
+            assert update.paths
+            assert {*update.paths, *([update.key] if update.key else [])} <= set(resource.fields_by_name)
 
 
 @pytest.mark.parametrize("kind", SECRETS)

@@ -1,11 +1,15 @@
-"""Owns the limits written in the contract's comments, by message and field: the one table of them."""
+"""Reads the limits of fields from the options of the contract (`options.proto`) and from their types."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import timedelta
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.descriptor_pb2 import FieldOptions
 
 from authy_grpc.rpc.rules import (
     Choice,
     Entries,
+    Instant,
     Items,
     Number,
     Origin,
@@ -19,112 +23,94 @@ from authy_grpc.rpc.rules import (
     Unsupported,
     Update,
 )
+from authy_grpc.v1 import options_pb2
 
-PACKAGE = "authy_grpc.v1."
-_DAY = timedelta(hours=24)
-_ID = Text(1)
-_CODE = Text(1)
-_NAME = Text(1, 60, human=True)
-_TYPES = Items(each=Text(1))
-_ACTION = Text(0, 32, pattern="[a-z0-9_]*", form="made of a-z, 0-9 and _")
-_KEY, _SIGNATURE = Size(65), Size(64)
+MASK = "update_mask"
 
-FIELDS: Mapping[str, Mapping[str, Rule]] = {
-    "Account": {"new_device_policy": Choice(required=True)},
-    "Application": {
-        # Of a new one the service chooses it; an update must have it, see UPDATES.
-        "application_id": Text(),
-        "name": _NAME,
-        "origin": Origin(),
-        "logo": Png(32 * 1024),
-        "code_digits": Number(6, 8),
-        "code_period_seconds": Number(10, 60),
-        "match_digits": Number(2, 8),
-    },
-    "Detail": {"label": Text(1, 40, human=True), "value": Text(0, 400, human=True)},
-    # A proof that is missing is a bad credential, not a bad field.
-    "DeviceProof": {"signature": Size(64, empty=True)},
-    "QrCodeOptions": {"module_size": Number(1, 40)},
-    "Webhook": {"url": Text(1, 2048), "types": _TYPES, "state": Choice(required=True)},
-    "AcceptEnrollmentRequest": {"site_key": _KEY, "site_key_proof": _SIGNATURE, "signature": _SIGNATURE},
-    "AddSiteKeyRequest": {"site_key": _KEY, "site_key_proof": _SIGNATURE, "signature": _SIGNATURE},
-    "ApproveDeviceRequest": {"check": _CODE},
-    # Without a verification it takes a change of number back.
-    "ChangePhoneRequest": {"verification_id": Text(), "code": Text()},
-    "CheckRequest": {"method": Text(1), "credential": Text(0, 4096)},
-    "ConfirmEnrollmentRequest": {"code": _CODE},
-    "CreateApiKeyRequest": {"name": _NAME, "scopes": Items(each=Choice(required=True))},
-    "CreateApplicationRequest": {"application": Required()},
-    "CreateApprovalRequest": {
-        "message": Text(1, 200, human=True),
-        "details": Items(20),
-        "hidden_details": Entries(20, names=Text(1, 40), values=Text(0, 400)),
-        "ttl": Span(timedelta(seconds=15), _DAY),
-        "match_digits": Number(2, 8),
-    },
-    "CreateEnrollmentRequest": {
-        "custom_user_id": Text(1, 128),
-        "ttl": Span(timedelta(seconds=30), _DAY),
-        "account_label": Text(0, 60, human=True),
-    },
-    "CreateWebhookRequest": {"url": Text(1, 2048), "types": _TYPES},
-    "GetUserRequest": {"custom_user_id": Text(1, 128)},
-    "LeaseDeliveriesRequest": {"max_in_flight": Number(1, 1000, zero=False)},
-    "ListEventsRequest": {"types": _TYPES},
-    "RedeliverRequest": {"event_id": _ID},
-    "RegisterDeviceRequest": {
-        "code": _CODE,
-        "name": _NAME,
-        "signing_key": _KEY,
-        "agreement_key": _KEY,
-        "signature": _SIGNATURE,
-        "fresh_account": Unsupported(),
-        "recovery_code": Unsupported(),
-    },
-    "ReportDeliveryRequest": {
-        "http_status": Number(0, 999),
-        "duration": Span(timedelta(0)),
-        "retry_after": Span(),
-    },
-    "RespondApprovalRequest": {"receipt": Text(1, 65_536)},
-    "RotateWebhookSecretRequest": {"overlap": Span(timedelta(0), 30 * _DAY)},
-    "SendCodeRequest": {"action": _ACTION},
-    # RFC 8291: a P-256 point and 16 bytes.
-    "SetPushSubscriptionRequest": {
-        "endpoint": Text(0, 2048),
-        "p256dh": Size(65, empty=True),
-        "auth": Size(16, empty=True),
-    },
-    "StartPhoneVerificationRequest": {"phone_number": Text(1), "registration_proof": Text(0, 4096)},
-    "UnlockUserRequest": {"factors": Items(each=Choice(required=True))},
-    "UpdateDeviceRequest": {"name": _NAME},
-    "UpdateSiteRequest": {"label": Text(0, 40, human=True)},
-    "VerifyCodeRequest": {"code": _CODE, "action": _ACTION},
-    "WatchEventsRequest": {"types": _TYPES},
-}
 
-# Of fields that mean the same in every request, where the table above has no entry of their own.
-BY_NAME: Mapping[str, Rule] = {
-    "page_size": PageSize(),
-    "page_token": Text(0, 1024),
-    "cursor": Text(0, 1024),
-    "request_id": Text(0, 64),
-    "token": _ID,
-    **dict.fromkeys(
-        (
-            "api_key_id", "application_id", "approval_id", "authy_id", "delivery_id", "device_id",
-            "enrollment_id", "logo_id", "site_id", "verification_id", "webhook_id",
-        ),
-        _ID,
-    ),
-}  # fmt: skip
+def rule_of(field: FieldDescriptor) -> Rule | None:
+    """The limit of a field; None where there is none."""
+    options = field.GetOptions()
+    if options.Extensions[options_pb2.unsupported]:
+        return Unsupported()
+    make = _BY_TYPE.get(field.type)
+    if not field.is_repeated:
+        return make(field, options) if make else None
+    high = options.Extensions[options_pb2.max_items] or Items().high
+    if field.message_type is None:
+        return Items(high, make(field, options) if make else None)
+    if field.message_type.GetOptions().map_entry:
+        names = Text(1, options.Extensions[options_pb2.max_name_chars] or Text().high)
+        return Entries(high, names, _text(options))
+    return Items(high)
 
-UPDATES: Mapping[str, Update] = {
-    "UpdateAccountRequest": Update("account", ("new_device_policy", "phone_codes")),
-    "UpdateApplicationRequest": Update(
-        "application",
-        ("name", "origin", "logo", "match_digits", "phone_codes", "require_code"),
-        key="application_id",
-    ),
-    "UpdateWebhookRequest": Update("webhook", ("url", "types", "state"), key="webhook_id"),
+
+def update_of(kind: Descriptor) -> Update | None:
+    """What a request changes of a resource; None for one that does no such thing."""
+    mask = kind.fields_by_name.get(MASK)
+    if mask is None:
+        return None
+    told = mask.GetOptions().Extensions[options_pb2.update]
+    return Update(told.resource, tuple(told.paths), told.key)
+
+
+def _string(_: FieldDescriptor, options: FieldOptions) -> Rule:
+    if options.Extensions[options_pb2.format] == options_pb2.FORMAT_ORIGIN:
+        return Origin(empty=not options.Extensions[options_pb2.required])
+    return _text(options)
+
+
+def _text(options: FieldOptions) -> Text:
+    told = options.Extensions
+    return Text(
+        1 if told[options_pb2.required] else told[options_pb2.min_chars],
+        told[options_pb2.max_chars] or Text().high,
+        told[options_pb2.text],
+        told[options_pb2.pattern],
+    )
+
+
+def _bytes(_: FieldDescriptor, options: FieldOptions) -> Rule | None:
+    told = options.Extensions
+    if exact := told[options_pb2.exact_bytes]:
+        return Size(exact, empty=not told[options_pb2.required])
+    return Png(told[options_pb2.max_bytes]) if told[options_pb2.max_bytes] else None
+
+
+def _number(_: FieldDescriptor, options: FieldOptions) -> Rule | None:
+    told = options.Extensions
+    if capped := told[options_pb2.capped_at]:
+        return PageSize(high=capped)
+    if not options.HasExtension(options_pb2.maximum):
+        return None
+    return Number(told[options_pb2.minimum], told[options_pb2.maximum], zero=not told[options_pb2.required])
+
+
+def _choice(field: FieldDescriptor, options: FieldOptions) -> Rule:
+    required = field.is_repeated or options.Extensions[options_pb2.required]
+    return Choice(required, frozenset(field.enum_type.values_by_number) if field.enum_type else frozenset())
+
+
+def _message(field: FieldDescriptor, options: FieldOptions) -> Rule | None:
+    name = field.message_type.full_name if field.message_type else ""
+    if name == "google.protobuf.Timestamp":
+        return Instant()
+    if name != "google.protobuf.Duration":
+        return Required() if options.Extensions[options_pb2.required] else None
+    low, high = (
+        timedelta(seconds=options.Extensions[side]) if options.HasExtension(side) else default
+        for side, default in (
+            (options_pb2.min_seconds, timedelta.min),
+            (options_pb2.max_seconds, timedelta.max),
+        )
+    )
+    return Span(low, high)
+
+
+_BY_TYPE: Mapping[int, Callable[[FieldDescriptor, FieldOptions], Rule | None]] = {
+    FieldDescriptor.TYPE_STRING: _string,
+    FieldDescriptor.TYPE_BYTES: _bytes,
+    FieldDescriptor.TYPE_INT32: _number,
+    FieldDescriptor.TYPE_ENUM: _choice,
+    FieldDescriptor.TYPE_MESSAGE: _message,
 }

@@ -1,10 +1,12 @@
-"""Computes the largest message that the contract can fill, in bytes on the wire, from its table of limits."""
+"""Computes the largest message that the contract can fill, in bytes on the wire, from its limits."""
+
+from functools import cache
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from authy_grpc.rpc.contract import methods
+from authy_grpc.rpc.fields import rule_of
 from authy_grpc.rpc.rules import Entries, Items, Origin, Png, Rule, Size, Text
-from authy_grpc.rpc.validate import rule_of
 
 # A code point in UTF-8, a number or a tag as a varint, a length, at most.
 _CODE_POINT, _VARINT, _TAG, _LENGTH = 4, 10, 5, 5
@@ -15,6 +17,7 @@ def largest_request() -> int:
     return max(_message(method.input_type) for method in methods())
 
 
+@cache
 def _message(kind: Descriptor) -> int:
     return sum(_field(field) for field in kind.fields)
 

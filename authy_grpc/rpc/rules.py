@@ -1,4 +1,4 @@
-"""Owns the kinds of limits that the contract sets. Each says what is wrong, and never repeats the value."""
+"""Checks values against the limits of fields. What is said to be wrong never repeats the value."""
 
 import ipaddress
 import re
@@ -35,14 +35,13 @@ class Text:
         low: the least; above 0 the field is required.
         high: the most.
         human: people read it: nothing in it that cannot be seen.
-        pattern: what all of it must match, and `form`, the pattern in words.
+        pattern: a regular expression that all of it must match.
     """
 
     low: int = 0
     high: int = 256
     human: bool = False
     pattern: str = ""
-    form: str = ""
 
     def check(self, value: str, /) -> str | None:
         if not self.low <= len(value) <= self.high:
@@ -54,7 +53,7 @@ class Text:
         if self.human and (wrong := wrong_in(value)) is not None:
             return wrong
         if self.pattern and not re.fullmatch(self.pattern, value):
-            return f"must be {self.form}"
+            return f"must match {self.pattern}"
         return None
 
 
@@ -160,7 +159,7 @@ class Choice:
     """A value of an enum.
 
     Attributes:
-        known: the numbers that the contract has; set when the field's type is known.
+        known: the numbers that the contract has.
         required: whether unspecified will not do.
     """
 
@@ -179,13 +178,15 @@ class Origin:
 
     Attributes:
         local: whether http is taken of this machine (development).
+        empty: whether it may be left out.
     """
 
     local: bool = False
+    empty: bool = False
 
     def check(self, value: str, /) -> str | None:
         if not value:
-            return "is required"
+            return None if self.empty else "is required"
         found = _ORIGIN.fullmatch(value)
         if (
             len(value) > 256
@@ -212,7 +213,7 @@ def _is_host(host: str) -> bool:
 
 @dataclass(frozen=True)
 class Items:
-    """How many a list has, and what each must be (a list of messages: by their own table).
+    """How many a list has, and what each must be (a list of messages: by the limits of their fields).
 
     Attributes:
         each: the rule for each; None where its type says it all.
@@ -246,7 +247,7 @@ class Entries:
 
 @dataclass(frozen=True)
 class Required:
-    """A message that must be there; its own fields are in its own table."""
+    """A message that must be there."""
 
     def check(self, value: Any, /) -> str | None:
         return None

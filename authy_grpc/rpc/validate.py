@@ -8,41 +8,16 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 from authy_grpc.domain.errors import BadField, Violation
-from authy_grpc.rpc.fields import BY_NAME, FIELDS, PACKAGE, UPDATES
-from authy_grpc.rpc.rules import Choice, Instant, Items, Origin, Required, Rule, Span, Text, Update
+from authy_grpc.rpc.contract import PACKAGE
+from authy_grpc.rpc.fields import MASK, rule_of, update_of
+from authy_grpc.rpc.rules import Items, Origin, Required, Rule, Update
 
 # Trailing metadata, where they travel, has 8 KiB with most clients.
 _MOST = 20
-_TIMESTAMP, _DURATION, _MASK = (f"google.protobuf.{name}" for name in ("Timestamp", "Duration", "FieldMask"))
-_BY_MESSAGE: dict[str, Rule] = {_TIMESTAMP: Instant(), _DURATION: Span()}
-_BY_KIND: dict[int, Rule] = {FieldDescriptor.TYPE_STRING: Text(), FieldDescriptor.TYPE_ENUM: Choice()}
+_WHOLE = frozenset({"google.protobuf.Timestamp", "google.protobuf.Duration"})
 
 Found = list[Violation]
 Step = Callable[[Any, str, Found], None]
-
-
-def rule_of(field: FieldDescriptor) -> Rule | None:
-    """The limit of a field: its own, that of its name, or that of its type; None where there is none."""
-    kind = field.containing_type
-    name = kind.full_name.removeprefix(PACKAGE) if kind is not None else ""
-    rule = FIELDS.get(name, {}).get(field.name) or BY_NAME.get(field.name) or _by_type(field)
-    if isinstance(rule, Items):
-        return replace(rule, each=_with_enum(rule.each or _by_type(field, listed=True), field))
-    return _with_enum(rule, field)
-
-
-def _with_enum(rule: Rule | None, field: FieldDescriptor) -> Rule | None:
-    if isinstance(rule, Choice) and field.enum_type is not None:
-        return replace(rule, known=frozenset(field.enum_type.values_by_number))
-    return rule
-
-
-def _by_type(field: FieldDescriptor, *, listed: bool = False) -> Rule | None:
-    if field.is_repeated and not listed:
-        return Items()
-    if field.message_type is not None:
-        return _BY_MESSAGE.get(field.message_type.full_name)
-    return _BY_KIND.get(field.type)
 
 
 class _Checker:
@@ -92,7 +67,7 @@ class Validate:
         if known is not None:
             return known
         checker = self._checkers[kind.full_name] = _Checker()
-        update = UPDATES.get(kind.full_name.removeprefix(PACKAGE))
+        update = update_of(kind)
         fields = [field for field in kind.fields if update is None or field.name not in _covered(update)]
         checker.plain = tuple(
             (field.name, rule.check)
@@ -155,7 +130,7 @@ class Validate:
 
     def _inner(self, field: FieldDescriptor) -> _Checker | None:
         kind = field.message_type
-        if kind is None or kind.full_name in (_TIMESTAMP, _DURATION):
+        if kind is None or kind.full_name in _WHOLE:
             return None
         return self._checker(kind)
 
@@ -172,9 +147,9 @@ class Validate:
                 key(resource, inside, found)
             paths = message.update_mask.paths
             if not paths:
-                found.append(Violation(f"{prefix}update_mask", f"must name one of {', '.join(update.paths)}"))
+                found.append(Violation(prefix + MASK, f"must name one of {', '.join(update.paths)}"))
             elif len(paths) > Items().high or not steps.keys() >= set(paths):
-                found.append(Violation(f"{prefix}update_mask", f"may name only {', '.join(update.paths)}"))
+                found.append(Violation(prefix + MASK, f"may name only {', '.join(update.paths)}"))
             for path, check in steps.items():
                 if path in paths:
                     check(resource, inside, found)
@@ -194,7 +169,7 @@ class Validate:
 
 
 def _covered(update: Update) -> tuple[str, str]:
-    return update.resource, "update_mask"
+    return update.resource, MASK
 
 
 def _one_of(name: str) -> Step:

@@ -2,18 +2,17 @@
 
 from collections.abc import Callable, Iterator
 from datetime import timedelta
-from typing import Any
+from typing import Any, cast
 
 import pytest
-from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from grpc_reflection.v1alpha import reflection_pb2
 
 from authy_grpc.rpc.auth import NEEDS
-from authy_grpc.rpc.fields import UPDATES
+from authy_grpc.rpc.fields import rule_of, update_of
 from authy_grpc.rpc.rules import Entries, Items, Number, PageSize, Png, Rule, Size, Span, Text
-from authy_grpc.rpc.validate import rule_of
 from authy_grpc.service.caller import Caller as CallerKind
 from authy_grpc.service.caller import Device, Gateway, Nobody, Operator, Site
 from authy_grpc.v1 import approval_pb2
@@ -189,7 +188,7 @@ def unknown(field: Any) -> Edges:
 def requests(name: str) -> Iterator[tuple[str, str, Message, bool]]:
     """Of a method: a field, where its wrong value is named, a request at its edge, whether that is good."""
     good = REQUESTS[name]
-    update = UPDATES.get(good.DESCRIPTOR.name)
+    update = update_of(cast(Descriptor, good.DESCRIPTOR))
     fields: Any = good.DESCRIPTOR.fields
     for field in fields:
         whole = field.message_type is None or field.is_repeated or rule_of(field) is not None

@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 from authy_grpc.phone import PhoneError
-from authy_grpc.rpc.fields import PACKAGE
+from authy_grpc.rpc.contract import PACKAGE
 from authy_grpc.v1 import account_pb2 as account
 from authy_grpc.v1.account_pb2 import DeviceProof
 from tests.forging import flipped, millis, reason, twin

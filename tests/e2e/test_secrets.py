@@ -10,7 +10,7 @@ from authy_grpc.domain.receipts import Decision, Receipt
 from authy_grpc.phone.scan import read_token
 from authy_grpc.phone.state import new_key
 from authy_grpc.rpc.auth import NEEDS
-from authy_grpc.rpc.fields import PACKAGE
+from authy_grpc.rpc.contract import PACKAGE
 from authy_grpc.service.caller import Gateway
 from authy_grpc.v1 import account_pb2 as account
 from authy_grpc.v1 import authenticator_pb2 as authenticator

@@ -195,6 +195,83 @@ def test_a_schema_does_not_fit_what_is_wrong(wrong: Any) -> None:
     assert everything().wrong("/components/schemas/EverythingInput", wrong)
 
 
+def good(name: str) -> Any:
+    """A request in JSON, with all that is limited, at the limit."""
+    return {
+        "CreateApprovalRequest": {
+            "message": "é" * 200,
+            "details": [{"label": "a" * 40, "value": "b" * 400}] * 20,
+            "hiddenDetails": {"a" * 40: "b" * 400},
+            "matchDigits": 0,
+        },
+        "ApplicationInput": {
+            "name": "a" * 60,
+            "logo": "A" * 43_692,
+            "codeDigits": 8,
+            "codePeriodSeconds": 0,
+            "matchDigits": 2,
+        },
+        "RegisterDeviceRequest": {
+            "verificationId": "a", "code": "1", "name": "a", "platform": 1, "signingKey": "A" * 88,
+            "agreementKey": "A" * 87, "signature": "A" * 88,
+        },
+        "SendCodeRequest": {"action": "log_in_2", "requestId": "a" * 64},
+        "WebhookInput": {"url": "a", "types": ["a"] * 100},
+    }[name]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "wrong"),
+    [
+        ("CreateApprovalRequest", {"message": ""}),
+        ("CreateApprovalRequest", {"message": "é" * 201}),
+        ("CreateApprovalRequest", {"message": None}),
+        ("CreateApprovalRequest", {"details": [{"label": "a" * 41}]}),
+        ("CreateApprovalRequest", {"details": [{"label": "a"}] * 21}),
+        ("CreateApprovalRequest", {"hiddenDetails": {"a" * 41: ""}}),
+        ("CreateApprovalRequest", {"hiddenDetails": {"a": "b" * 401}}),
+        ("CreateApprovalRequest", {"hiddenDetails": {str(each): "" for each in range(21)}}),
+        ("CreateApprovalRequest", {"matchDigits": 1}),
+        ("CreateApprovalRequest", {"matchDigits": 9}),
+        ("ApplicationInput", {"logo": "A" * 43_696}),
+        ("ApplicationInput", {"codeDigits": 5}),
+        ("ApplicationInput", {"codePeriodSeconds": 61}),
+        ("RegisterDeviceRequest", {"signingKey": "A" * 92}),
+        ("RegisterDeviceRequest", {"signingKey": "A" * 84}),
+        ("RegisterDeviceRequest", {"code": None}),
+        ("SendCodeRequest", {"action": "Log in"}),
+        ("SendCodeRequest", {"action": "a" * 33}),
+        ("WebhookInput", {"types": [""]}),
+        ("WebhookInput", {"types": ["a"] * 101}),
+    ],
+    ids=lambda each: str(each)[:40],
+)
+def test_a_schema_has_the_limits_of_the_contract(name: str, wrong: dict[str, Any]) -> None:
+    document, where = Document(), f"/components/schemas/{name}"
+    assert document.wrong(where, good(name)) == []
+    changed = {key: value for key, value in (good(name) | wrong).items() if value is not None}
+    assert document.wrong(where, changed)
+
+
+def test_limits_that_have_no_keyword_are_said_in_words() -> None:
+    schemas = DOCUMENT["components"]["schemas"]
+
+    def told(name: str, field: str) -> str:
+        return str(schemas[name]["properties"][field]["description"])
+
+    assert told("CreateEnrollmentRequest", "ttl").endswith("10 min where unset. From 30s to 86400s.")
+    assert told("RegisterDeviceRequest", "name") == "Nothing in it that cannot be seen."
+    assert told("RegisterDeviceRequest", "freshAccount").endswith("Not served yet: leave it unset.")
+    assert told("RegisterDeviceRequest", "signingKey").endswith("65 bytes.")
+    assert told("ApplicationInput", "logo").endswith("At most 32768 bytes. A PNG image.")
+    [update] = [route for route in contract() if route.rpc.name == "UpdateWebhook"]
+    [mask] = [each for each in Document().operation(update)["parameters"] if each.get("name") == "updateMask"]
+    assert mask["description"] == "It may name `url`, `types`, `state`."
+    # Answers are as they are, and have no limits.
+    assert "maxLength" not in schemas["Application"]["properties"]["name"]
+    assert "description" not in schemas["Device"]["properties"]["name"]
+
+
 def test_a_body_has_no_field_of_the_path() -> None:
     schemas = Schemas({})
     schemas.body(Patch.DESCRIPTOR, frozenset())
