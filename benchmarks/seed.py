@@ -130,22 +130,25 @@ def _person(vault: Vault, application_id: str, number: int, now: datetime) -> tu
     own = {name: keys.new_private_key(os.urandom) for name in ("signing", "agreement", "server", "site")}
     points = {name: keys.public_point(key) for name, key in own.items()}
     shared = keys.agree(own["server"], points["agreement"])
-    owner = AccountRow(account_id=new_id("acc", now, os.urandom), new_device_policy="HOLD", create_time=now)
-    account.set_number(owner, vault, f"+4915{number:09d}")
+    account_id, device_id = new_id("acc", now, os.urandom), new_id("dev", now, os.urandom)
+    owner = AccountRow(
+        account_id=account_id,
+        new_device_policy="HOLD",
+        create_time=now,
+        **account.number_columns(vault, account_id, f"+4915{number:09d}"),
+    )
     phone = DeviceRow(
-        device_id=new_id("dev", now, os.urandom),
+        device_id=device_id,
         account_id=owner.account_id,
-        sealed_name=b"",
+        sealed_name=device.seal_name(vault, device_id, "Pocket"),
         platform="ANDROID",
         state="ACTIVE",
         signing_key=points["signing"],
         agreement_key=points["agreement"],
         server_agreement_key=points["server"],
-        sealed_secret=b"",
+        sealed_secret=device.seal_secret(vault, device_id, shared),
         create_time=now,
     )
-    device.set_name(phone, vault, "Pocket")
-    device.set_secret(phone, vault, shared)
     user = _link(vault, application_id, owner.account_id, f"user-{number}", now)
     site_key = SiteKeyRow(
         kid=keys.thumbprint(points["site"]),

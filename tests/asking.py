@@ -106,10 +106,11 @@ class Desk:
         return account_id
 
     async def device(self, account_id: str, name: str = "Pocket", state: str = "ACTIVE") -> Device:
+        device_id = new_id("dev", self.clock(), os.urandom)
         row = DeviceRow(
-            device_id=new_id("dev", self.clock(), os.urandom),
+            device_id=device_id,
             account_id=account_id,
-            sealed_name=b"",
+            sealed_name=devices.seal_name(self.vault, device_id, name),
             platform="ANDROID",
             state=state,
             signing_key=b"",
@@ -118,7 +119,6 @@ class Desk:
             sealed_secret=b"",
             create_time=self.clock(),
         )
-        devices.set_name(row, self.vault, name)
         held, end = state == "HELD", self.clock().replace(year=2100)
         caller = Device(account_id, row.device_id, "ses_1", held=held, expire_time=end)
         await self.add(row)

@@ -23,6 +23,7 @@ from authy_grpc.service.text import Texts
 from authy_grpc.service.verification import Sending, Verifications, Wish
 from authy_grpc.store import events
 from authy_grpc.store import link as links
+from authy_grpc.store.device import DEVICE_SECRET
 from authy_grpc.store.events import EARLIEST, Recorded
 from authy_grpc.store.once import Request
 from authy_grpc.store.tables import AccountRow, ApplicationRow, DeviceRow, LinkRow, SiteKeyRow
@@ -268,7 +269,7 @@ class Booth:
 
     async def _write_device(self, device_id: str, site_id: str, kid: str) -> Token:
         shared = os.urandom(32)
-        sealed = self.vault.seal(links.DEVICE_SECRET, device_id, shared)
+        sealed = self.vault.seal(DEVICE_SECRET, device_id, shared)
         await self.change(DeviceRow, device_id, sealed_secret=sealed)
         secret = keys.totp_secret(
             shared,

@@ -28,7 +28,7 @@ from authy_grpc.service.site import Sites
 from authy_grpc.service.user import Users
 from authy_grpc.store import device as devices
 from authy_grpc.store import spent_key
-from authy_grpc.store.link import DEVICE_SECRET
+from authy_grpc.store.device import DEVICE_SECRET
 from authy_grpc.store.once import Request
 from authy_grpc.store.tables import DeviceRow
 from tests.asking import Desk, Link
@@ -120,7 +120,7 @@ class Hall(Desk):
         row = DeviceRow(
             device_id=device_id,
             account_id=caller.account_id,
-            sealed_name=b"",
+            sealed_name=devices.seal_name(self.vault, device_id, "Pocket"),
             platform="ANDROID",
             state=state,
             signing_key=handset.signing_key,
@@ -129,7 +129,6 @@ class Hall(Desk):
             sealed_secret=self.vault.seal(DEVICE_SECRET, device_id, secret),
             create_time=self.clock(),
         )
-        devices.set_name(row, self.vault, "Pocket")
         await self.add(row)
         prints = [keys.thumbprint(each) for each in (row.signing_key, row.agreement_key)]
         await self.database.write(lambda tx: spent_key.spend(tx, *prints))

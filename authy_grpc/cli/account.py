@@ -9,8 +9,8 @@ from authy_grpc.cli.options import Json, Yes
 
 if TYPE_CHECKING:
     from authy_grpc.bootstrap import Core
+    from authy_grpc.store.account import Kept
     from authy_grpc.store.database import Database
-    from authy_grpc.store.tables import AccountRow
     from authy_grpc.store.tx import Tx
     from authy_grpc.store.vault import Vault
 
@@ -32,8 +32,8 @@ Number = Annotated[str, typer.Argument(help="The phone number, such as +15005550
 def show(number: Number, json: Json = False) -> None:
     """Show what there is of a number's account, without the names of its devices and sites."""
     from authy_grpc.cli import show as out
-    from authy_grpc.store import account as store
     from authy_grpc.store import device as devices
+    from authy_grpc.store import link as links
 
     def work(tx: "Tx") -> dict[str, str | int | bool]:
         row = _find(tx, number)
@@ -44,7 +44,7 @@ def show(number: Number, json: Json = False) -> None:
             "newDevicePolicy": row.new_device_policy,
             "phoneCodes": row.phone_codes,
             "activeDevices": len(active),
-            "sites": len(store.links(tx, row.account_id, lock=False)),
+            "sites": len(links.of_account(tx, row.account_id, lock=False)),
         }
 
     async def use(core: "Core", vault: "Vault") -> dict[str, str | int | bool]:
@@ -94,7 +94,7 @@ async def _empty_log(database: "Database") -> bool:
     return False
 
 
-def _find(tx: "Tx", number: str, *, lock: bool = False) -> "AccountRow":
+def _find(tx: "Tx", number: str, *, lock: bool = False) -> "Kept":
     from authy_grpc.cli.failure import Failure
     from authy_grpc.domain.typed import normalize_number
     from authy_grpc.store import account as store

@@ -11,10 +11,10 @@ from authy_grpc.store import account as accounts
 from authy_grpc.store import account as store
 from authy_grpc.store import budget
 from authy_grpc.store import device as devices
+from authy_grpc.store import link as links
 from authy_grpc.store import phone_verification as verifications
 from authy_grpc.store import text as texts
 from authy_grpc.store.database import Database
-from authy_grpc.store.tables import AccountRow
 from authy_grpc.store.tx import Tx
 
 _UPDATE = "authy_grpc.v1.AccountService/UpdateAccount"
@@ -92,10 +92,8 @@ class OwnAccount:
             if new_device_policy is not None and not same_policy:
                 self._set_policy(tx, row, new_device_policy)
             if phone_codes is not None and phone_codes != row.phone_codes:
-                row.phone_codes = phone_codes
+                store.ROWS.change(tx, row, phone_codes=phone_codes)
                 self._plan(tx, row, TellingKind.FACTORS_CHANGED)
-            tx.add(row)
-            tx.flush()
             accounts.changed(tx, row.account_id, activity="account.updated")
             return store.to_account(tx.vault, row)
 
@@ -125,7 +123,7 @@ class OwnAccount:
         await self._database.write(work, accounts=True, by=caller.account_id)
         await self._database.truncate_log()
 
-    def erase(self, tx: Tx, row: AccountRow) -> None:
+    def erase(self, tx: Tx, row: store.Kept) -> None:
         """Erase an account: at once for its owner and whoever has its number next, later for its sites.
 
         A link that waits for its first code goes with its enrollment, whose time runs out: nobody has
@@ -135,29 +133,25 @@ class OwnAccount:
             tx: of the change.
             row: the account, locked.
         """
-        for link in store.links(tx, row.account_id):
-            link.sealed_label = None
-            tx.add(link)
-            if link.state == "ACTIVE":
-                link.state = "ENDED"
+        for link in links.of_account(tx, row.account_id):
+            ends = link.state == "ACTIVE"
+            links.ROWS.change(tx, link, sealed_label=None, state="ENDED" if ends else link.state)
+            if ends:
                 self._telling.plan(tx, link.site_id, TellingKind.USER_DELETED)
-        tx.flush()
         own = devices.all_of(tx, row.account_id)
         for device in own:
             if device.state != DeviceState.REVOKED:
                 self._admission.put_out(tx, device)
-            devices.set_name(device, tx.vault, "")
-            tx.add(device)
+            devices.ROWS.change(tx, device, sealed_name=devices.seal_name(tx.vault, device.device_id, ""))
         number = store.number(tx.vault, row)
         verifications.erase(tx, number, [device.device_id for device in own])
         texts.erase(tx, number)
         store.erase(tx, row)
-        tx.flush()
         self._database.deleted()
 
-    def _set_policy(self, tx: Tx, row: AccountRow, policy: NewDevicePolicy) -> None:
+    def _set_policy(self, tx: Tx, row: store.Kept, policy: NewDevicePolicy) -> None:
         now = tx.now()
-        row.new_device_policy = policy.value
+        store.ROWS.change(tx, row, new_device_policy=policy.value)
         if policy is not NewDevicePolicy.DENY:
             return
         waiting = [
@@ -172,7 +166,7 @@ class OwnAccount:
             self._admission.put_out(tx, device)
             self._admission.tell(tx, device, "device.refused")
 
-    def _plan(self, tx: Tx, row: AccountRow, kind: TellingKind) -> None:
-        for link in store.links(tx, row.account_id):
+    def _plan(self, tx: Tx, row: store.Kept, kind: TellingKind) -> None:
+        for link in links.of_account(tx, row.account_id):
             if link.state == "ACTIVE":
                 self._telling.plan(tx, link.site_id, kind)

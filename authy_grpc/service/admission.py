@@ -1,4 +1,4 @@
-"""Owns how a device is let in and put out, whoever asked for it, and who learns of it."""
+"""Lets devices in and puts them out, whoever asked for it, and tells who has to learn of it."""
 
 from functools import partial
 
@@ -9,9 +9,9 @@ from authy_grpc.store import account as accounts
 from authy_grpc.store import account as store
 from authy_grpc.store import credential
 from authy_grpc.store import device as devices
+from authy_grpc.store import link as links
 from authy_grpc.store import session as sessions
 from authy_grpc.store.database import Database
-from authy_grpc.store.tables import AccountRow, DeviceRow
 from authy_grpc.store.tx import Tx
 
 _SECRET_BYTES = 32
@@ -39,7 +39,7 @@ class Admission:
             )
         return released
 
-    def let_in(self, tx: Tx, row: DeviceRow, activity: str) -> None:
+    def let_in(self, tx: Tx, row: devices.Kept, activity: str) -> None:
         """Let in a device that waits.
 
         Args:
@@ -47,42 +47,43 @@ class Admission:
             row: the device.
             activity: how it came to that, such as `device.approved`.
         """
-        row.state, row.release_time = DeviceState.ACTIVE.value, None
-        tx.add(row)
+        devices.ROWS.change(tx, row, state=DeviceState.ACTIVE.value, release_time=None)
         tx.record(credential.changed(row.device_id))
         self.tell(tx, row, activity)
 
-    def put_out(self, tx: Tx, row: DeviceRow) -> None:
+    def put_out(self, tx: Tx, row: devices.Kept) -> None:
         """End a device at once, with its sessions and streams; sites are told later.
 
         Args:
             tx: of the change, in which the account is locked.
             row: the device.
         """
-        now = tx.now()
-        row.state, row.revoke_time, row.release_time = DeviceState.REVOKED.value, now, None
         # Not even by a fault elsewhere is one of its codes right again.
-        devices.set_secret(row, tx.vault, tx.random(_SECRET_BYTES))
-        tx.add(row)
-        tx.flush()
+        secret = devices.seal_secret(tx.vault, row.device_id, tx.random(_SECRET_BYTES))
+        devices.ROWS.change(
+            tx,
+            row,
+            state=DeviceState.REVOKED.value,
+            revoke_time=tx.now(),
+            release_time=None,
+            sealed_secret=secret,
+        )
         sessions.end_all(tx, row.device_id)
         tx.record(credential.ended(row.device_id))
-        for key in devices.told_keys(tx, row.device_id):
+        for key in links.keys_of_device(tx, row.device_id):
             self._telling.plan(tx, key.site_id, TellingKind.DEVICE_REMOVED, key.kid)
 
-    def block_release(self, tx: Tx, account: AccountRow) -> None:
+    def block_release(self, tx: Tx, account: store.Kept) -> None:
         """After a device was refused: for 30 days none of the account is let in by time."""
         now = tx.now()
-        account.release_blocked_until = now + BLOCKED
-        tx.add(account)
+        until = now + BLOCKED
+        store.ROWS.change(tx, account, release_blocked_until=until)
         for row in devices.of_account(tx, account.account_id):
             if devices.state(row, now) is DeviceState.HELD:
-                row.release_time = release_time(
-                    row.create_time, row.shown_time, account.release_blocked_until
-                )
-                tx.add(row)
+                later = release_time(row.create_time, row.shown_time, until)
+                devices.ROWS.change(tx, row, release_time=later)
 
-    def tell(self, tx: Tx, row: DeviceRow, activity: str) -> None:
+    def tell(self, tx: Tx, row: devices.Kept, activity: str) -> None:
         """Tell the account's devices what happened to one."""
         name = devices.name(tx.vault, row)
         accounts.changed(tx, row.account_id, devices=True, activity=activity, device_name=name)
@@ -99,6 +100,6 @@ class Admission:
             if row.state == DeviceState.HELD and devices.state(row, now) is DeviceState.ACTIVE
         ]
         for row in due:
-            row.limited_until = (row.release_time or now) + LIMITED
+            devices.ROWS.change(tx, row, limited_until=(row.release_time or now) + LIMITED)
             self.let_in(tx, row, "device.released")
         return len(due)

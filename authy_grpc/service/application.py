@@ -13,6 +13,7 @@ from authy_grpc.service import unlink
 from authy_grpc.service.caller import Operator, Site
 from authy_grpc.store import application as store
 from authy_grpc.store import credential, page
+from authy_grpc.store import link as links
 from authy_grpc.store.database import Database
 from authy_grpc.store.tables import ApiKeyRow
 from authy_grpc.store.tx import Tx
@@ -114,9 +115,9 @@ class Applications:
         def work(tx: Tx) -> None:
             row = store.find(tx, application_id, lock=True)
             ended = [credential.ended(key.api_key_id) for key in store.keys(tx, application_id)]
-            links = store.links(tx, application_id)
+            own = links.of_application(tx, application_id)
             tx.now()
-            for link in links:
+            for link in own:
                 unlink.end(tx, link, record=False, waiting=EnrollmentState.CANCELED)
             store.erase(tx, row)
             tx.record(*ended)

@@ -1,4 +1,4 @@
-"""Owns how an enrollment becomes a user: a new one, or one whose device brings a new key."""
+"""Makes a user of an enrollment: a new one, or one whose device brings a new key."""
 
 from collections.abc import Callable
 
@@ -11,27 +11,25 @@ from authy_grpc.service import unlink
 from authy_grpc.store import account as accounts
 from authy_grpc.store import enrollment as enrollments
 from authy_grpc.store import link as links
-from authy_grpc.store import site as sites
 from authy_grpc.store import user as users
-from authy_grpc.store.tables import LinkRow, SiteKeyRow
 from authy_grpc.store.tx import Tx
 
 _NO_STEP = -1
 
 
-def user_of(tx: Tx, row: enrollments.Kept) -> LinkRow | None:
+def user_of(tx: Tx, row: enrollments.Kept) -> links.Kept | None:
     """The user that an enrollment's custom_user_id has already, locked, or None."""
     custom_user_id = enrollments.present(tx.vault, row, tx.now()).custom_user_id
-    return links.find_by_custom_user_id(tx, row.application_id, custom_user_id, lock=True)
+    return links.lock_by_custom_user_id(tx, row.application_id, custom_user_id)
 
 
 def link_for(
     tx: Tx,
     row: enrollments.Kept,
-    user: LinkRow | None,
+    user: links.Kept | None,
     *,
     sealed_seed: Callable[[str], bytes] | None = None,
-) -> LinkRow:
+) -> links.Kept:
     """The link that an enrollment is about: the user's, where one account holds both, or a new one.
 
     Args:
@@ -50,7 +48,7 @@ def link_for(
     link = users.awaiting_link(
         tx.vault, row.application_id, row.account_id, custom_user_id, site_id, now, sealed_seed=seed
     )
-    tx.add(link)
+    links.ROWS.add(tx, link)
     row.site_id = site_id
     return link
 
@@ -58,8 +56,8 @@ def link_for(
 def complete(
     tx: Tx,
     row: enrollments.Kept,
-    link: LinkRow,
-    user: LinkRow | None,
+    link: links.Kept,
+    user: links.Kept | None,
     *,
     site_name: str,
     step: int = _NO_STEP,
@@ -74,7 +72,7 @@ def complete(
         site_name: what devices are told.
         step: of the code that confirmed it, which is used up.
     """
-    if user is not None and user is not link:
+    if user is not None and user.site_id != link.site_id:
         unlink.end(tx, user)
     renewed = link.state == "ACTIVE"
     if not renewed:
@@ -83,7 +81,7 @@ def complete(
     if row.method == EnrollmentMethod.AUTHENTICATOR:
         key = _bring_key(tx, row, link, step)
     else:
-        link.seed_last_step = step
+        links.ROWS.change(tx, link, seed_last_step=step)
     completed = enrollments.move(tx, row, EnrollmentState.COMPLETED, authy_id=link.authy_id or "", key=key)
     if link.account_id is not None:
         accounts.changed(
@@ -96,11 +94,11 @@ def complete(
     return completed
 
 
-def _bring_key(tx: Tx, row: enrollments.Kept, link: LinkRow, step: int) -> SiteKey:
+def _bring_key(tx: Tx, row: enrollments.Kept, link: links.Kept, step: int) -> SiteKey:
     """The key takes the place of the one that the device had, whose codes stay used up."""
     now = tx.now()
     point, device_id = row.point or b"", row.device_id or ""
-    key = SiteKeyRow(
+    key = links.KeptKey(
         kid=thumbprint(point),
         site_id=link.site_id,
         device_id=device_id,
@@ -109,12 +107,11 @@ def _bring_key(tx: Tx, row: enrollments.Kept, link: LinkRow, step: int) -> SiteK
         last_step=step,
         create_time=now,
     )
-    former = sites.active_key(tx, link.site_id, device_id)
+    former = links.active_key(tx, link.site_id, device_id)
     if former is not None:
         key.last_step = max(step, former.last_step)
-        former.state, former.revoke_time = "REVOKED", now
-        tx.add(former)
+        links.KEYS.change(tx, former, state="REVOKED", revoke_time=now)
         told = links.event(tx.vault, link, UserEventType.DEVICE_REMOVED, key=links.site_key(former))
         tx.record(told)
-    tx.add(key)
+    links.KEYS.add(tx, key)
     return SiteKey(key.kid, jwk(point), now)

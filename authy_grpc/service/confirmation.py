@@ -1,4 +1,4 @@
-"""Owns the check of the first code, which proves that whoever scanned is whoever sits at the site."""
+"""Checks first codes, each of which proves that whoever scanned is whoever sits at the site."""
 
 from datetime import datetime
 
@@ -16,10 +16,8 @@ from authy_grpc.store import account as accounts
 from authy_grpc.store import device as devices
 from authy_grpc.store import enrollment as enrollments
 from authy_grpc.store import link as links
-from authy_grpc.store import site as sites
 from authy_grpc.store.account import AccountBusy
 from authy_grpc.store.application import profile
-from authy_grpc.store.tables import DeviceRow, LinkRow
 from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 from authy_grpc.store.verification import SEED
@@ -63,7 +61,7 @@ class Confirmation:
         raise WrongState(present.state.value)
 
     def confirm(
-        self, tx: Tx, row: enrollments.Kept, link: LinkRow | None, typed: str
+        self, tx: Tx, row: enrollments.Kept, link: links.Kept | None, typed: str
     ) -> Enrollment | Refusal | AccountBusy:
         """Complete an enrollment by its first code.
 
@@ -113,7 +111,7 @@ class Confirmation:
         return self._accept(tx, row, link, typed, match.step, application.name)
 
     def _accept(
-        self, tx: Tx, row: enrollments.Kept, link: LinkRow, typed: str, step: int, site_name: str
+        self, tx: Tx, row: enrollments.Kept, link: links.Kept, typed: str, step: int, site_name: str
     ) -> Enrollment | Refusal:
         user = completion.user_of(tx, row)
         if user is not None and not row.replace_existing:
@@ -123,16 +121,20 @@ class Confirmation:
         if link.push_frozen_until is not None and link.push_frozen_until > tx.now():
             told = links.event(tx.vault, link, UserEventType.UNLOCKED)
             tx.record(told)
-        link.failures, link.locked_until = Guesses().failures, Guesses().locked_until
-        link.push_misses, link.push_frozen_until = PushGuard().misses, PushGuard().frozen_until
-        tx.add(link)
+        links.ROWS.change(
+            tx,
+            link,
+            failures=Guesses().failures,
+            locked_until=Guesses().locked_until,
+            push_misses=PushGuard().misses,
+            push_frozen_until=PushGuard().frozen_until,
+        )
         return completion.complete(tx, row, link, user, site_name=site_name, step=step)
 
-    def _count(self, tx: Tx, link: LinkRow, guesses: Guesses) -> None:
+    def _count(self, tx: Tx, link: links.Kept, guesses: Guesses) -> None:
         """A link that waits is no user of the site yet: only of one that is renewed does the feed tell."""
         locks = guesses.locked_until is not None
-        link.failures, link.locked_until = guesses.failures, guesses.locked_until
-        tx.add(link)
+        links.ROWS.change(tx, link, failures=guesses.failures, locked_until=guesses.locked_until)
         if link.state == "AWAITING":
             return
         reason = Verdict.WRONG.name.lower()
@@ -141,7 +143,7 @@ class Confirmation:
             told.append(links.event(tx.vault, link, UserEventType.LOCKED))
         tx.record(*told)
 
-    def _seeds(self, tx: Tx, row: enrollments.Kept, link: LinkRow) -> tuple[list[Seed], bool]:
+    def _seeds(self, tx: Tx, row: enrollments.Kept, link: links.Kept) -> tuple[list[Seed], bool]:
         """What makes the code, the seed in the QR code or the device that accepted, and whether it counts.
 
         One that does not, since device or owner are gone, is evaluated all the same: it takes as long.
@@ -149,12 +151,12 @@ class Confirmation:
         if link.sealed_seed is not None:
             seed = tx.vault.open(SEED, link.site_id, link.sealed_seed)
             return [Seed(link.site_id, seed, link.seed_last_step)], True
-        device = tx.get(DeviceRow, row.device_id or "")
+        device = devices.ROWS.find(tx, row.device_id)
         if device is None:
             return [], False
-        former = sites.active_key(tx, link.site_id, device.device_id)
+        former = links.active_key(tx, link.site_id, device.device_id)
         secret = totp_secret(
-            tx.vault.open(links.DEVICE_SECRET, device.device_id, device.sealed_secret),
+            tx.vault.open(devices.DEVICE_SECRET, device.device_id, device.sealed_secret),
             site_id=link.site_id,
             device_id=device.device_id,
             agreement_key=device.agreement_key,

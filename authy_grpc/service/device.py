@@ -25,7 +25,6 @@ from authy_grpc.store import account as store
 from authy_grpc.store import budget
 from authy_grpc.store import device as devices
 from authy_grpc.store.database import Database
-from authy_grpc.store.tables import DeviceRow
 from authy_grpc.store.tx import Tx
 
 _RENAME = "authy_grpc.v1.AccountService/UpdateDevice"
@@ -89,8 +88,8 @@ class Devices:
                 kind = "own_names" if own else "names"
                 if refused := budget.change(tx, kind, caller.account_id):
                     return refused
-                devices.set_name(row, tx.vault, name)
-                tx.add(row)
+                sealed = devices.seal_name(tx.vault, row.device_id, name)
+                devices.ROWS.change(tx, row, sealed_name=sealed)
                 self._admission.tell(tx, row, "device.renamed")
             return devices.to_device(tx.vault, row, now, current=own)
 
@@ -123,9 +122,8 @@ class Devices:
             except Refusal as refusal:
                 return refusal
             if row.shown_time is None:
-                row.shown_time = now
-                row.release_time = release_time(row.create_time, now, account.release_blocked_until)
-                tx.add(row)
+                sooner = release_time(row.create_time, now, account.release_blocked_until)
+                devices.ROWS.change(tx, row, shown_time=now, release_time=sooner)
                 self._admission.tell(tx, row, "device.acknowledged")
             return devices.to_device(tx.vault, row, now)
 
@@ -204,7 +202,7 @@ class Devices:
             if before is DeviceState.REVOKED:
                 return None
             self._admission.put_out(tx, row)
-            if before is DeviceState.HELD and row is not own:
+            if before is DeviceState.HELD and device_id != caller.device_id:
                 self._admission.block_release(tx, account)
                 self._admission.tell(tx, row, "device.refused")
             else:
@@ -222,7 +220,7 @@ class Devices:
             devices.to_device(tx.vault, row, now, current=row.device_id == caller.device_id) for row in rows
         ]
 
-    def _checked(self, tx: Tx, row: DeviceRow, check: str) -> bool:
+    def _checked(self, tx: Tx, row: devices.Kept, check: str) -> bool:
         """Whether a check is a waiting device's; a wrong one is counted."""
         name = f"check:{row.device_id}"
         wrong = budget.spent(tx, name)

@@ -251,7 +251,6 @@ class Enrollments:
             raise UserExists
         for row in open_ones:
             enrollments.end(tx, row, EnrollmentState.CANCELED)
-        tx.flush()
         row = self._row(now, caller, draft, application)
         if draft.method is EnrollmentMethod.GENERIC_TOTP:
             uri = self._generic(tx, row, draft, application)

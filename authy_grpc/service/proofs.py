@@ -6,14 +6,13 @@ from authy_grpc.domain import keys
 from authy_grpc.domain.device import DeviceState, Proof, check_proof_time
 from authy_grpc.domain.errors import BadCredential, BadSignature, DeviceHeld
 from authy_grpc.store import device as devices
-from authy_grpc.store.tables import DeviceRow
 from authy_grpc.store.tx import Tx
 
 # A point whose private half is known to all: what is signed with it still comes from no device.
 _DECOY = keys.public_point(keys.new_private_key(bytes))
 
 
-def use(tx: Tx, device_id: str, method: str, proof: Proof, *names: str) -> DeviceRow:
+def use(tx: Tx, device_id: str, method: str, proof: Proof, *names: str) -> devices.Kept:
     """Check the proof of a device that calls with a token, and use it up.
 
     It is used up whatever else becomes of the call: from here on a work returns what it refuses.
@@ -33,9 +32,7 @@ def use(tx: Tx, device_id: str, method: str, proof: Proof, *names: str) -> Devic
         ClockSkew: as `check`.
     """
     device = check(tx, devices.acting(tx, device_id), method, proof, *names)
-    device.last_proof_millis = proof.time_millis
-    tx.add(device)
-    tx.flush()
+    devices.ROWS.change(tx, device, last_proof_millis=proof.time_millis)
     return device
 
 
@@ -57,7 +54,7 @@ def act(tx: Tx, device_id: str, method: str, proof: Proof, *names: str) -> Devic
     return DeviceHeld() if devices.is_limited(device, tx.now()) else None
 
 
-def check(tx: Tx, device: DeviceRow, method: str, proof: Proof, *names: str) -> DeviceRow:
+def check(tx: Tx, device: devices.Kept, method: str, proof: Proof, *names: str) -> devices.Kept:
     """Check a proof, and lock the device as it is now.
 
     The caller then sets the device's `last_proof_millis` to the proof's time.
@@ -77,7 +74,7 @@ def check(tx: Tx, device: DeviceRow, method: str, proof: Proof, *names: str) -> 
     return fresh(devices.lock(tx, device.device_id), proof, tx.now())
 
 
-def signed(device: DeviceRow | None, method: str, proof: Proof, *names: str) -> None:
+def signed(device: devices.Kept | None, method: str, proof: Proof, *names: str) -> None:
     """Check a proof's signature, which needs no lock: the key of a device never changes.
 
     Args:
@@ -95,7 +92,7 @@ def signed(device: DeviceRow | None, method: str, proof: Proof, *names: str) -> 
         raise BadCredential from None
 
 
-def fresh(device: DeviceRow | None, proof: Proof, now: datetime) -> DeviceRow:
+def fresh(device: devices.Kept | None, proof: Proof, now: datetime) -> devices.Kept:
     """Check whether a proof, whose signature is right, counts now.
 
     Args:

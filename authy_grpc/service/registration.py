@@ -17,9 +17,10 @@ from authy_grpc.store import account as accounts
 from authy_grpc.store import account as store
 from authy_grpc.store import budget, spent_key
 from authy_grpc.store import device as devices
+from authy_grpc.store import link as links
 from authy_grpc.store import phone_verification as verifications
 from authy_grpc.store.database import Database
-from authy_grpc.store.tables import AccountRow, DeviceRow, PhoneVerificationRow
+from authy_grpc.store.tables import PhoneVerificationRow
 from authy_grpc.store.tx import Tx
 
 
@@ -156,55 +157,52 @@ class Registrations:
             budget.keep(tx, name, times, rules)
         return CodeRejected()
 
-    def _admit(self, tx: Tx, account: AccountRow | None, states: list[DeviceState]) -> DeviceState:
+    def _admit(self, tx: Tx, account: store.Kept | None, states: list[DeviceState]) -> DeviceState:
         if account is None:
             return DeviceState.ACTIVE
         return admit(
             NewDevicePolicy(account.new_device_policy),
             active=states.count(DeviceState.ACTIVE),
             held=states.count(DeviceState.HELD),
-            has_links=store.has_links(tx, account.account_id),
+            has_links=links.has_links(tx, account.account_id),
             recovery=False,
         )
 
-    def _open_account(self, tx: Tx, number: str, recovery_code: str) -> AccountRow:
+    def _open_account(self, tx: Tx, number: str, recovery_code: str) -> store.Kept:
         now = tx.now()
         account_id = new_id("acc", now, tx.random)
-        row = AccountRow(
+        row = store.Kept(
             account_id=account_id,
             new_device_policy=NewDevicePolicy.HOLD.value,
             recovery_hash=tx.vault.digest("recovery_code", f"{account_id}\n{recovery_code}".encode()),
             create_time=now,
+            **store.number_columns(tx.vault, account_id, number),
         )
-        store.set_number(row, tx.vault, number)
-        tx.add(row)
+        store.ROWS.add(tx, row)
         return row
 
-    def _add_device(self, tx: Tx, account: AccountRow, asked: NewDevice, state: DeviceState) -> DeviceRow:
+    def _add_device(self, tx: Tx, account: store.Kept, asked: NewDevice, state: DeviceState) -> devices.Kept:
         now = tx.now()
         device_id = new_id("dev", now, tx.random)
         private = keys.new_private_key(tx.random)
         held = state is DeviceState.HELD
-        row = DeviceRow(
+        row = devices.Kept(
             device_id=device_id,
             account_id=account.account_id,
-            sealed_name=b"",
+            sealed_name=devices.seal_name(tx.vault, device_id, asked.name),
             platform=asked.platform.value,
             state=state.value,
             signing_key=asked.signing_key,
             agreement_key=asked.agreement_key,
             server_agreement_key=keys.public_point(private),
-            sealed_secret=b"",
+            sealed_secret=devices.seal_secret(tx.vault, device_id, keys.agree(private, asked.agreement_key)),
             create_time=now,
             release_time=release_time(now, None, account.release_blocked_until) if held else None,
         )
-        devices.set_name(row, tx.vault, asked.name)
-        devices.set_secret(row, tx.vault, keys.agree(private, asked.agreement_key))
-        tx.add(row)
+        devices.ROWS.add(tx, row)
         spent_key.spend(
             tx, *map(keys.thumbprint, (asked.signing_key, asked.agreement_key, row.server_agreement_key))
         )
-        tx.flush()
         accounts.changed(
             tx, account.account_id, devices=True, activity="device.added", device_name=asked.name
         )

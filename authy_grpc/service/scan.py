@@ -1,4 +1,4 @@
-"""Owns the use cases of scanning: reading a QR code's token, linking an account by it, and refusing."""
+"""What an authenticator does with a QR code: read its token, link its account by it, refuse."""
 
 from authy_grpc.domain.enrollment import Enrollment, EnrollmentState
 from authy_grpc.domain.errors import BadSignature, NotFound, Refusal, WrongState
@@ -10,10 +10,10 @@ from authy_grpc.store import account as accounts
 from authy_grpc.store import application as applications
 from authy_grpc.store import device as devices
 from authy_grpc.store import enrollment as enrollments
+from authy_grpc.store import link as links
 from authy_grpc.store import site as sites
 from authy_grpc.store import spent_key
 from authy_grpc.store.database import Database
-from authy_grpc.store.tables import LinkRow
 from authy_grpc.store.tx import Tx
 
 _S = EnrollmentState
@@ -83,7 +83,7 @@ class Scans:
         token = read_token(self._public_url, scanned)
 
         def work(tx: Tx) -> Site | Refusal:
-            accounts.find(tx, caller.account_id, lock=True)
+            accounts.lock(tx, caller.account_id)
             device = devices.acting(tx, caller.device_id)
             thumbprint = key.check(device.device_id, device.signing_key, token)
             row = enrollments.find_by_token(tx, token)
@@ -121,7 +121,7 @@ class Scans:
         token = read_token(self._public_url, scanned)
 
         def work(tx: Tx) -> None:
-            accounts.find(tx, caller.account_id, lock=True)
+            accounts.lock(tx, caller.account_id)
             devices.acting(tx, caller.device_id)
             row = enrollments.find_by_token(tx, token)
             now = tx.now()
@@ -154,7 +154,7 @@ class Scans:
         same = (row.account_id, row.device_id, row.point) == (caller.account_id, caller.device_id, key.point)
         return same and enrollments.present(tx.vault, row, tx.now()).state in (_S.AWAITING_CODE, _S.COMPLETED)
 
-    def _link(self, tx: Tx, row: enrollments.Kept, user: LinkRow | None, site_name: str) -> LinkRow:
+    def _link(self, tx: Tx, row: enrollments.Kept, user: links.Kept | None, site_name: str) -> links.Kept:
         """The link of an enrollment that was accepted: complete, or waiting for its first code."""
         link = completion.link_for(tx, row, user)
         if row.require_code:

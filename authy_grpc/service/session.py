@@ -1,4 +1,4 @@
-"""Owns how a device gets a token, and how it gives it back."""
+"""Gives a device a token, and takes it back."""
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -12,7 +12,6 @@ from authy_grpc.store import budget, credential
 from authy_grpc.store import device as devices
 from authy_grpc.store import session as sessions
 from authy_grpc.store.database import Database
-from authy_grpc.store.tables import DeviceRow, SessionRow
 from authy_grpc.store.tx import Tx
 
 _GOOD_FOR = timedelta(hours=1)
@@ -62,7 +61,7 @@ class Sessions:
         """
 
         def look(tx: Tx) -> str:
-            device = tx.get(DeviceRow, device_id)
+            device = devices.ROWS.find(tx, device_id)
             proofs.signed(device, _CREATE, proof)
             return proofs.fresh(device, proof, tx.now()).account_id
 
@@ -73,8 +72,7 @@ class Sessions:
             device = proofs.fresh(device, proof, now)
             times = budget.allow(tx, f"sessions:{device_id}", SESSION_RULES)
             budget.keep(tx, f"sessions:{device_id}", times, SESSION_RULES)
-            device.last_proof_millis = proof.time_millis
-            tx.add(device)
+            devices.ROWS.change(tx, device, last_proof_millis=proof.time_millis)
             return self._open(tx, device_id)
 
         # Anybody may send garbage: it costs no transaction that others wait for.
@@ -92,16 +90,16 @@ class Sessions:
 
     def _open(self, tx: Tx, device_id: str) -> NewSession:
         now = tx.now()
-        for old in sessions.oldest(tx, device_id, _MOST - 1):
-            tx.delete(old)
-            tx.record(credential.ended(old.session_id))
+        for session_id in sessions.beyond(tx, device_id, _MOST - 1):
+            sessions.end(tx, session_id)
+            tx.record(credential.ended(session_id))
         token = new_secret("dt", tx.random)
-        row = SessionRow(
+        row = sessions.Kept(
             session_id=new_id("ses", now, tx.random),
             device_id=device_id,
             token_hash=hash_secret(token),
             create_time=now,
             expire_time=now + _GOOD_FOR,
         )
-        tx.add(row)
+        sessions.ROWS.add(tx, row)
         return NewSession(token, row.expire_time, now)

@@ -1,4 +1,4 @@
-"""Owns what an authenticator does with the links of its account."""
+"""What an authenticator does with the links of its account."""
 
 from authy_grpc.domain.device import Proof
 from authy_grpc.domain.enrollment import EnrollmentState
@@ -14,7 +14,6 @@ from authy_grpc.store import device as devices
 from authy_grpc.store import link as links
 from authy_grpc.store import site as store
 from authy_grpc.store.database import Database
-from authy_grpc.store.tables import DeviceRow, LinkRow, SiteKeyRow
 from authy_grpc.store.tx import Tx
 
 _UPDATE = "authy_grpc.v1.AuthenticatorService/UpdateSite"
@@ -61,14 +60,14 @@ class Sites:
         """
 
         def work(tx: Tx) -> Site:
-            accounts.find(tx, caller.account_id, lock=True)
+            accounts.lock(tx, caller.account_id)
             tx.now()
             device = devices.acting(tx, caller.device_id)
             thumbprint = key.check(device.device_id, device.signing_key, site_id)
             link = store.find(tx, caller.account_id, site_id, lock=True)
             if link.state == "AWAITING":
                 raise WrongState(EnrollmentState.AWAITING_CODE.value)
-            present = store.active_key(tx, site_id, caller.device_id)
+            present = links.active_key(tx, site_id, caller.device_id)
             if present is None:
                 if spent_key.seen(tx, thumbprint):
                     raise BadSignature
@@ -91,7 +90,7 @@ class Sites:
         """
 
         def work(tx: Tx) -> Site | Refusal:
-            accounts.find(tx, caller.account_id, lock=True)
+            accounts.lock(tx, caller.account_id)
             tx.now()
             link = self._proved(tx, caller, _UPDATE, proof, site_id, label)
             if isinstance(link, Refusal):
@@ -99,8 +98,7 @@ class Sites:
             if store.label(tx.vault, link) != label:
                 if refused := budget.change(tx, "labels", caller.account_id):
                     return refused
-                store.set_label(tx.vault, link, label)
-                tx.add(link)
+                store.set_label(tx, link, label)
                 accounts.changed(tx, caller.account_id, sites=True)
             return store.one(tx, link, caller.device_id)
 
@@ -116,7 +114,7 @@ class Sites:
         """
 
         def work(tx: Tx) -> Refusal | None:
-            accounts.find(tx, caller.account_id, lock=True)
+            accounts.lock(tx, caller.account_id)
             tx.now()
             link = self._proved(tx, caller, _REMOVE, proof, site_id)
             if isinstance(link, Refusal):
@@ -134,7 +132,7 @@ class Sites:
         proof: Proof,
         site_id: str,
         *more: str,
-    ) -> LinkRow | Refusal:
+    ) -> links.Kept | Refusal:
         """The link that a device's proof names, locked; or why it may not be acted on."""
         held = proofs.act(tx, caller.device_id, act, proof, site_id, *more)
         if held is not None:
@@ -147,13 +145,13 @@ class Sites:
     def _add_key(
         self,
         tx: Tx,
-        link: LinkRow,
-        device: DeviceRow,
+        link: links.Kept,
+        device: devices.Kept,
         key: NewKey,
         thumbprint: str,
     ) -> None:
         spent_key.spend(tx, thumbprint)
-        row = SiteKeyRow(
+        row = links.KeptKey(
             kid=thumbprint,
             site_id=link.site_id,
             device_id=device.device_id,
@@ -161,7 +159,7 @@ class Sites:
             state="ACTIVE",
             create_time=tx.now(),
         )
-        tx.add(row)
+        links.KEYS.add(tx, row)
         told = links.event(tx.vault, link, UserEventType.DEVICE_ADDED, key=links.site_key(row))
         tx.record(told)
         accounts.changed(

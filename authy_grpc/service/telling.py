@@ -1,4 +1,4 @@
-"""Owns what sites are told later than it took effect, so that what hits several links has no common time."""
+"""Tells sites of things later than they took effect, so that what hits several links has no common time."""
 
 import asyncio
 from collections.abc import Callable
@@ -13,7 +13,6 @@ from authy_grpc.store import account as accounts
 from authy_grpc.store import link as links
 from authy_grpc.store import telling as store
 from authy_grpc.store.database import Database
-from authy_grpc.store.tables import AccountRow, LinkRow, SiteKeyRow, TellingRow
 from authy_grpc.store.tx import Tx
 
 _MEAN = timedelta(hours=24)
@@ -55,7 +54,7 @@ class Telling:
         now = tx.now()
         telling_id = new_id("tel", now, tx.random)
         due_time = now + self._delay()
-        tx.add(TellingRow(telling_id=telling_id, site_id=site_id, kind=kind, kid=kid, due_time=due_time))
+        store.ROWS.add(tx, store.Kept(telling_id, site_id, kind, kid, due_time))
 
     async def tell_due(self) -> int:
         """Tell what is due, a hundred at most; answers how many.
@@ -94,8 +93,7 @@ class Telling:
             # Another server may have put it off meanwhile.
             if found is not None and found[0].due_time <= now:
                 row, link = found
-                tx.delete(row)
-                tx.flush()
+                store.ROWS.remove(tx, row)
                 self._record(tx, row, link)
 
         await self._database.write(work)
@@ -106,12 +104,11 @@ class Telling:
             now = tx.now()
             # Another server may have put it off meanwhile.
             if found is not None and found[0].due_time <= now:
-                found[0].due_time = now + self._delay()
-                tx.add(found[0])
+                store.ROWS.change(tx, found[0], due_time=now + self._delay())
 
         await self._database.write(work)
 
-    def _record(self, tx: Tx, row: TellingRow, link: LinkRow) -> None:
+    def _record(self, tx: Tx, row: store.Kept, link: links.Kept) -> None:
         match TellingKind(row.kind):
             case TellingKind.USER_DELETED:
                 account_id = link.account_id
@@ -125,23 +122,21 @@ class Telling:
             case TellingKind.FACTORS_CHANGED:
                 self._record_factors(tx, link)
 
-    def _record_removed(self, tx: Tx, link: LinkRow, kid: str) -> None:
-        key = tx.get(SiteKeyRow, kid)
+    def _record_removed(self, tx: Tx, link: links.Kept, kid: str) -> None:
+        key = links.KEYS.find(tx, kid)
         if key is None or key.state == "REVOKED":
             return
-        key.state, key.revoke_time = "REVOKED", tx.now()
-        tx.add(key)
+        links.KEYS.change(tx, key, state="REVOKED", revoke_time=tx.now())
         told = links.event(tx.vault, link, UserEventType.DEVICE_REMOVED, key=links.site_key(key))
         tx.record(told)
 
-    def _record_factors(self, tx: Tx, link: LinkRow) -> None:
+    def _record_factors(self, tx: Tx, link: links.Kept) -> None:
         """The truth of this moment: of two changes the later may be told first."""
-        account = tx.get(AccountRow, link.account_id) if link.account_id else None
+        account = accounts.ROWS.find(tx, link.account_id)
         phone_codes = account is not None and account.phone_codes
         if link.phone_codes == phone_codes:
             return
-        link.phone_codes = phone_codes
-        tx.add(link)
+        links.ROWS.change(tx, link, phone_codes=phone_codes)
         tx.record(links.event(tx.vault, link, UserEventType.FACTORS_CHANGED))
 
     def _delay(self) -> timedelta:

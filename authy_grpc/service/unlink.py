@@ -8,13 +8,12 @@ from authy_grpc.store import enrollment as enrollments
 from authy_grpc.store import link as links
 from authy_grpc.store import user as users
 from authy_grpc.store.application import profile
-from authy_grpc.store.tables import LinkRow
 from authy_grpc.store.tx import Tx
 
 
 def end(
     tx: Tx,
-    link: LinkRow,
+    link: links.Kept,
     *,
     record: bool = True,
     waiting: EnrollmentState = EnrollmentState.REJECTED,
@@ -32,7 +31,6 @@ def end(
     for row in enrollments.awaiting(tx, link.site_id):
         enrollments.end(tx, row, waiting)
     if link.state == "AWAITING":
-        tx.flush()
         return
     approvals.cancel_open(tx, link.site_id)
     if record:

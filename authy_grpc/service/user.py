@@ -18,6 +18,7 @@ from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 
 _LIST = "ListUsers"
+_GUARDS = ("failures", "locked_until", "push_misses", "push_frozen_until")
 
 
 class Users:
@@ -106,11 +107,11 @@ class Users:
                 link.failures, link.locked_until = Guesses().failures, Guesses().locked_until
             if not factors or Factor.PUSH in factors:
                 link.push_misses, link.push_frozen_until = PushGuard().misses, PushGuard().frozen_until
-            if before != (link.failures, link.locked_until, link.push_misses, link.push_frozen_until):
-                tx.add(link)
+            after = (link.failures, link.locked_until, link.push_misses, link.push_frozen_until)
+            if before != after:
+                links.ROWS.change(tx, link, **dict(zip(_GUARDS, after, strict=True)))
                 told = links.event(tx.vault, link, UserEventType.UNLOCKED)
                 tx.record(told)
-            tx.flush()
             return view.find(tx, caller.application_id, authy_id)
 
         return self._offered(await self._database.write(work, by=caller.application_id))

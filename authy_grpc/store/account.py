@@ -1,19 +1,21 @@
-"""Owns how accounts are kept, and how a change of one reaches its devices: revisions, activity, a wake-up."""
+"""Accounts as they are kept, and how a change of one reaches its devices: revisions, activity, a wake-up."""
 
 import json
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TypedDict
 
-from sqlalchemy import bindparam, delete, insert, update
-from sqlmodel import col, select
+from sqlalchemy import bindparam, delete, insert, or_, select, update
 
 from authy_grpc.domain.account import Account
 from authy_grpc.domain.device import NewDevicePolicy
 from authy_grpc.domain.errors import BadCredential
 from authy_grpc.domain.ids import new_id
 from authy_grpc.store.bulk import table
-from authy_grpc.store.columns import has_digest
 from authy_grpc.store.events import NewEvent
+from authy_grpc.store.rows import Rows
 from authy_grpc.store.statements import Statement, statement
-from authy_grpc.store.tables import AccountRow, ActivityRow, LinkRow
+from authy_grpc.store.tables import AccountRow, ActivityRow
 from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 
@@ -22,12 +24,49 @@ ACCOUNT_CHANGED = "account.changed"
 _NUMBER = "account.number"
 
 
+@dataclass(slots=True)
+class Kept:
+    """An account as it is kept: `AccountRow`."""
+
+    account_id: str
+    new_device_policy: str
+    create_time: datetime
+    sealed_number: bytes | None = field(default=None, repr=False)
+    number_digest: bytes | None = field(default=None, repr=False)
+    number_digest_odd: bytes | None = field(default=None, repr=False)
+    phone_codes: bool = True
+    recovery_hash: bytes | None = field(default=None, repr=False)
+    release_blocked_until: datetime | None = None
+    sites_revision: int = 1
+    devices_revision: int = 1
+    activity_revision: int = 1
+
+
+class Number(TypedDict):
+    """The columns that keep a number."""
+
+    sealed_number: bytes
+    number_digest: bytes | None
+    number_digest_odd: bytes | None
+
+
+ROWS = Rows(Kept, AccountRow)
 _ACCOUNT, _ACTIVITY = table(AccountRow), table(ActivityRow)
+_HAS_NUMBER = or_(
+    ROWS.c.number_digest == bindparam("digest"), ROWS.c.number_digest_odd == bindparam("digest_odd")
+)
+_OF_NUMBER, _LOCK_OF_NUMBER = ROWS.where(_HAS_NUMBER), ROWS.where(_HAS_NUMBER, lock=True)
 _HOLD = Statement(
     bool,
     select(_ACCOUNT.c.sealed_number.is_not(None))
     .where(_ACCOUNT.c.account_id == bindparam("account_id"))
     .with_for_update(),
+)
+_LOCK_FOR_LINK = Statement(
+    str,
+    select(_ACCOUNT.c.account_id)
+    .where(_ACCOUNT.c.account_id == bindparam("account_id"))
+    .with_for_update(key_share=True),
 )
 _TAKE = Statement(
     str,
@@ -46,13 +85,14 @@ _RAISE = statement(
     )
 )
 _KEEP = statement(insert(_ACTIVITY))
+_FORGET = statement(delete(_ACTIVITY).where(_ACTIVITY.c.account_id == bindparam("account_id")))
 
 
 class AccountBusy(Exception):
     """Somebody else holds the account: to be tried again with it locked before all else."""
 
 
-def find(tx: Tx, account_id: str, *, lock: bool = False) -> AccountRow:
+def find(tx: Tx, account_id: str, *, lock: bool = False) -> Kept:
     """The account of a device that calls.
 
     Args:
@@ -63,7 +103,7 @@ def find(tx: Tx, account_id: str, *, lock: bool = False) -> AccountRow:
     Raises:
         BadCredential: it was erased since the device's token was looked at.
     """
-    row = tx.get(AccountRow, account_id, with_for_update=True if lock else None)
+    row = ROWS.find(tx, account_id, lock=lock)
     if row is None or row.sealed_number is None:
         raise BadCredential
     return row
@@ -84,6 +124,11 @@ def hold(tx: Tx, account_id: str) -> bool:
     return bool(_HOLD.first(tx, account_id=account_id))
 
 
+def lock_for_link(tx: Tx, account_id: str) -> None:
+    """Lock the account behind a link, before the link, erased or not."""
+    _LOCK_FOR_LINK.first(tx, account_id=account_id)
+
+
 def take(tx: Tx, account_id: str) -> bool:
     """Lock an account when its links are locked already; False where somebody else holds it.
 
@@ -92,7 +137,7 @@ def take(tx: Tx, account_id: str) -> bool:
     return _TAKE.first(tx, account_id=account_id) is not None
 
 
-def find_by_number(tx: Tx, number: str, *, lock: bool = False) -> AccountRow | None:
+def find_by_number(tx: Tx, number: str, *, lock: bool = False) -> Kept | None:
     """The account of a number, or None. It tries the digests of every key.
 
     Args:
@@ -100,24 +145,24 @@ def find_by_number(tx: Tx, number: str, *, lock: bool = False) -> AccountRow | N
         number: E.164.
         lock: whether the work will change it.
     """
-    columns = col(AccountRow.number_digest), col(AccountRow.number_digest_odd)
-    statement = select(AccountRow).where(has_digest(columns, tx.vault.pair("number", number.encode())))
-    return tx.exec(statement.with_for_update() if lock else statement).first()
+    even, odd = tx.vault.pair("number", number.encode())
+    return (_LOCK_OF_NUMBER if lock else _OF_NUMBER).first(tx, digest=even, digest_odd=odd)
 
 
-def set_number(row: AccountRow, vault: Vault, number: str) -> None:
-    """Give an account its number, with a digest by each key."""
-    row.sealed_number = vault.seal(_NUMBER, row.account_id, number.encode())
-    row.number_digest, row.number_digest_odd = vault.pair("number", number.encode())
+def number_columns(vault: Vault, account_id: str, number: str) -> Number:
+    """The number of an account, as its columns keep it: sealed, and a digest by each key."""
+    even, odd = vault.pair("number", number.encode())
+    sealed = vault.seal(_NUMBER, account_id, number.encode())
+    return {"sealed_number": sealed, "number_digest": even, "number_digest_odd": odd}
 
 
-def number(vault: Vault, row: AccountRow) -> str:
+def number(vault: Vault, row: Kept) -> str:
     """The number of an account, E.164; empty where it was erased."""
     sealed = row.sealed_number
     return vault.open(_NUMBER, row.account_id, sealed).decode() if sealed else ""
 
 
-def to_account(vault: Vault, row: AccountRow) -> Account:
+def to_account(vault: Vault, row: Kept) -> Account:
     """An account, from its row."""
     return Account(
         phone_number=number(vault, row),
@@ -127,37 +172,26 @@ def to_account(vault: Vault, row: AccountRow) -> Account:
     )
 
 
-def links(tx: Tx, account_id: str, *, lock: bool = True) -> list[LinkRow]:
-    """The links of an account that have not ended, in a fixed order, locked where they will be changed."""
-    statement = (
-        select(LinkRow)
-        .where(LinkRow.account_id == account_id, LinkRow.state != "ENDED")
-        .order_by(col(LinkRow.site_id))
-    )
-    return list(tx.exec(statement.with_for_update() if lock else statement))
-
-
-def has_links(tx: Tx, account_id: str) -> bool:
-    """Whether an account has links that have not ended."""
-    statement = select(LinkRow.site_id).where(LinkRow.account_id == account_id, LinkRow.state != "ENDED")
-    return tx.exec(statement.limit(1)).first() is not None
-
-
-def erase(tx: Tx, row: AccountRow) -> None:
+def erase(tx: Tx, row: Kept) -> None:
     """Remove all that an account keeps of its owner.
 
     The row itself stays while links wait to be told of their end.
     """
-    row.sealed_number = row.number_digest = row.number_digest_odd = row.recovery_hash = None
-    row.phone_codes = False
-    tx.add(row)
+    ROWS.change(
+        tx,
+        row,
+        sealed_number=None,
+        number_digest=None,
+        number_digest_odd=None,
+        recovery_hash=None,
+        phone_codes=False,
+    )
     forget_activity(tx, row.account_id)
 
 
 def forget_activity(tx: Tx, account_id: str) -> None:
     """Remove what an account's devices are shown."""
-    own = col(ActivityRow.account_id) == account_id
-    tx.connection().execute(delete(ActivityRow).where(own))
+    _FORGET.run(tx, account_id=account_id)
 
 
 def changed(

@@ -18,7 +18,6 @@ from authy_grpc.store.tables import (
     ApprovalRow,
     EnrollmentRow,
     EventRow,
-    LinkRow,
     WebhookRow,
 )
 from authy_grpc.store.tx import Tx
@@ -91,17 +90,6 @@ def listed(tx: Tx, after: str, limit: int) -> list[Application]:
         .limit(limit)
     )
     return [to_application(row, logo=False) for row in tx.exec(statement)]
-
-
-def links(tx: Tx, application_id: str) -> list[LinkRow]:
-    """All its links, in a fixed order, locked."""
-    statement = (
-        select(LinkRow)
-        .where(LinkRow.application_id == application_id)
-        .order_by(col(LinkRow.site_id))
-        .with_for_update()
-    )
-    return list(tx.exec(statement))
 
 
 def find_key(tx: Tx, api_key_id: str) -> ApiKeyRow:

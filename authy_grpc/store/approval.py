@@ -130,10 +130,7 @@ _DUE = Statement(
     .limit(_STEP),
 )
 _INSERT = statement(insert(_APPROVAL).values({each.name: bindparam(each.name) for each in fields(Kept)}))
-_CHANGE = Updated(
-    _APPROVAL, "approval_id", "state", "revision", "respond_time", "deny_reason", "sealed_receipt"
-)
-_KEEP_ANSWERS = Updated(_APPROVAL, "approval_id", "answers")
+_CHANGE = Updated(_APPROVAL, "approval_id")
 
 
 def add(tx: Tx, link: PushLink, question: Question, approval: Approval, match_number: str) -> Kept:
@@ -232,7 +229,7 @@ def answers(row: Kept) -> dict[str, tuple[str, int]]:
 def keep_answers(tx: Tx, row: Kept, given: Mapping[str, tuple[str, int]]) -> None:
     """Write what receipts were answered."""
     row.answers = json.dumps(given)
-    _KEEP_ANSWERS.run(tx, row.approval_id, answers=row.answers)
+    _CHANGE.run(tx, row.approval_id, answers=row.answers)
 
 
 def to_approval(vault: Vault, row: Kept) -> Approval:

@@ -127,7 +127,9 @@ class Inserted:
             .values(same)
             .compile(dialect=sqlite.dialect(paramstyle="qmark"), column_keys=[*self._columns, *same])
         )
-        return str(compiled), itemgetter(*map(self._columns.index, compiled.positiontup or ()))
+        places = [self._columns.index(name) for name in compiled.positiontup or ()]
+        # Of one place itemgetter answers no tuple.
+        return str(compiled), itemgetter(*places) if len(places) > 1 else tuple
 
 
 def _plain(kind: TypeEngine[Any]) -> TypeEngine[Any]:

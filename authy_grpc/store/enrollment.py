@@ -1,9 +1,9 @@
-"""Owns how enrollments are kept, found and changed, each change with its event."""
+"""Enrollments as they are kept, found and changed, each change with its event."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlalchemy import bindparam, insert, or_, select
+from sqlalchemy import bindparam, or_
 
 from authy_grpc.domain import enrollment as rules
 from authy_grpc.domain.enrollment import Enrollment, EnrollmentMethod, EnrollmentState
@@ -13,13 +13,14 @@ from authy_grpc.domain.ids import hash_secret
 from authy_grpc.domain.keys import jwk, thumbprint
 from authy_grpc.domain.user import SiteKey
 from authy_grpc.store import account as accounts
+from authy_grpc.store import link as links
 from authy_grpc.store.bulk import table
 from authy_grpc.store.columns import Moment
 from authy_grpc.store.events import NewEvent
-from authy_grpc.store.link import subject
 from authy_grpc.store.reserve import reserve
-from authy_grpc.store.statements import Statement, Updated, among, statement
-from authy_grpc.store.tables import AccountRow, EnrollmentRow, LinkRow
+from authy_grpc.store.rows import Rows
+from authy_grpc.store.statements import Statement, among
+from authy_grpc.store.tables import EnrollmentRow
 from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 
@@ -55,7 +56,7 @@ class Kept:
     revision: int = 1
 
 
-_COLUMNS = [each.name for each in fields(Kept)]
+ROWS = Rows(Kept, EnrollmentRow)
 _CHANGING = (
     "state",
     "update_time",
@@ -67,40 +68,31 @@ _CHANGING = (
     "confirm_hash",
     "revision",
 )
-_ROW = select(*[_ENROLLMENT.c[name] for name in _COLUMNS])
 _IS_OPEN = among(_ENROLLMENT.c.state, _OPEN)
-_OF_SITE = _ROW.where(
-    _ENROLLMENT.c.enrollment_id == bindparam("enrollment_id"),
+_OF_SITE = (_ENROLLMENT.c.enrollment_id == bindparam("enrollment_id")) & (
+    _ENROLLMENT.c.application_id == bindparam("application_id")
+)
+_FIND, _LOCK = ROWS.where(_OF_SITE), ROWS.where(_OF_SITE, lock=True)
+_BY_TOKEN = ROWS.where(_ENROLLMENT.c.token_hash == bindparam("token_hash"), lock=True)
+_OPEN_OF = ROWS.where(
     _ENROLLMENT.c.application_id == bindparam("application_id"),
+    or_(
+        _ENROLLMENT.c.custom_user_digest == bindparam("digest"),
+        _ENROLLMENT.c.custom_user_digest_odd == bindparam("digest_odd"),
+    ),
+    _IS_OPEN,
+    lock=True,
 )
-_FIND, _LOCK = Statement(Kept, _OF_SITE), Statement(Kept, _OF_SITE.with_for_update())
-_BY_TOKEN = Statement(Kept, _ROW.where(_ENROLLMENT.c.token_hash == bindparam("token_hash")).with_for_update())
-_OPEN_OF = Statement(
-    Kept,
-    _ROW.where(
-        _ENROLLMENT.c.application_id == bindparam("application_id"),
-        or_(
-            _ENROLLMENT.c.custom_user_digest == bindparam("digest"),
-            _ENROLLMENT.c.custom_user_digest_odd == bindparam("digest_odd"),
-        ),
-        _IS_OPEN,
-    ).with_for_update(),
-)
-_AWAITING = Statement(
-    Kept,
-    _ROW.where(
-        _ENROLLMENT.c.site_id == bindparam("site_id"), _ENROLLMENT.c.state == "AWAITING_CODE"
-    ).with_for_update(),
+_AWAITING = ROWS.where(
+    _ENROLLMENT.c.site_id == bindparam("site_id"), _ENROLLMENT.c.state == "AWAITING_CODE", lock=True
 )
 _DUE = Statement(
     Kept,
-    _ROW.where(_IS_OPEN, _ENROLLMENT.c.expire_time <= bindparam("now", type_=Moment))
+    ROWS.select.where(_IS_OPEN, _ENROLLMENT.c.expire_time <= bindparam("now", type_=Moment))
     .order_by(_ENROLLMENT.c.expire_time)
     .limit(_DUE_AT_ONCE)
     .with_for_update(skip_locked=True),
 )
-_INSERT = statement(insert(_ENROLLMENT).values({name: bindparam(name) for name in _COLUMNS}))
-_CHANGE = Updated(_ENROLLMENT, "enrollment_id", *_CHANGING)
 
 
 def find(tx: Tx, application_id: str, enrollment_id: str, *, lock: bool = False) -> Kept:
@@ -127,7 +119,7 @@ def find_by_token(tx: Tx, token: str) -> Kept:
     return row
 
 
-def lock_about(tx: Tx, seen: Kept, *, account: bool = False) -> tuple[Kept, LinkRow | None]:
+def lock_about(tx: Tx, seen: Kept, *, account: bool = False) -> tuple[Kept, links.Kept | None]:
     """An enrollment with the link that it is about, as they are now, locked.
 
     Args:
@@ -139,15 +131,14 @@ def lock_about(tx: Tx, seen: Kept, *, account: bool = False) -> tuple[Kept, Link
         NotFound: it is gone.
     """
     if account and seen.account_id is not None:
-        tx.get(AccountRow, seen.account_id, with_for_update={"key_share": True})
+        accounts.lock_for_link(tx, seen.account_id)
     row = find(tx, seen.application_id, seen.enrollment_id, lock=True)
-    link = tx.get(LinkRow, row.site_id, with_for_update=True) if row.site_id else None
-    return row, link
+    return row, links.ROWS.find(tx, row.site_id, lock=True)
 
 
 def open_of(tx: Tx, application_id: str, custom_user_id: str) -> list[Kept]:
     """The open enrollments of a site's own user reference, locked: one at most. Nobody begins another."""
-    even, odd = tx.vault.pair("custom_user_id", subject(application_id, custom_user_id))
+    even, odd = tx.vault.pair("custom_user_id", links.subject(application_id, custom_user_id))
     # Not the row: of many who begin anew at once each would find the one before ended, and its own refused.
     for digest in sorted(filter(None, (even, odd))):
         reserve(tx, f"enrollment:{digest.hex()}")
@@ -172,7 +163,7 @@ def present(vault: Vault, row: Kept, now: datetime) -> Enrollment:
 def begin(tx: Tx, row: Kept) -> Enrollment:
     """Write a new enrollment."""
     enrollment = _read(tx.vault, row)
-    _INSERT.run(tx, **{name: getattr(row, name) for name in _COLUMNS})
+    ROWS.add(tx, row)
     _record(tx, row, enrollment)
     return enrollment
 
@@ -243,7 +234,7 @@ def _write(tx: Tx, row: Kept, *steps: Enrollment) -> Enrollment:
     last = steps[-1]
     row.state, row.revision, row.update_time = last.state.value, last.revision, last.update_time
     row.authy_id = last.authy_id
-    _CHANGE.run(tx, row.enrollment_id, **{name: getattr(row, name) for name in _CHANGING})
+    ROWS.change(tx, row, **{name: getattr(row, name) for name in _CHANGING})
     _record(tx, row, *steps)
     if last.state in rules.TERMINAL and last.state is not EnrollmentState.COMPLETED:
         _drop_link(tx, row)
@@ -265,9 +256,9 @@ def _record(tx: Tx, row: Kept, *steps: Enrollment) -> None:
 
 
 def _drop_link(tx: Tx, row: Kept) -> None:
-    link = tx.get(LinkRow, row.site_id) if row.site_id else None
+    link = links.ROWS.find(tx, row.site_id)
     if link is None or link.state != "AWAITING":
         return
-    tx.delete(link)
+    links.ROWS.remove(tx, link)
     if link.account_id is not None:
         accounts.changed(tx, link.account_id, sites=True)

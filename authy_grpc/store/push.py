@@ -71,17 +71,7 @@ _ASKING = Statement(
         exists().where(_KEY.c.site_id == bindparam("site_id"), _KEY.c.revoke_time.is_(None)),
     ).where(_APPLICATION.c.application_id == bindparam("application_id")),
 )
-_MISSED = Updated(_LINK, "site_id", "push_misses", "push_frozen_until")
-_SUCCEEDED = Updated(
-    _LINK,
-    "site_id",
-    "failures",
-    "locked_until",
-    "push_misses",
-    "push_frozen_until",
-    "last_use_time",
-    "last_verify_time",
-)
+_CHANGE = Updated(_LINK, "site_id")
 
 
 def lock_user(tx: Tx, application_id: str, authy_id: str) -> PushLink:
@@ -116,14 +106,14 @@ def asking(tx: Tx, link: PushLink) -> Asking:
 def missed(tx: Tx, link: PushLink, misses: int, frozen_until: datetime | None) -> None:
     """Write what questions that came to nothing count."""
     link.push_misses, link.push_frozen_until = misses, frozen_until
-    _MISSED.run(tx, link.site_id, push_misses=misses, push_frozen_until=frozen_until)
+    _CHANGE.run(tx, link.site_id, push_misses=misses, push_frozen_until=frozen_until)
 
 
 def succeeded(tx: Tx, link: PushLink) -> None:
     """Write a success: it lifts what wrong codes and refused questions brought about."""
     now = tx.now()
     link.locked_until, link.push_misses, link.push_frozen_until = None, 0, None
-    _SUCCEEDED.run(
+    _CHANGE.run(
         tx,
         link.site_id,
         failures=0,

@@ -1,15 +1,28 @@
-"""Owns how codes that were sent are kept: one for each action of a link."""
+"""Codes that were sent, as they are kept: one for each action of a link."""
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Boolean, FromClause, Integer, String, and_, exists, select, update
+from sqlalchemy import (
+    Boolean,
+    FromClause,
+    Integer,
+    String,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.sql.base import Executable
 
 from authy_grpc.domain.event import UserEventType
 from authy_grpc.domain.user import Factor
 from authy_grpc.domain.verification import SentCode
 from authy_grpc.store.bulk import Bulk, table
+from authy_grpc.store.statements import statement
 from authy_grpc.store.tables import AccountRow, ApplicationRow, LinkRow, SentCodeRow, TellingRow
 from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
@@ -59,6 +72,13 @@ def _update_sent(changes: FromClause) -> Executable:
 
 
 _SELECT = Bulk(application_id=String, authy_id=String, action=String).statement(_select_sent)
+_OF_ACTION = (_SENT.c.site_id == bindparam("site_id")) & (_SENT.c.action == bindparam("action"))
+_FIND = statement(
+    select(_SENT.c.sealed_code, _SENT.c.channel, _SENT.c.expire_time, _SENT.c.failures, _SENT.c.used).where(
+        _OF_ACTION
+    )
+)
+_DROP, _KEEP = statement(delete(_SENT).where(_OF_ACTION)), statement(insert(_SENT))
 _UPDATE = Bulk(site_id=String, action=String, failures=Integer, used=Boolean).statement(_update_sent)
 
 
@@ -98,31 +118,32 @@ def save(tx: Tx, links: Iterable[LinkState]) -> None:
 
 def find(tx: Tx, site_id: str, action: str) -> SentCode | None:
     """The code that was last sent for an action, good or not."""
-    row = tx.get(SentCodeRow, (site_id, action))
+    row = _FIND.first(tx, site_id=site_id, action=action)
     if row is None:
         return None
+    sealed, channel, expire_time, failures, used = row
     return SentCode(
-        code=_open(tx.vault, site_id, action, row.sealed_code),
-        factor=Factor(row.channel),
-        expire_time=row.expire_time,
-        failures=row.failures,
-        used=row.used,
+        code=_open(tx.vault, site_id, action, sealed),
+        factor=Factor(channel),
+        expire_time=expire_time,
+        failures=failures,
+        used=used,
     )
 
 
 def keep(tx: Tx, site_id: str, action: str, sent: SentCode) -> None:
     """Write a code that is being sent, in the place of the one before it."""
-    tx.merge(
-        SentCodeRow(
-            site_id=site_id,
-            action=action,
-            channel=sent.factor.value,
-            sealed_code=tx.vault.seal(_PLACE, f"{site_id}/{action}", sent.code.encode()),
-            failures=sent.failures,
-            used=sent.used,
-            create_time=tx.now(),
-            expire_time=sent.expire_time,
-        )
+    _DROP.run(tx, site_id=site_id, action=action)
+    _KEEP.run(
+        tx,
+        site_id=site_id,
+        action=action,
+        channel=sent.factor.value,
+        sealed_code=tx.vault.seal(_PLACE, f"{site_id}/{action}", sent.code.encode()),
+        failures=sent.failures,
+        used=sent.used,
+        create_time=tx.now(),
+        expire_time=sent.expire_time,
     )
 
 

@@ -1,29 +1,55 @@
-"""Owns device tokens: they are found by their hash in `credential.py`, and kept and ended here."""
+"""Device tokens: they are found by their hash in `credential.py`, and kept and ended here."""
 
-from sqlalchemy import delete
-from sqlmodel import col, select
+from dataclasses import dataclass, field
+from datetime import datetime
 
+from sqlalchemy import Integer, bindparam, delete, select
+
+from authy_grpc.store.bulk import table
+from authy_grpc.store.rows import Rows
+from authy_grpc.store.statements import Statement, statement
 from authy_grpc.store.tables import SessionRow
 from authy_grpc.store.tx import Tx
 
 
-def oldest(tx: Tx, device_id: str, kept: int) -> list[SessionRow]:
-    """The sessions of a device that are more than may be kept, oldest first."""
-    statement = (
-        select(SessionRow)
-        .where(SessionRow.device_id == device_id)
-        .order_by(col(SessionRow.create_time).desc(), col(SessionRow.session_id).desc())
-        .offset(kept)
-    )
-    return list(tx.exec(statement))
+@dataclass(slots=True)
+class Kept:
+    """A session as it is kept: `SessionRow`."""
+
+    session_id: str
+    device_id: str
+    token_hash: bytes = field(repr=False)
+    create_time: datetime
+    expire_time: datetime
+
+
+ROWS = Rows(Kept, SessionRow)
+_SESSION = table(SessionRow)
+_OWN = _SESSION.c.device_id == bindparam("device_id")
+_BEYOND = Statement(
+    str,
+    select(_SESSION.c.session_id)
+    .where(_OWN)
+    .order_by(_SESSION.c.create_time.desc(), _SESSION.c.session_id.desc())
+    .offset(bindparam("kept", type_=Integer)),
+)
+_END = Statement(
+    str,
+    delete(_SESSION).where(_SESSION.c.session_id == bindparam("session_id")).returning(_SESSION.c.session_id),
+)
+_END_ALL = statement(delete(_SESSION).where(_OWN))
+
+
+def beyond(tx: Tx, device_id: str, kept: int) -> list[str]:
+    """The sessions of a device but for its newest."""
+    return _BEYOND.all(tx, device_id=device_id, kept=kept)
 
 
 def end(tx: Tx, session_id: str) -> bool:
     """End a session; answers whether there was one."""
-    ended = delete(SessionRow).where(col(SessionRow.session_id) == session_id)
-    return tx.connection().execute(ended).rowcount > 0
+    return _END.first(tx, session_id=session_id) is not None
 
 
 def end_all(tx: Tx, device_id: str) -> None:
     """End all sessions of a device."""
-    tx.connection().execute(delete(SessionRow).where(col(SessionRow.device_id) == device_id))
+    _END_ALL.run(tx, device_id=device_id)

@@ -122,25 +122,30 @@ def statement(core: Core) -> Statement[tuple[Any, ...]]:
 
 
 class Updated:
-    """An UPDATE of one row.
+    """UPDATEs of one row, each compiled once for the columns that it sets.
 
     Args:
         table: whose row.
         key: the column that names it.
-        columns: those that are set.
     """
 
-    def __init__(self, table: Table, key: str, *columns: str) -> None:
+    def __init__(self, table: Table, key: str) -> None:
+        self._table = table
         # A parameter of a column's own name would be taken for a value to be set.
         self._key = f"of_{key}"
-        names = table.c[key] == bindparam(self._key)
-        self._statement = statement(
-            update(table).where(names).values({each: bindparam(each) for each in columns})
-        )
+        self._names = table.c[key] == bindparam(self._key)
+        self._statements: dict[tuple[str, ...], Statement[tuple[Any, ...]]] = {}
 
     def run(self, tx: "Tx", key: str, **values: Any) -> None:
-        """Set the columns of a row, every one of them."""
-        self._statement.run(tx, **{self._key: key}, **values)
+        """Set columns of a row."""
+        columns = tuple(values)
+        found = self._statements.get(columns) or self._build(columns)
+        found.run(tx, **{self._key: key}, **values)
+
+    def _build(self, columns: tuple[str, ...]) -> Statement[tuple[Any, ...]]:
+        set_to: dict[str, Any] = {name: bindparam(name) for name in columns}
+        made = self._statements[columns] = statement(update(self._table).where(self._names).values(set_to))
+        return made
 
 
 def _named(dialect: Dialect) -> Dialect:

@@ -115,7 +115,7 @@ def outcome(tx: Tx, row: TextRow, reason: str) -> NewEvent | None:
         row: the message.
         reason: why it did not go; empty where it did.
     """
-    link = tx.get(LinkRow, row.site_id) if row.site_id else None
+    link = links.ROWS.find(tx, row.site_id)
     if link is None:
         return None
     kind = UserEventType.CODE_UNDELIVERED if reason else UserEventType.CODE_DELIVERED
@@ -131,9 +131,9 @@ def _number(tx: Tx, site_id: str) -> str:
         col(TellingRow.site_id) == site_id, col(TellingRow.kind) == UserEventType.FACTORS_CHANGED.value
     )
     statement = (
-        select(AccountRow)
-        .join(LinkRow, col(LinkRow.account_id) == col(AccountRow.account_id))
+        select(LinkRow.account_id)
+        .join(AccountRow, col(LinkRow.account_id) == col(AccountRow.account_id))
         .where(LinkRow.site_id == site_id, col(AccountRow.phone_codes), ~untold)
     )
-    account = tx.exec(statement).first()
+    account = accounts.ROWS.find(tx, tx.exec(statement).first())
     return accounts.number(tx.vault, account) if account else ""

@@ -1,16 +1,18 @@
-"""Owns how the users of a site are made, listed and removed. What a site sees of one is in `link.py`."""
+"""Users of a site as they are made and removed. What a site sees of one is in `link.py`."""
 
 from datetime import datetime
 
-from sqlalchemy import delete
-from sqlmodel import col, select
+from sqlalchemy import bindparam, delete, insert, select
+from sqlmodel import SQLModel
 
 from authy_grpc.domain.ids import new_authy_id
-from authy_grpc.store.link import CUSTOM_USER_ID, find, subject
+from authy_grpc.store import account as accounts
+from authy_grpc.store import link as links
+from authy_grpc.store.bulk import table
+from authy_grpc.store.link import CUSTOM_USER_ID, Kept, subject
+from authy_grpc.store.statements import Statement, statement
 from authy_grpc.store.tables import (
-    AccountRow,
     BackupCodeRow,
-    LinkRow,
     SentCodeRow,
     SiteKeyRow,
     SpentAuthyIdRow,
@@ -19,6 +21,20 @@ from authy_grpc.store.tables import (
 )
 from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
+
+_SPENT = table(SpentAuthyIdRow)
+_IS_SPENT = Statement(
+    str,
+    select(_SPENT.c.authy_id).where(
+        _SPENT.c.application_id == bindparam("application_id"), _SPENT.c.authy_id == bindparam("authy_id")
+    ),
+)
+_SPEND = statement(insert(_SPENT))
+_OWN: list[type[SQLModel]] = [SentCodeRow, BackupCodeRow, TellingRow, TextRow, SiteKeyRow]
+_REMOVE = [
+    statement(delete(each).where(each.c.site_id == bindparam("site_id")))
+    for each in [table(model) for model in _OWN]
+]
 
 
 def awaiting_link(
@@ -30,7 +46,7 @@ def awaiting_link(
     now: datetime,
     *,
     sealed_seed: bytes | None = None,
-) -> LinkRow:
+) -> Kept:
     """The link that an enrollment makes: no user of the site yet.
 
     Args:
@@ -43,7 +59,7 @@ def awaiting_link(
         sealed_seed: of GENERIC_TOTP.
     """
     even, odd = vault.pair("custom_user_id", subject(application_id, custom_user_id))
-    return LinkRow(
+    return Kept(
         site_id=site_id,
         application_id=application_id,
         account_id=account_id,
@@ -56,46 +72,40 @@ def awaiting_link(
     )
 
 
-def activate(
-    tx: Tx,
-    link: LinkRow,
-) -> None:
+def activate(tx: Tx, link: Kept) -> None:
     """Make a link that waited a user, with an authy_id of its own."""
+    phone_codes = link.phone_codes
     if link.account_id is not None:
-        account = tx.get_one(AccountRow, link.account_id)
-        link.phone_codes = account.phone_codes and account.sealed_number is not None
-    link.authy_id = _unspent(tx, link.application_id)
-    link.state, link.create_time = "ACTIVE", tx.now()
-    tx.add(SpentAuthyIdRow(application_id=link.application_id, authy_id=link.authy_id))
-    tx.add(link)
+        account = accounts.ROWS.find(tx, link.account_id)
+        phone_codes = account is not None and account.phone_codes and account.sealed_number is not None
+    authy_id = _unspent(tx, link.application_id)
+    _SPEND.run(tx, application_id=link.application_id, authy_id=authy_id)
+    links.ROWS.change(
+        tx, link, phone_codes=phone_codes, authy_id=authy_id, state="ACTIVE", create_time=tx.now()
+    )
 
 
-def lock(tx: Tx, application_id: str, authy_id: str) -> LinkRow:
+def lock(tx: Tx, application_id: str, authy_id: str) -> Kept:
     """The user of a site, locked, and before it the account behind it.
 
     Raises:
         NotFound: there is none, or it is another site's.
     """
-    holder = select(LinkRow.account_id).where(
-        LinkRow.application_id == application_id, LinkRow.authy_id == authy_id
-    )
-    account_id = tx.exec(holder).first()
+    account_id = links.holder(tx, application_id, authy_id)
     if account_id is not None:
-        tx.get(AccountRow, account_id, with_for_update={"key_share": True})
-    return find(tx, application_id, authy_id, lock=True)
+        accounts.lock_for_link(tx, account_id)
+    return links.find(tx, application_id, authy_id, lock=True)
 
 
-def remove(tx: Tx, link: LinkRow) -> None:
+def remove(tx: Tx, link: Kept) -> None:
     """Remove a link with all that is its own. The thumbprints of its keys and its authy_id stay spent."""
-    tx.flush()
-    for table in (SentCodeRow, BackupCodeRow, TellingRow, TextRow, SiteKeyRow):
-        tx.connection().execute(delete(table).where(col(table.site_id) == link.site_id))
-    tx.delete(link)
-    tx.flush()
+    for each in _REMOVE:
+        each.run(tx, site_id=link.site_id)
+    links.ROWS.remove(tx, link)
 
 
 def _unspent(tx: Tx, application_id: str) -> str:
     while True:
         authy_id = new_authy_id(tx.random)
-        if tx.get(SpentAuthyIdRow, (application_id, authy_id)) is None:
+        if _IS_SPENT.first(tx, application_id=application_id, authy_id=authy_id) is None:
             return authy_id

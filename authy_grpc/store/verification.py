@@ -20,7 +20,8 @@ from authy_grpc.domain.totp import Seed
 from authy_grpc.domain.verification import Codes
 from authy_grpc.store.bulk import Bulk, table
 from authy_grpc.store.columns import to_millis
-from authy_grpc.store.link import CUSTOM_USER_ID, DEVICE_SECRET
+from authy_grpc.store.device import DEVICE_SECRET
+from authy_grpc.store.link import CUSTOM_USER_ID
 from authy_grpc.store.tables import AccountRow, ApplicationRow, DeviceRow, LinkRow, SiteKeyRow
 from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault

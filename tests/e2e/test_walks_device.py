@@ -11,7 +11,6 @@ from hypothesis.stateful import initialize, invariant
 
 from authy_grpc.domain.device import Device, NewDevicePolicy
 from authy_grpc.store import device as devices
-from authy_grpc.store.tables import DeviceRow
 from authy_grpc.store.tx import Tx
 from tests.clock import TurnedClock
 from tests.registering import Handset, People, wrong
@@ -294,8 +293,8 @@ class DeviceWalk(Walk):
             assert entry.told in ([], ["changed"], ["ended"], ["changed", "ended"])
 
     def kept(self, tx: Tx) -> list[Device]:
-        rows = [tx.get_one(DeviceRow, entry.handset.device_id) for entry in self.all]
-        return [devices.to_device(self.world.vault, row, self.now) for row in rows]
+        rows = [devices.ROWS.find(tx, entry.handset.device_id) for entry in self.all]
+        return [devices.to_device(self.world.vault, row, self.now) for row in rows if row]
 
     def compare(self, entry: Entry, device: Device) -> None:
         assert device.state == entry.state

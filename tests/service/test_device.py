@@ -20,7 +20,7 @@ from authy_grpc.domain.errors import (
     WrongState,
 )
 from authy_grpc.store import credential
-from authy_grpc.store.link import DEVICE_SECRET
+from authy_grpc.store.device import DEVICE_SECRET
 from authy_grpc.store.tables import AccountRow, ActivityRow, DeviceRow, EventRow, SessionRow, TellingRow
 from authy_grpc.store.tx import Tx
 from tests.clock import TurnedClock

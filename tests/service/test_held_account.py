@@ -13,6 +13,7 @@ from authy_grpc.domain.errors import CodeRejected, WrongState
 from authy_grpc.domain.verification import Checked, CodeResult
 from authy_grpc.service.code_check import Attempt, CodeChecks
 from authy_grpc.store import account as accounts
+from authy_grpc.store import link as links
 from authy_grpc.store.account import AccountBusy
 from authy_grpc.store.once import Request
 from authy_grpc.store.tables import AccountRow, LinkRow
@@ -115,7 +116,7 @@ async def test_an_operator_looks_at_an_account_that_another_holds(
         def look(tx: Tx) -> tuple[str, int]:
             row = accounts.find_by_number(tx, NUMBER)
             assert row is not None
-            return row.account_id, len(accounts.links(tx, row.account_id, lock=False))
+            return row.account_id, len(links.of_account(tx, row.account_id, lock=False))
 
         with held(postgres_url) as other:
             other.execute("SELECT FROM link FOR UPDATE")

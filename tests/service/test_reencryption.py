@@ -26,7 +26,7 @@ from authy_grpc.store import events
 from authy_grpc.store import phone_verification as verifications
 from authy_grpc.store import reencrypt as store
 from authy_grpc.store import text as texts
-from authy_grpc.store.account import set_number
+from authy_grpc.store.account import number_columns
 from authy_grpc.store.database import Database
 from authy_grpc.store.engine import connect
 from authy_grpc.store.tables import AccountRow, EnrollmentRow, TextRow
@@ -228,15 +228,19 @@ async def test_a_rotation_from_beginning_to_end(
         await life.works()
 
 
+def _account(vault: Vault, account_id: str, number: str) -> AccountRow:
+    kept = number_columns(vault, account_id, number)
+    now = TurnedClock().now
+    return AccountRow(account_id=account_id, new_device_policy="HOLD", create_time=now, **kept)
+
+
 async def test_one_that_was_interrupted_goes_on(database_url: str) -> None:
     steps = keysets()
     old, count = Vault(steps.old), 2 * store.STEP + 1
     database = Database(database_url)
     rows = []
     for each in range(count):
-        row = AccountRow(account_id=f"acc_{each:05}", new_device_policy="HOLD", create_time=TurnedClock().now)
-        set_number(row, old, f"+49{each}")
-        rows.append(row)
+        rows.append(_account(old, f"acc_{each:05}", f"+49{each}"))
     await database.write(lambda tx: tx.add_all(rows))
     await database.close()
 
@@ -270,8 +274,7 @@ async def test_a_server_that_writes_by_old_keys_is_noticed(database_url: str) ->
         if table != "account":
             return
         name = str(next(names))
-        row = AccountRow(account_id=f"acc_{name}", new_device_policy="HOLD", create_time=TurnedClock().now)
-        set_number(row, added, f"+49{name}")
+        row = _account(added, f"acc_{name}", f"+49{name}")
         with Direct(engine) as session:
             session.add(row)
             session.commit()

@@ -14,7 +14,7 @@ from authy_grpc.domain.errors import BadSignature, CodeRejected, NewDevicesOff, 
 from authy_grpc.domain.phone import PhoneChannel, PhonePurpose
 from authy_grpc.service.caller import Nobody
 from authy_grpc.store import device as devices
-from authy_grpc.store.link import DEVICE_SECRET
+from authy_grpc.store.device import DEVICE_SECRET
 from authy_grpc.store.tables import AccountRow, ActivityRow, DeviceRow, PhoneVerificationRow, SpentKeyRow
 from tests.clock import TurnedClock
 from tests.registering import NUMBER, Handset, People, wrong

@@ -42,7 +42,7 @@ async def test_a_call_runs_as_many_statements_as_it_has_questions(
         assert counts == {
             "CreateEnrollment": 8,
             "GetEnrollment": 1,
-            "AcceptEnrollment": 22,
+            "AcceptEnrollment": 23,
             "GetUser": 1,
             "UnlockUser": 4,
             "VerifyCode": 6,

@@ -11,6 +11,7 @@ from sqlmodel import select
 from authy_grpc.domain.event import UserEvent
 from authy_grpc.service import unlink
 from authy_grpc.service.telling import Telling, TellingKind
+from authy_grpc.store import link as links
 from authy_grpc.store.database import Database
 from authy_grpc.store.events import Recorded
 from authy_grpc.store.tables import LinkRow, SiteKeyRow, TellingRow
@@ -174,7 +175,9 @@ async def test_of_a_link_that_ended_meanwhile_nothing_more_is_told(people: Peopl
     await plan(people, people.telling, other, TellingKind.USER_DELETED)
 
     def end(tx: Tx) -> None:
-        unlink.end(tx, tx.get_one(LinkRow, link.site_id))
+        found = links.ROWS.find(tx, link.site_id)
+        assert found is not None
+        unlink.end(tx, found)
 
     await people.database.write(end)
     await people.tell_all()

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import asdict
 from datetime import timedelta
 from itertools import combinations, permutations
 from typing import Any
@@ -14,7 +15,6 @@ from sqlmodel import SQLModel
 from authy_grpc.store import account as accounts
 from authy_grpc.store import link as links
 from authy_grpc.store import reencrypt as store
-from authy_grpc.store.account import set_number
 from authy_grpc.store.database import Database
 from authy_grpc.store.enrollment import open_of
 from authy_grpc.store.reencrypt import TABLES, UNKNOWN
@@ -80,9 +80,9 @@ def test_each_pair_of_columns_has_its_unique_index() -> None:
 
 
 def _account(vault: Vault, name: str, number: str = NUMBER) -> AccountRow:
-    row = AccountRow(account_id=f"acc_{name}", new_device_policy="HOLD", create_time=NOW)
-    set_number(row, vault, number)
-    return row
+    account_id = f"acc_{name}"
+    kept = accounts.number_columns(vault, account_id, number)
+    return AccountRow(account_id=account_id, new_device_policy="HOLD", create_time=NOW, **kept)
 
 
 def _application() -> ApplicationRow:
@@ -118,9 +118,8 @@ def _enrollment(vault: Vault, name: str) -> EnrollmentRow:
 
 
 def _link(vault: Vault, name: str) -> LinkRow:
-    row = awaiting_link(vault, "app_1", None, "ada", f"sit_{name}", NOW)
-    row.state, row.authy_id = "ACTIVE", name
-    return row
+    kept = asdict(awaiting_link(vault, "app_1", None, "ada", f"sit_{name}", NOW))
+    return LinkRow(**kept | {"state": "ACTIVE", "authy_id": name})
 
 
 ROWS: dict[str, Callable[[Vault, str], SQLModel]] = {
@@ -179,8 +178,8 @@ async def test_every_neighbour_finds_what_the_others_wrote(database: Database) -
             return [
                 accounts.find_by_number(tx, NUMBER) is not None,
                 accounts.find_by_number(tx, NUMBER + "0") is not None,
-                links.find_by_custom_user_id(tx, "app_1", "ada") is not None,
-                links.find_by_custom_user_id(tx, "app_2", "ada") is not None,
+                links.lock_by_custom_user_id(tx, "app_1", "ada") is not None,
+                links.lock_by_custom_user_id(tx, "app_2", "ada") is not None,
                 len(open_of(tx, "app_1", "ada")) == 1,
             ]
 
@@ -220,8 +219,10 @@ async def test_a_row_is_made_anew(database: Database) -> None:
     vaults = keysets().vaults()
     await _add(database, _account(vaults["old"], "1"))
 
-    async def row() -> AccountRow:
-        return await database.read(lambda tx: tx.get_one(AccountRow, "acc_1"))
+    async def row() -> accounts.Kept:
+        found = await database.read(lambda tx: accounts.ROWS.find(tx, "acc_1"))
+        assert found is not None
+        return found
 
     assert await database.write(_anew(vaults["promoted"])) == {("acc_1",)}
     kept = await row()

@@ -18,7 +18,7 @@ from sqlmodel import select
 from authy_grpc import logs
 from authy_grpc.domain.keys import totp_secret
 from authy_grpc.store.database import Database
-from authy_grpc.store.link import DEVICE_SECRET
+from authy_grpc.store.device import DEVICE_SECRET
 from authy_grpc.store.tables import DeviceRow
 from authy_grpc.store.vault import Vault
 from gateway.app import build
