@@ -197,7 +197,7 @@ def make(ground: Ground) -> Parts:
         ),
         _service(
             application_pb2,
-            ApplicationServicer(Applications(database=database, vault=vault, random=random)),
+            ApplicationServicer(Applications(database=database, vault=vault)),
             application_pb2_grpc.add_ApplicationServiceServicer_to_server,
         ),
         _service(

@@ -1,6 +1,6 @@
 """Owns the use cases of relying sites and their API keys."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
@@ -15,7 +15,6 @@ from authy_grpc.store import application as store
 from authy_grpc.store import credential, page
 from authy_grpc.store import link as links
 from authy_grpc.store.database import Database
-from authy_grpc.store.tables import ApiKeyRow
 from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 
@@ -37,13 +36,11 @@ class Applications:
     Args:
         database: keeps them.
         vault: seals page tokens.
-        random: source of random bytes.
     """
 
-    def __init__(self, *, database: Database, vault: Vault, random: Callable[[int], bytes]) -> None:
+    def __init__(self, *, database: Database, vault: Vault) -> None:
         self._database = database
         self._vault = vault
-        self._random = random
 
     async def create(self, caller: Operator, draft: Application) -> Application:
         """Add a relying site.
@@ -56,22 +53,19 @@ class Applications:
         def work(tx: Tx) -> Application:
             now = tx.now()
             made = replace(draft, application_id=new_id("app", now, tx.random), create_time=now)
-            tx.add(store.to_row(made, self._logo_id(now, made.logo)))
+            store.add(tx, made, _logo_id(tx, made.logo))
             return made
 
         return await self._database.write(work, by=_OPERATOR)
 
     async def get(self, caller: Operator, application_id: str) -> Application:
         """One relying site."""
-        return await self._database.read(
-            lambda tx: store.to_application(store.find(tx, application_id)), by=_OPERATOR
-        )
+        return await self._database.read(lambda tx: store.find(tx, application_id), by=_OPERATOR)
 
     async def current(self, caller: Site) -> Application:
         """The relying site that asks."""
         return await self._database.read(
-            lambda tx: store.to_application(store.find(tx, caller.application_id)),
-            by=caller.application_id,
+            lambda tx: store.find(tx, caller.application_id), by=caller.application_id
         )
 
     async def list_page(
@@ -98,14 +92,12 @@ class Applications:
         """
 
         def work(tx: Tx) -> Application:
-            row = store.find(tx, application_id, lock=True)
-            new_logo = changes.get("logo", row.logo) != row.logo
-            for name, value in changes.items():
-                setattr(row, name, value)
-            if new_logo:
-                row.logo_id = self._logo_id(tx.now(), row.logo)
-            tx.add(row)
-            return store.to_application(row)
+            before = store.find(tx, application_id, lock=True)
+            changed = replace(before, **changes)
+            store.save(tx, changed)
+            if changed.logo != before.logo:
+                store.set_logo(tx, application_id, changed.logo, _logo_id(tx, changed.logo))
+            return changed
 
         return await self._database.write(work, by=_OPERATOR)
 
@@ -113,13 +105,13 @@ class Applications:
         """End a relying site: its keys stop at once, its users and their links go."""
 
         def work(tx: Tx) -> None:
-            row = store.find(tx, application_id, lock=True)
+            store.lock(tx, application_id)
             ended = [credential.ended(key.api_key_id) for key in store.keys(tx, application_id)]
             own = links.of_application(tx, application_id)
             tx.now()
             for link in own:
                 unlink.end(tx, link, record=False, waiting=EnrollmentState.CANCELED)
-            store.erase(tx, row)
+            store.erase(tx, application_id)
             tx.record(*ended)
             self._database.deleted()
 
@@ -145,21 +137,20 @@ class Applications:
 
         def work(tx: Tx) -> NewApiKey:
             now = tx.now()
-            store.find(tx, application_id)
+            store.profile(tx, application_id)
             if expire_time is not None and expire_time <= now:
                 raise BadField.one("expire_time", "lies in the past")
             secret = new_secret("ak", tx.random)
-            row = ApiKeyRow(
+            made = ApiKey(
                 api_key_id=new_id("key", now, tx.random),
                 application_id=application_id,
                 name=name,
-                scopes=" ".join(scopes or DEFAULT_SCOPES),
-                secret_hash=hash_secret(secret),
+                scopes=tuple(scopes or DEFAULT_SCOPES),
                 create_time=now,
                 expire_time=expire_time,
             )
-            tx.add(row)
-            return NewApiKey(store.to_api_key(row), secret)
+            store.add_key(tx, made, hash_secret(secret))
+            return NewApiKey(made, secret)
 
         return await self._database.write(work, by=_OPERATOR)
 
@@ -167,8 +158,8 @@ class Applications:
         """The keys of a relying site that are not revoked."""
 
         def work(tx: Tx) -> list[ApiKey]:
-            store.find(tx, application_id)
-            return [store.to_api_key(row) for row in store.keys(tx, application_id)]
+            store.profile(tx, application_id)
+            return store.keys(tx, application_id)
 
         return await self._database.read(work, by=_OPERATOR, pages=True)
 
@@ -176,14 +167,12 @@ class Applications:
         """End a key at once, its open streams too."""
 
         def work(tx: Tx) -> None:
-            now = tx.now()
-            row = store.find_key(tx, api_key_id)
-            row.revoke_time = now
-            tx.add(row)
+            store.revoke_key(tx, api_key_id)
             tx.record(credential.ended(api_key_id))
 
         await self._database.write(work, by=_OPERATOR)
 
-    def _logo_id(self, now: datetime, logo: bytes) -> str:
-        """A new picture gets a new id, so that authenticators may keep one for ever."""
-        return new_id("logo", now, self._random) if logo else ""
+
+def _logo_id(tx: Tx, logo: bytes) -> str:
+    """A new picture gets a new id, so that authenticators may keep one for ever."""
+    return new_id("logo", tx.now(), tx.random) if logo else ""

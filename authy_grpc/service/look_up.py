@@ -82,22 +82,21 @@ def _look_up(tx: Tx, asked: list[_Asked]) -> dict[bytes, Known]:
     for kind, secret_hash in asked:
         of[kind].append(secret_hash)
     found: dict[bytes, Known] = {}
-    for key in credential.api_keys(tx, of["ak"]) if of["ak"] else ():
+    for key in credential.api_keys(tx, of["ak"]):
         found[key.secret_hash] = Site(
             application_id=key.application_id,
             api_key_id=key.api_key_id,
             scopes=frozenset(Scope(each) for each in key.scopes.split()),
             expire_time=key.expire_time,
         )
-    for row, device in credential.device_sessions(tx, of["dt"]) if of["dt"] else ():
-        found[row.token_hash] = Device(
-            account_id=device.account_id,
-            device_id=device.device_id,
-            session_id=row.session_id,
-            held=device.state == "HELD",
-            expire_time=row.expire_time,
+    for session in credential.device_sessions(tx, of["dt"]):
+        found[session.token_hash] = Device(
+            account_id=session.account_id,
+            device_id=session.device_id,
+            session_id=session.session_id,
+            held=session.state == "HELD",
+            expire_time=session.expire_time,
         )
-    for secret_hash in of["op"]:
-        if operator := operator_key.by_hash(tx, secret_hash):
-            found[secret_hash] = Operator(*operator)
+    for secret_hash, operator in operator_key.by_hash(tx, of["op"]).items():
+        found[secret_hash] = Operator(*operator)
     return found

@@ -84,7 +84,7 @@ class Webhooks:
 
         def work(tx: Tx) -> NewWebhook:
             # One at a time, so that the count is right.
-            applications.find(tx, application_id, lock=True)
+            applications.lock(tx, application_id)
             others = {tail(row.webhook_id) for row in store.of_site(tx, application_id)}
             if len(others) >= MOST_WEBHOOKS:
                 raise Quota(MOST_WEBHOOKS)

@@ -1,16 +1,14 @@
-"""Owns how relying sites and their API keys are kept."""
+"""Keeps relying sites and their API keys."""
 
 from dataclasses import dataclass, fields
+from typing import Any
 
-from sqlalchemy import bindparam, delete
-from sqlalchemy import select as select_columns
-from sqlalchemy.orm import defer
-from sqlmodel import col, select
+from sqlalchemy import Integer, bindparam, delete, insert, select
 
 from authy_grpc.domain.application import ApiKey, Application, Scope
 from authy_grpc.domain.errors import NotFound
-from authy_grpc.store.bulk import table as by_model
-from authy_grpc.store.statements import Statement
+from authy_grpc.store.bulk import table
+from authy_grpc.store.statements import Statement, Updated, statement
 from authy_grpc.store.tables import (
     AnswerRow,
     ApiKeyRow,
@@ -21,9 +19,6 @@ from authy_grpc.store.tables import (
     WebhookRow,
 )
 from authy_grpc.store.tx import Tx
-
-# Larger than all else of its row: it is read where it is asked for.
-WITHOUT_LOGO = defer(ApplicationRow.logo)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,13 +34,53 @@ class Profile:
     require_code: bool
 
 
-_APPLICATION = by_model(ApplicationRow)
-_PROFILE = Statement(
-    Profile,
-    select_columns(*[_APPLICATION.c[each.name] for each in fields(Profile)]).where(
-        _APPLICATION.c.application_id == bindparam("application_id")
-    ),
+def _application(*columns: Any) -> Application:
+    return Application(**dict(zip(_NAMES, columns, strict=False)))
+
+
+def _api_key(*columns: Any) -> ApiKey:
+    *values, scopes = columns
+    return ApiKey(**dict(zip(_KEY_NAMES, values, strict=True)), scopes=tuple(map(Scope, scopes.split())))
+
+
+_APPLICATION, _KEY = table(ApplicationRow), table(ApiKeyRow)
+# The logo comes last: larger than all else, it is not read with many.
+_NAMES = sorted((each.name for each in fields(Application)), key="logo".__eq__)
+_KEY_NAMES = [each.name for each in fields(ApiKey) if each.name != "scopes"]
+_CHANGING = ("name", "origin", "match_digits", "phone_codes", "require_code")
+_OWN = _APPLICATION.c.application_id == bindparam("application_id")
+_PROFILE = Statement(Profile, select(*[_APPLICATION.c[each.name] for each in fields(Profile)]).where(_OWN))
+_BY_ID = select(*[_APPLICATION.c[name] for name in _NAMES]).where(_OWN)
+_FIND, _FIND_LOCKED = Statement(_application, _BY_ID), Statement(_application, _BY_ID.with_for_update())
+_LOCK = Statement(str, select(_APPLICATION.c.application_id).where(_OWN).with_for_update())
+_LISTED = Statement(
+    _application,
+    select(*[_APPLICATION.c[name] for name in _NAMES[:-1]])
+    .where(_APPLICATION.c.application_id > bindparam("after"))
+    .order_by(_APPLICATION.c.application_id)
+    .limit(bindparam("limit", type_=Integer)),
 )
+_INSERT = statement(insert(_APPLICATION))
+_CHANGE = Updated(_APPLICATION, "application_id")
+_KEYS = Statement(
+    _api_key,
+    select(*[_KEY.c[name] for name in _KEY_NAMES], _KEY.c.scopes)
+    .where(_KEY.c.application_id == bindparam("application_id"), _KEY.c.revoke_time.is_(None))
+    .order_by(_KEY.c.api_key_id),
+)
+_INSERT_KEY = statement(insert(_KEY))
+_LOCK_KEY = Statement(
+    str,
+    select(_KEY.c.api_key_id)
+    .where(_KEY.c.api_key_id == bindparam("api_key_id"), _KEY.c.revoke_time.is_(None))
+    .with_for_update(),
+)
+_REVOKE_KEY = Updated(_KEY, "api_key_id")
+_ALL_ITS_OWN = (ApiKeyRow, EnrollmentRow, ApprovalRow, AnswerRow, EventRow, WebhookRow, ApplicationRow)
+_ERASE = [
+    statement(delete(own).where(own.c.application_id == bindparam("application_id")))
+    for own in [table(each) for each in _ALL_ITS_OWN]
+]
 
 
 def profile(tx: Tx, application_id: str) -> Profile:
@@ -60,18 +95,26 @@ def profile(tx: Tx, application_id: str) -> Profile:
     return found
 
 
-def find(tx: Tx, application_id: str, *, lock: bool = False) -> ApplicationRow:
+def find(tx: Tx, application_id: str, *, lock: bool = False) -> Application:
     """A relying site.
 
     Raises:
         NotFound: there is none.
     """
-    row = tx.get(
-        ApplicationRow, application_id, with_for_update=True if lock else None, options=[WITHOUT_LOGO]
-    )
-    if row is None:
+    found = (_FIND_LOCKED if lock else _FIND).first(tx, application_id=application_id)
+    if found is None:
         raise NotFound
-    return row
+    return found
+
+
+def lock(tx: Tx, application_id: str) -> None:
+    """Lock a relying site, unread.
+
+    Raises:
+        NotFound: there is none.
+    """
+    if _LOCK.first(tx, application_id=application_id) is None:
+        raise NotFound
 
 
 def listed(tx: Tx, after: str, limit: int) -> list[Application]:
@@ -82,91 +125,55 @@ def listed(tx: Tx, after: str, limit: int) -> list[Application]:
         after: the id to go on after; empty for the beginning.
         limit: at most so many.
     """
-    statement = (
-        select(ApplicationRow)
-        .options(WITHOUT_LOGO)
-        .where(ApplicationRow.application_id > after)
-        .order_by(col(ApplicationRow.application_id))
-        .limit(limit)
+    return _LISTED.all(tx, after=after, limit=limit)
+
+
+def add(tx: Tx, made: Application, logo_id: str) -> None:
+    """Keep a new relying site."""
+    _INSERT.run(tx, **{name: getattr(made, name) for name in _NAMES}, logo_id=logo_id)
+
+
+def save(tx: Tx, changed: Application) -> None:
+    """Write what may change of a relying site, but its logo."""
+    _CHANGE.run(tx, changed.application_id, **{name: getattr(changed, name) for name in _CHANGING})
+
+
+def set_logo(tx: Tx, application_id: str, logo: bytes, logo_id: str) -> None:
+    """Give a relying site another logo; an empty one has no id."""
+    _CHANGE.run(tx, application_id, logo=logo, logo_id=logo_id)
+
+
+def keys(tx: Tx, application_id: str) -> list[ApiKey]:
+    """The keys of a relying site that are not revoked, oldest first."""
+    return _KEYS.all(tx, application_id=application_id)
+
+
+def add_key(tx: Tx, key: ApiKey, secret_hash: bytes) -> None:
+    """Keep a new API key."""
+    _INSERT_KEY.run(
+        tx,
+        **{name: getattr(key, name) for name in _KEY_NAMES},
+        scopes=" ".join(key.scopes),
+        secret_hash=secret_hash,
+        revoke_time=None,
     )
-    return [to_application(row, logo=False) for row in tx.exec(statement)]
 
 
-def find_key(tx: Tx, api_key_id: str) -> ApiKeyRow:
-    """An API key that is not revoked.
+def revoke_key(tx: Tx, api_key_id: str) -> None:
+    """Revoke an API key.
 
     Raises:
-        NotFound: there is none.
+        NotFound: there is none that is not revoked.
     """
-    row = tx.get(ApiKeyRow, api_key_id, with_for_update=True)
-    if row is None or row.revoke_time is not None:
+    if _LOCK_KEY.first(tx, api_key_id=api_key_id) is None:
         raise NotFound
-    return row
+    _REVOKE_KEY.run(tx, api_key_id, revoke_time=tx.now())
 
 
-def keys(tx: Tx, application_id: str) -> list[ApiKeyRow]:
-    """The keys of a relying site that are not revoked, oldest first."""
-    statement = (
-        select(ApiKeyRow)
-        .where(ApiKeyRow.application_id == application_id, col(ApiKeyRow.revoke_time).is_(None))
-        .order_by(col(ApiKeyRow.api_key_id))
-    )
-    return list(tx.exec(statement))
-
-
-def to_row(value: Application, logo_id: str) -> ApplicationRow:
-    """The row of a new relying site."""
-    return ApplicationRow(
-        application_id=value.application_id,
-        name=value.name,
-        origin=value.origin,
-        logo=value.logo,
-        logo_id=logo_id,
-        code_digits=value.code_digits,
-        code_period_seconds=value.code_period_seconds,
-        match_digits=value.match_digits,
-        phone_codes=value.phone_codes,
-        require_code=value.require_code,
-        create_time=value.create_time,
-    )
-
-
-def to_application(row: ApplicationRow, *, logo: bool = True) -> Application:
-    """A relying site, from its row."""
-    return Application(
-        application_id=row.application_id,
-        name=row.name,
-        origin=row.origin,
-        logo=row.logo if logo else b"",
-        code_digits=row.code_digits,
-        code_period_seconds=row.code_period_seconds,
-        match_digits=row.match_digits,
-        phone_codes=row.phone_codes,
-        require_code=row.require_code,
-        create_time=row.create_time,
-    )
-
-
-def to_api_key(row: ApiKeyRow) -> ApiKey:
-    """An API key, from its row."""
-    return ApiKey(
-        api_key_id=row.api_key_id,
-        application_id=row.application_id,
-        name=row.name,
-        scopes=tuple(Scope(each) for each in row.scopes.split()),
-        create_time=row.create_time,
-        last_use_time=row.last_use_time,
-        expire_time=row.expire_time,
-    )
-
-
-def erase(tx: Tx, application: ApplicationRow) -> None:
+def erase(tx: Tx, application_id: str) -> None:
     """Remove a relying site whose links are gone, with all that is its own but its spent ids.
 
     Posts to its webhooks are nobody's then: they go by `retention.py`, in steps.
     """
-    tx.flush()
-    own = application.application_id
-    for table in (ApiKeyRow, EnrollmentRow, ApprovalRow, AnswerRow, EventRow, WebhookRow):
-        tx.connection().execute(delete(table).where(col(table.application_id) == own))
-    tx.delete(application)
+    for each in _ERASE:
+        each.run(tx, application_id=application_id)

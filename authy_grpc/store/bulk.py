@@ -6,7 +6,19 @@ from functools import cache
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from sqlalchemy import ARRAY, BigInteger, FromClause, Table, bindparam, func, insert, literal_column, select
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    ColumnElement,
+    FromClause,
+    LargeBinary,
+    Table,
+    bindparam,
+    func,
+    insert,
+    literal_column,
+    select,
+)
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.sql.base import Executable
 from sqlalchemy.types import TypeEngine
@@ -30,7 +42,7 @@ class Bulk:
     """Rows to select from: `unnest` of arrays on PostgreSQL, `json_each` of a text on SQLite.
 
     Args:
-        columns: the type of each; on SQLite none of bytes or times.
+        columns: the type of each; on SQLite none of times.
     """
 
     def __init__(self, **columns: TypeEngine[Any] | type[TypeEngine[Any]]) -> None:
@@ -46,7 +58,7 @@ class Bulk:
         """The parameters that bring rows, at least one, each in the order of the columns."""
         if tx.postgres:
             return dict(zip(self._names, map(list, zip(*rows, strict=True)), strict=True))
-        return {"given": json.dumps(rows)}
+        return {"given": json.dumps(rows, default=bytes.hex)}
 
     def _on(self, postgres: bool) -> FromClause:
         """What a statement selects from."""
@@ -60,7 +72,7 @@ class Bulk:
     def _parsed(self) -> FromClause:
         value = func.json_each(bindparam("given")).table_valued("value", name="each").c.value
         fields = [
-            func.json_extract(value, f"$[{index}]", type_=kind).label(name)
+            _extracted(func.json_extract(value, f"$[{index}]", type_=kind)).label(name)
             for index, (name, kind) in enumerate(self._columns.items())
         ]
         return select(*fields).subquery("given")
@@ -130,6 +142,11 @@ class Inserted:
         places = [self._columns.index(name) for name in compiled.positiontup or ()]
         # Of one place itemgetter answers no tuple.
         return str(compiled), itemgetter(*places) if len(places) > 1 else tuple
+
+
+def _extracted(value: ColumnElement[Any]) -> ColumnElement[Any]:
+    """A value of JSON, which has no bytes: those are brought in hex."""
+    return func.from_hex(value, type_=value.type) if isinstance(value.type, LargeBinary) else value
 
 
 def _plain(kind: TypeEngine[Any]) -> TypeEngine[Any]:

@@ -146,6 +146,8 @@ def _sqlite(url: URL, writes: bool, connections: int) -> Engine:
         _use_wal(connection)
         for pragma in _PRAGMAS:
             connection.execute(f"PRAGMA {pragma}")
+        # Of SQLite's own since 3.41, as `unhex`.
+        connection.create_function("from_hex", 1, _from_hex, deterministic=True)
         if not writes:
             connection.execute("PRAGMA query_only = ON")
 
@@ -155,6 +157,10 @@ def _sqlite(url: URL, writes: bool, connections: int) -> Engine:
         files.check(connection)
 
     return engine
+
+
+def _from_hex(text: str | None) -> bytes | None:
+    return None if text is None else bytes.fromhex(text)
 
 
 class _Files:

@@ -2,56 +2,77 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import NamedTuple
 
-from sqlalchemy import bindparam, insert, select, update
-from sqlmodel import col
+from sqlalchemy import LargeBinary, bindparam, insert, select
 
 from authy_grpc.domain.errors import NotFound
+from authy_grpc.store.bulk import Bulk, table
+from authy_grpc.store.statements import Statement, Updated, statement
 from authy_grpc.store.tables import OperatorKeyRow
 from authy_grpc.store.tx import Tx
 
-_id, _name, _revoked = (
-    col(OperatorKeyRow.operator_key_id),
-    col(OperatorKeyRow.name),
-    col(OperatorKeyRow.revoke_time),
-)
-_COLUMNS = (_id, _name, col(OperatorKeyRow.create_time), col(OperatorKeyRow.last_use_time))
-_BY_HASH = select(_id, _name).where(
-    col(OperatorKeyRow.secret_hash) == bindparam("secret_hash"), _revoked.is_(None)
-)
-_STANDS = select(_id).where(_id == bindparam("own"), _revoked.is_(None))
-_LISTED = select(*_COLUMNS).where(_revoked.is_(None)).order_by(_id)
-_NAMED = select(_id).where(_name == bindparam("name"), _revoked.is_(None)).with_for_update()
+
+class Listed(NamedTuple):
+    """A key, without its secret."""
+
+    operator_key_id: str
+    name: str
+    create_time: datetime
+    last_use_time: datetime | None
 
 
-def by_hash(tx: Tx, secret_hash: bytes) -> tuple[str, str] | None:
-    """The id and name of the key of a hash; None where it is unknown or revoked."""
-    found = tx.connection().execute(_BY_HASH, {"secret_hash": secret_hash}).first()
-    return None if found is None else (found[0], found[1])
+_KEY = table(OperatorKeyRow)
+_STANDS = _KEY.c.revoke_time.is_(None)
+_BY_HASH = Bulk(value=LargeBinary).statement(
+    lambda hashes: (
+        select(_KEY.c.secret_hash, _KEY.c.operator_key_id, _KEY.c.name)
+        .select_from(hashes)
+        .join(_KEY, _KEY.c.secret_hash == hashes.c.value)
+        .where(_STANDS)
+    )
+)
+_BY_ID = Statement(
+    str, select(_KEY.c.operator_key_id).where(_KEY.c.operator_key_id == bindparam("own"), _STANDS)
+)
+_LISTED = Statement(
+    Listed, select(*[_KEY.c[name] for name in Listed._fields]).where(_STANDS).order_by(_KEY.c.operator_key_id)
+)
+_NAMED = Statement(
+    str, select(_KEY.c.operator_key_id).where(_KEY.c.name == bindparam("name"), _STANDS).with_for_update()
+)
+_INSERT = statement(
+    insert(_KEY).values(
+        {name: bindparam(name) for name in ("operator_key_id", "name", "secret_hash", "create_time")}
+    )
+)
+_REVOKE = Updated(_KEY, "operator_key_id")
+
+
+def by_hash(tx: Tx, secret_hashes: Sequence[bytes]) -> dict[bytes, tuple[str, str]]:
+    """The ids and names of the keys of some hashes, but those that are revoked."""
+    rows = _BY_HASH.all(tx, [(each,) for each in secret_hashes])
+    return {secret_hash: (own, name) for secret_hash, own, name in rows}
 
 
 def stands(tx: Tx, operator_key_id: str) -> bool:
     """Whether a key has not been revoked."""
-    return tx.connection().execute(_STANDS, {"own": operator_key_id}).first() is not None
+    return _BY_ID.first(tx, own=operator_key_id) is not None
 
 
-def listed(tx: Tx) -> Sequence[tuple[str, str, datetime, datetime | None]]:
-    """The keys that are not revoked, oldest first: id, name, time of making and of last use."""
-    return [(row[0], row[1], row[2], row[3]) for row in tx.connection().execute(_LISTED)]
+def listed(tx: Tx) -> list[Listed]:
+    """The keys that are not revoked, oldest first."""
+    return _LISTED.all(tx)
 
 
 def is_named(tx: Tx, name: str) -> bool:
     """Whether a key that is not revoked has a name."""
-    return tx.connection().execute(_NAMED, {"name": name}).first() is not None
+    return _NAMED.first(tx, name=name) is not None
 
 
 def add(tx: Tx, *, operator_key_id: str, name: str, secret_hash: bytes) -> None:
     """Keep a new key."""
-    tx.connection().execute(
-        insert(OperatorKeyRow).values(
-            operator_key_id=operator_key_id, name=name, secret_hash=secret_hash, create_time=tx.now()
-        )
-    )
+    _INSERT.run(tx, operator_key_id=operator_key_id, name=name, secret_hash=secret_hash, create_time=tx.now())
 
 
 def revoke(tx: Tx, name: str) -> str:
@@ -60,8 +81,8 @@ def revoke(tx: Tx, name: str) -> str:
     Raises:
         NotFound: no key that is not revoked has this name.
     """
-    found = tx.connection().execute(_NAMED, {"name": name}).first()
+    found = _NAMED.first(tx, name=name)
     if found is None:
         raise NotFound
-    tx.connection().execute(update(OperatorKeyRow).where(_id == found[0]).values(revoke_time=tx.now()))
-    return str(found[0])
+    _REVOKE.run(tx, found, revoke_time=tx.now())
+    return found

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from sqlalchemy import BigInteger, Boolean, String
+from sqlalchemy import BigInteger, Boolean, LargeBinary, String
 from sqlmodel import col, select
 
 from authy_grpc.store.bulk import Bulk, Inserted, table
@@ -12,11 +12,11 @@ from authy_grpc.store.tables import MetaRow
 from authy_grpc.store.tx import Tx
 
 _ROWS = [
-    ("a", 2**62, True),
-    ("", -1, False),
-    ("\"'\\ü\U0001f600\n", 0, None),
-    ("1", None, True),
-    ("null", None, None),
+    ("a", 2**62, True, b"\0\xff"),
+    ("", -1, False, b""),
+    ("\"'\\ü\U0001f600\n", 0, None, bytes(range(256))),
+    ("1", None, True, b"1"),
+    ("null", None, None, None),
 ]
 
 
@@ -31,8 +31,8 @@ async def database(database_url: str) -> AsyncIterator[Database]:
 
 @pytest.mark.parametrize("count", [1, 5, 500])
 async def test_rows_come_back_as_they_were_given(database: Database, count: int) -> None:
-    given = Bulk(name=String, number=BigInteger, flag=Boolean).statement(
-        lambda given: select(given.c.name, given.c.number, given.c.flag)
+    given = Bulk(name=String, number=BigInteger, flag=Boolean, bytes=LargeBinary).statement(
+        lambda given: select(*given.c)
     )
     rows = (_ROWS * 100)[:count]
     assert await database.read(lambda tx: given.all(tx, rows)) == rows
