@@ -261,7 +261,6 @@ def make(ground: Ground) -> Parts:
                     database=database,
                     vault=vault,
                     check=ground.check_url,
-                    random=random,
                     opened_to=ground.opened_to,
                 )
             ),

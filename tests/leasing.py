@@ -65,7 +65,6 @@ class Office:
             database=self.database,
             vault=self.vault,
             check=check,
-            random=self.random,
         )
         assert self.database.tools is not None
         self.database.tools.random = _without_jitter

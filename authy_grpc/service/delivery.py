@@ -6,7 +6,6 @@ from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 
 from authy_grpc.domain.errors import BackendUnavailable
 from authy_grpc.domain.webhook import post_headers
@@ -224,7 +223,7 @@ class Deliveries:
             if due.event_id in known
         ]
 
-    def _keys(self, row: Any, now: datetime) -> tuple[str, list[str]]:
+    def _keys(self, row: webhooks.Kept, now: datetime) -> tuple[str, list[str]]:
         return webhooks.url(self._vault, row), webhooks.secrets(self._vault, row, now)
 
     def _post(self, leased: _Leased, until: datetime) -> Post:

@@ -1,7 +1,7 @@
-"""Owns what follows from what became of a post: the next attempt, a webhook that is spared, or its end."""
+"""Draws the consequences of what became of a post: the next attempt, a webhook that is spared, or its end."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 
 from authy_grpc.domain.delivery import (
@@ -20,7 +20,6 @@ from authy_grpc.store import delivery as store
 from authy_grpc.store import waiting
 from authy_grpc.store import webhook as webhooks
 from authy_grpc.store.events import NewEvent
-from authy_grpc.store.tables import DeliveryRow, WebhookRow
 from authy_grpc.store.tx import Tx
 
 _NOT_FOUND_OR_INSIDE = ("forbidden_address", "dns")
@@ -57,7 +56,7 @@ def take_down(tx: Tx, reports: Sequence[Report]) -> Sequence[None]:
         if seen.attempts != each.attempt:
             continue
         if is_success(each.http_status) and _is_usual(seen, now):
-            store.deliver(tx, each.delivery_id, each.attempt, each.http_status, _millis(each.duration))
+            _deliver(tx, each)
             ended.append((seen.webhook_id, seen.subject_id))
         elif _take_down_one(tx, seen.webhook_id, each):
             ended.append((seen.webhook_id, seen.subject_id))
@@ -67,54 +66,66 @@ def take_down(tx: Tx, reports: Sequence[Report]) -> Sequence[None]:
 
 def _take_down_one(tx: Tx, webhook_id: str, report: Report) -> bool:
     """Answers whether the post has ended."""
-    webhook = webhooks.locked(tx, webhook_id)
-    row = store.locked(tx, report.delivery_id, report.attempt)
-    if webhook is None or row is None:
+    webhook = webhooks.ROWS.find(tx, webhook_id, lock=True)
+    post = store.locked(tx, report.delivery_id, report.attempt)
+    if webhook is None or post is None:
         return False
-    row.lease_until, row.last_attempt_time = None, tx.now()
-    row.http_status, (row.error, row.duration_millis) = report.http_status, _told(report)
     if is_success(report.http_status):
-        _succeed(tx, webhook, row)
-    else:
-        _fail(tx, webhook, row, report)
-    return row.state != DeliveryState.PENDING.value
+        _succeed(tx, webhook, report)
+        return True
+    return _fail(tx, webhook, post, report)
 
 
-def _succeed(tx: Tx, webhook: WebhookRow, row: DeliveryRow) -> None:
+def _succeed(tx: Tx, webhook: webhooks.Kept, report: Report) -> None:
     was_spared = webhook.failures >= BREAKS_AT
-    row.state, row.error = DeliveryState.DELIVERED.value, ""
-    webhook.last_success_time = tx.now()
-    webhooks.set_health(webhook, Health())
-    _save(tx, webhook, row)
+    _deliver(tx, report)
+    webhooks.ROWS.change(tx, webhook, last_success_time=tx.now(), **asdict(Health()))
     if was_spared:
         store.make_due(tx, webhook.webhook_id)
 
 
-def _fail(tx: Tx, webhook: WebhookRow, row: DeliveryRow, report: Report) -> None:
-    now = tx.now()
-    health = after_failure(webhooks.health(webhook), now, report.retry_after)
-    webhooks.set_health(webhook, health)
+def _deliver(tx: Tx, report: Report) -> None:
+    millis = _millis(report.duration)
+    store.deliver(tx, report.delivery_id, report.attempt, report.http_status, millis)
+
+
+def _fail(tx: Tx, webhook: webhooks.Kept, post: store.Leased, report: Report) -> bool:
+    """Answers whether the post is given up."""
+    now, state = tx.now(), DeliveryState.PENDING
+    failures, due_time = post.failures, post.due_time
     # A probe may have gone out before its time; it costs the post none of its attempts.
-    if row.due_time <= now:
-        row.failures += 1
-        delay = retry_delay(row.failures, _share(tx), report.retry_after)
+    if due_time <= now:
+        failures += 1
+        delay = retry_delay(failures, _share(tx), report.retry_after)
         if delay is None:
-            row.state = DeliveryState.FAILED.value
+            state = DeliveryState.FAILED
         else:
-            row.due_time = now + delay
-    _save(tx, webhook, row)
+            due_time = now + delay
+    error, millis = _told(report)
+    store.fail(
+        tx,
+        post,
+        state=state,
+        failures=failures,
+        due_time=due_time,
+        http_status=report.http_status,
+        error=error,
+        duration_millis=millis,
+    )
+    health = after_failure(webhooks.health(webhook), now, report.retry_after)
+    webhooks.ROWS.change(tx, webhook, **asdict(health))
     if is_gone(report.http_status):
         _disable(tx, webhook, DisabledReason.GONE)
     elif is_dead(health, now):
         _disable(tx, webhook, DisabledReason.FAILING)
+    return state is DeliveryState.FAILED
 
 
-def _disable(tx: Tx, webhook: WebhookRow, reason: DisabledReason) -> None:
+def _disable(tx: Tx, webhook: webhooks.Kept, reason: DisabledReason) -> None:
     if webhook.state != WebhookState.ENABLED.value:
         return
-    webhook.state, webhook.disabled_reason = WebhookState.DISABLED.value, reason.value
     # Before the event, which it is not posted any more.
-    _save(tx, webhook)
+    webhooks.ROWS.change(tx, webhook, state=WebhookState.DISABLED.value, disabled_reason=reason.value)
     tx.record(
         NewEvent(
             type=WebhookEventType.DISABLED.value,
@@ -148,8 +159,3 @@ def _told(report: Report) -> tuple[str, int]:
 
 def _millis(span: timedelta) -> int:
     return span // timedelta(milliseconds=1)
-
-
-def _save(tx: Tx, *rows: WebhookRow | DeliveryRow) -> None:
-    tx.add_all(rows)
-    tx.flush()

@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -22,7 +22,6 @@ from authy_grpc.store import delivery as deliveries
 from authy_grpc.store import webhook as store
 from authy_grpc.store.database import Database
 from authy_grpc.store.events import NewEvent
-from authy_grpc.store.tables import WebhookRow
 from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 
@@ -47,7 +46,6 @@ class Webhooks:
         vault: seals addresses, secrets and page tokens.
         check: the addresses that a URL leads to, told what is open to the application; raises where it
             must not be called, or leads nowhere.
-        random: source of random bytes.
         opened_to: what the operator has opened for an application's webhooks.
     """
 
@@ -57,13 +55,11 @@ class Webhooks:
         database: Database,
         vault: Vault,
         check: Callable[..., Awaitable[Sequence[IPAddress]]],
-        random: Callable[[int], bytes],
         opened_to: Callable[[str], Sequence[str]] = lambda _: (),
     ) -> None:
         self._database = database
         self._vault = vault
         self._check = check
-        self._random = random
         self._opened_to = opened_to
 
     async def create(self, caller: Site, url: str, types: Sequence[str]) -> NewWebhook:
@@ -92,7 +88,7 @@ class Webhooks:
             made = f"webhooks:{application_id}"
             budget.keep(tx, made, budget.allow(tx, made, WEBHOOK_RULES), WEBHOOK_RULES)
             webhook = Webhook(
-                webhook_id=self._new_id(now, others),
+                webhook_id=_new_id(tx, others),
                 url=url,
                 types=tuple(types),
                 state=WebhookState.ENABLED,
@@ -142,12 +138,10 @@ class Webhooks:
             if begins_anew:
                 self._keep(tx, self._allow(tx, caller, leads_to))
                 # Whether its receiver was well says nothing of the one to come.
-                store.set_health(row, Health())
-            self._change(row, changes)
-            tx.add(row)
-            tx.flush()
-            if begins_anew:
+                store.change(tx, row, changes, **asdict(Health()))
                 deliveries.begin_anew(tx, webhook_id)
+            else:
+                store.change(tx, row, changes)
             return store.to_webhook(tx.vault, row)
 
         return await self._database.write(work, by=caller.application_id)
@@ -160,7 +154,8 @@ class Webhooks:
         """
 
         def work(tx: Tx) -> None:
-            store.remove(tx, store.find(tx, caller.application_id, webhook_id, lock=True))
+            # What was to be posted to it is nobody's then: it goes by `retention.py`, in steps.
+            store.ROWS.remove(tx, store.find(tx, caller.application_id, webhook_id, lock=True))
 
         await self._database.write(work, by=caller.application_id)
 
@@ -179,9 +174,7 @@ class Webhooks:
         def work(tx: Tx) -> str:
             row = store.find(tx, caller.application_id, webhook_id, lock=True)
             secret = new_webhook_secret(tx.random)
-            span = OVERLAP if overlap is None else overlap
-            store.rotate(tx.vault, row, secret, tx.now(), span)
-            tx.add(row)
+            store.rotate(tx, row, secret, OVERLAP if overlap is None else overlap)
             return secret
 
         return await self._database.write(work, by=caller.application_id)
@@ -261,10 +254,10 @@ class Webhooks:
             if one and not deliveries.is_of(tx, webhook_id, one, event_id):
                 raise NotFound
             spent = self._allow(tx, caller, leads_to)
-            if one:
-                count = deliveries.post_again(tx, webhook_id, delivery_id=one)
+            if failed_since is None:
+                count = deliveries.post_again(tx, webhook_id, one)
             else:
-                count = deliveries.post_again(tx, webhook_id, failed_since=failed_since)
+                count = deliveries.post_failed_again(tx, webhook_id, failed_since)
             if count:
                 self._keep(tx, spent)
             return count
@@ -295,13 +288,13 @@ class Webhooks:
             # As one that leads inside: what names there are within is nobody's business.
             raise ForbiddenAddress.one(name, f"must not be called: {addresses.NO_PUBLIC_ADDRESS}") from error
 
-    def _begins_anew(self, row: WebhookRow, changes: Mapping[str, Any]) -> bool:
+    def _begins_anew(self, row: store.Kept, changes: Mapping[str, Any]) -> bool:
         """Whether something else is behind a webhook after some changes, to which all is posted at once."""
         url, state = store.url(self._vault, row), row.state
         after = changes.get("url", url), changes["state"].value if "state" in changes else state
         return after[1] == WebhookState.ENABLED.value and after != (url, state)
 
-    def _differs(self, row: WebhookRow, changes: Mapping[str, Any]) -> bool:
+    def _differs(self, row: store.Kept, changes: Mapping[str, Any]) -> bool:
         now = store.to_webhook(self._vault, row)
         # To turn off what was turned off for its failures says that the site itself wants it so.
         said = row.disabled_reason and "state" in changes
@@ -326,18 +319,10 @@ class Webhooks:
         host = subscriber(address).network_address
         return budget.names(self._vault, "peer", b"post\n" + host.packed)
 
-    def _change(self, row: WebhookRow, changes: Mapping[str, Any]) -> None:
-        if "url" in changes:
-            store.set_url(self._vault, row, changes["url"])
-        if "types" in changes:
-            store.set_types(row, changes["types"])
-        if "state" in changes:
-            # Why it was turned off is told until it is turned on, or off by the site itself.
-            row.state, row.disabled_reason = changes["state"].value, ""
 
-    def _new_id(self, now: datetime, tails: set[str]) -> str:
-        """An id whose tail no other webhook of the site has: posts are named by it."""
-        while True:
-            made = new_id("whk", now, self._random)
-            if tail(made) not in tails:
-                return made
+def _new_id(tx: Tx, tails: set[str]) -> str:
+    """An id whose tail no other webhook of the site has: posts are named by it."""
+    while True:
+        made = new_id("whk", tx.now(), tx.random)
+        if tail(made) not in tails:
+            return made

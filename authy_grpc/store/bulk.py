@@ -85,9 +85,9 @@ class BulkStatement:
         self._bulk = bulk
         self._statement = statement(lambda postgres: core(bulk.on(postgres)))
 
-    def all(self, tx: "Tx", rows: Sequence[Row]) -> list[tuple[Any, ...]]:
+    def all(self, tx: "Tx", rows: Sequence[Row], **given: Any) -> list[tuple[Any, ...]]:
         """What it finds, for rows in the order of the bulk's columns."""
-        return self._statement.all(tx, **self._bulk.bind(tx, rows)) if rows else []
+        return self._statement.all(tx, **self._bulk.bind(tx, rows), **given) if rows else []
 
     def ask(self, tx: "Tx", rows: Sequence[Row]) -> Callable[[], list[tuple[Any, ...]]]:
         """As `all`, once it is wanted (see `Statement.ask`)."""

@@ -1,4 +1,4 @@
-"""Owns which posts to webhooks may be leased now, and who has them.
+"""Leases posts to webhooks: which may go now, and who has them.
 
 The webhook's row is locked before its posts are leased or fail, so that two servers count right.
 """
@@ -11,10 +11,11 @@ from itertools import chain, islice, zip_longest
 from typing import Any
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Integer,
-    Row,
     Select,
+    String,
     and_,
     bindparam,
     delete,
@@ -25,12 +26,14 @@ from sqlalchemy import (
 )
 
 from authy_grpc.domain.delivery import MOST_IN_FLIGHT, MOST_OF_SITE, PROBE_EVERY
-from authy_grpc.store.bulk import table
+from authy_grpc.store.bulk import Bulk, table
 from authy_grpc.store.columns import Moment
-from authy_grpc.store.statements import Statement
+from authy_grpc.store.statements import Statement, statement
 from authy_grpc.store.tables import DeliveryRow, WebhookRow
 from authy_grpc.store.tx import Tx
 from authy_grpc.store.waiting import FOREMOST, PENDING, first_left, let_go
+from authy_grpc.store.webhook import ROWS
+from authy_grpc.store.webhook import Kept as Webhook
 
 # So many webhooks have their turn at a time.
 _WEBHOOKS = 100
@@ -53,6 +56,9 @@ class Due:
     event_id: str
     subject_id: str
     attempts: int
+
+
+Leased = tuple[Webhook, Due]
 
 
 def _free() -> ColumnElement[bool]:
@@ -115,28 +121,10 @@ _HAS_WORK = and_(
 )
 _ANY_WORK = select(_W.c.webhook_id).where(_HAS_WORK).limit(1)
 _WITH_WORK = (
-    select(_W)
-    .where(_HAS_WORK)
+    ROWS.select.where(_HAS_WORK)
     .order_by(_W.c.turn_time, _W.c.webhook_id)
     .limit(_LIMIT)
     .with_for_update(skip_locked=True, of=_W)
-)
-_COUNTS = (
-    select(_D.c.webhook_id, func.count())
-    .where(
-        _D.c.webhook_id.in_(bindparam("webhook_ids", expanding=True)),
-        _D.c.lease_until > _NOW,
-    )
-    .group_by(_D.c.webhook_id)
-)
-_COUNTS_OF_SITES = (
-    select(_W.c.application_id, func.count())
-    .join(_D, _D.c.webhook_id == _W.c.webhook_id)
-    .where(
-        _W.c.application_id.in_(bindparam("application_ids", expanding=True)),
-        _D.c.lease_until > _NOW,
-    )
-    .group_by(_W.c.application_id)
 )
 _NEXT = (
     select(_D.c.sequence, _D.c.delivery_id, _D.c.event_id, _D.c.subject_id, _D.c.attempts)
@@ -144,23 +132,52 @@ _NEXT = (
     .order_by(_D.c.due_time, _D.c.sequence)
     .limit(_LIMIT)
 )
+_FIND_WORK, _LOCK_WORK = Statement(str, _ANY_WORK), Statement(Webhook, _WITH_WORK)
 _NEXT_DUE, _NEXT_AT_ALL = Statement(Due, _NEXT.where(_DUE)), Statement(Due, _NEXT)
-_SEQUENCES = _D.c.sequence.in_(bindparam("sequences", expanding=True))
-# Asked again: a late report may have ended one meanwhile.
-_LEASE = (
-    update(_D)
-    .where(_SEQUENCES, _D.c.state == PENDING)
-    .values(attempts=_D.c.attempts + 1, lease_until=bindparam("until", type_=Moment))
-    .returning(_D.c.sequence)
+_IDS, _SEQUENCES = Bulk(own=String), Bulk(own=BigInteger)
+_COUNTS = _IDS.statement(
+    lambda webhooks: (
+        select(_D.c.webhook_id, func.count())
+        .join(webhooks, webhooks.c.own == _D.c.webhook_id)
+        .where(_D.c.lease_until > _NOW)
+        .group_by(_D.c.webhook_id)
+    )
 )
-_DROP = delete(_D).where(_SEQUENCES)
-_TURN = update(_W).where(_W.c.webhook_id.in_(bindparam("webhook_ids", expanding=True)))
-_HAD_TURN = _TURN.values(turn_time=_NOW)
-_PROBED = _TURN.values(next_probe_time=bindparam("next_probe", type_=Moment))
-_HELD = select(_D.c.delivery_id, _D.c.attempts).where(
-    _D.c.delivery_id.in_(bindparam("delivery_ids", expanding=True)),
-    _D.c.state == PENDING,
-    _D.c.lease_until > _NOW,
+_COUNTS_OF_SITES = _IDS.statement(
+    lambda sites: (
+        select(_W.c.application_id, func.count())
+        .join(sites, sites.c.own == _W.c.application_id)
+        .join(_D, _D.c.webhook_id == _W.c.webhook_id)
+        .where(_D.c.lease_until > _NOW)
+        .group_by(_W.c.application_id)
+    )
+)
+# Asked again: a late report may have ended one meanwhile.
+_LEASE = _SEQUENCES.statement(
+    lambda due: (
+        update(_D)
+        .where(_D.c.sequence == due.c.own, _D.c.state == PENDING)
+        .values(attempts=_D.c.attempts + 1, lease_until=bindparam("until", type_=Moment))
+        .returning(_D.c.sequence)
+    )
+)
+_DROP = _SEQUENCES.statement(lambda gone: delete(_D).where(_D.c.sequence.in_(select(gone.c.own))))
+_HAD_TURN = _IDS.statement(
+    lambda webhooks: update(_W).where(_W.c.webhook_id == webhooks.c.own).values(turn_time=_NOW)
+)
+_PROBED = _IDS.statement(
+    lambda webhooks: (
+        update(_W)
+        .where(_W.c.webhook_id == webhooks.c.own)
+        .values(next_probe_time=bindparam("next_probe", type_=Moment))
+    )
+)
+_HELD = _IDS.statement(
+    lambda posts: (
+        select(_D.c.delivery_id, _D.c.attempts)
+        .join(posts, posts.c.own == _D.c.delivery_id)
+        .where(_D.c.state == PENDING, _D.c.lease_until > _NOW)
+    )
 )
 OWN_LEASE = and_(
     _D.c.delivery_id == bindparam("of_delivery_id"),
@@ -168,15 +185,15 @@ OWN_LEASE = and_(
     _D.c.state == PENDING,
     _D.c.lease_until.is_not(None),
 )
-_RELEASE = update(_D).where(OWN_LEASE).values(lease_until=None)
+_RELEASE = statement(update(_D).where(OWN_LEASE).values(lease_until=None))
 
 
 def any_due(tx: Tx) -> bool:
     """Whether there is anything to lease."""
-    return tx.connection().execute(_ANY_WORK, {"now": tx.now()}).first() is not None
+    return _FIND_WORK.first(tx, now=tx.now()) is not None
 
 
-def lease(tx: Tx, until: datetime, limit: int) -> list[tuple[Row[Any], Due]]:
+def lease(tx: Tx, until: datetime, limit: int) -> list[Leased]:
     """Lease what is due, in turns: the first post of each webhook, then the second of each, and so on.
 
     Args:
@@ -185,72 +202,57 @@ def lease(tx: Tx, until: datetime, limit: int) -> list[tuple[Row[Any], Due]]:
         limit: at most so many.
 
     Returns:
-        The row of the webhook, and the post as it was before.
+        The webhook, and the post as it was before.
     """
     now = tx.now()
-    connection = tx.connection()
-    given = {"now": now, "limit": min(limit, _WEBHOOKS)}
-    webhooks = {row.webhook_id: row for row in connection.execute(_WITH_WORK, given)}
+    webhooks = _LOCK_WORK.all(tx, now=now, limit=min(limit, _WEBHOOKS))
     # As they are now that all who might lease more are kept out.
-    counts = _pairs(connection.execute(_COUNTS, {"now": now, "webhook_ids": list(webhooks)}))
+    counts = dict(_COUNTS.all(tx, [(each.webhook_id,) for each in webhooks], now=now))
     queues = [
-        [(row, due) for due in _next(tx, row, min(limit, MOST_IN_FLIGHT - counts.get(own, 0)))]
-        for own, row in webhooks.items()
+        [(each, due) for due in _next(tx, each, min(limit, MOST_IN_FLIGHT - counts.get(each.webhook_id, 0)))]
+        for each in webhooks
     ]
     in_turn = (each for each in chain.from_iterable(zip_longest(*queues)) if each is not None)
-    taken = list(islice(_within_sites(tx, webhooks.values(), in_turn), limit))
+    taken = list(islice(_within_sites(tx, webhooks, in_turn), limit))
     if not taken:
         return []
-    given = {"sequences": [due.sequence for _, due in taken], "until": until}
-    leased = {row.sequence for row in connection.execute(_LEASE, given)}
-    taken = [(row, due) for row, due in taken if due.sequence in leased]
-    rows = [row for row, _ in taken]
-    connection.execute(_HAD_TURN, {"webhook_ids": list({row.webhook_id for row in rows}), "now": now})
-    if spared := list({row.webhook_id for row in rows if row.next_probe_time is not None}):
-        connection.execute(_PROBED, {"webhook_ids": spared, "next_probe": now + PROBE_EVERY})
+    leased = {own for (own,) in _LEASE.all(tx, [(due.sequence,) for _, due in taken], until=until)}
+    taken = [(webhook, due) for webhook, due in taken if due.sequence in leased]
+    spared = {webhook.webhook_id: webhook.next_probe_time is not None for webhook, _ in taken}
+    _HAD_TURN.run(tx, [(own,) for own in spared], now=now)
+    _PROBED.run(tx, [(own,) for own, probes in spared.items() if probes], next_probe=now + PROBE_EVERY)
     return taken
 
 
-def _within_sites(
-    tx: Tx, webhooks: Iterable[Row[Any]], posts: Iterable[tuple[Row[Any], Due]]
-) -> Iterator[tuple[Row[Any], Due]]:
+def _within_sites(tx: Tx, webhooks: Iterable[Webhook], posts: Iterable[Leased]) -> Iterator[Leased]:
     """Those of some posts for which there is room: each site has its own."""
-    now = tx.now()
-    given = {"now": now, "application_ids": list({row.application_id for row in webhooks})}
-    in_flight = Counter(_pairs(tx.connection().execute(_COUNTS_OF_SITES, given)))
-    for row, due in posts:
-        if in_flight[row.application_id] < MOST_OF_SITE:
-            in_flight[row.application_id] += 1
-            yield row, due
+    sites = {each.application_id for each in webhooks}
+    in_flight = Counter[str](dict(_COUNTS_OF_SITES.all(tx, [(each,) for each in sites], now=tx.now())))
+    for webhook, due in posts:
+        if in_flight[webhook.application_id] < MOST_OF_SITE:
+            in_flight[webhook.application_id] += 1
+            yield webhook, due
 
 
-def _next(tx: Tx, webhook: Row[Any], limit: int) -> list[Due]:
-    now = tx.now()
-    own = webhook.webhook_id
+def _next(tx: Tx, webhook: Webhook, limit: int) -> list[Due]:
+    now, own = tx.now(), webhook.webhook_id
     if webhook.next_probe_time is not None:
         return _NEXT_AT_ALL.all(tx, webhook_id=own, now=now, limit=1)
     return _NEXT_DUE.all(tx, webhook_id=own, now=now, limit=limit) if limit > 0 else []
 
 
-def drop(tx: Tx, leased: Sequence[tuple[Row[Any], Due]]) -> None:
+def drop(tx: Tx, leased: Sequence[Leased]) -> None:
     """Remove posts whose events are kept no longer."""
-    if leased:
-        tx.connection().execute(_DROP, {"sequences": [due.sequence for _, due in leased]})
-        let_go(tx, [(row.webhook_id, due.subject_id) for row, due in leased])
+    _DROP.run(tx, [(due.sequence,) for _, due in leased])
+    let_go(tx, [(webhook.webhook_id, due.subject_id) for webhook, due in leased])
 
 
 def held(tx: Tx, delivery_ids: Sequence[str]) -> dict[str, int]:
     """Of some leased posts those that are neither reported nor free by time, with the number of the lease."""
-    given = {"now": tx.now(), "delivery_ids": list(delivery_ids)}
-    return _pairs(tx.connection().execute(_HELD, given))
-
-
-def _pairs(rows: Iterable[Any]) -> dict[str, int]:
-    return {row[0]: row[1] for row in rows}
+    return dict(_HELD.all(tx, [(each,) for each in delivery_ids], now=tx.now()))
 
 
 def release(tx: Tx, leases: Sequence[tuple[str, int]]) -> None:
     """Give leases back that nobody works on: posts, and the numbers of their leases."""
     for delivery_id, attempt in leases:
-        given = {"of_delivery_id": delivery_id, "of_attempt": attempt}
-        tx.connection().execute(_RELEASE, given)
+        _RELEASE.run(tx, of_delivery_id=delivery_id, of_attempt=attempt)

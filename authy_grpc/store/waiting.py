@@ -6,9 +6,10 @@ before ended may wait for nobody: `forgotten` finds it.
 """
 
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Integer,
     ScalarSelect,
@@ -22,8 +23,9 @@ from sqlalchemy import (
     update,
 )
 
-from authy_grpc.store.bulk import table
+from authy_grpc.store.bulk import Bulk, table
 from authy_grpc.store.columns import Moment
+from authy_grpc.store.statements import Statement, statement
 from authy_grpc.store.tables import DeliveryRow
 from authy_grpc.store.tx import Tx
 
@@ -64,11 +66,19 @@ def first_left(
     )
 
 
-_SEQUENCES = _D.c.sequence.in_(bindparam("sequences", expanding=True))
+class _Found(NamedTuple):
+    webhook_id: str
+    subject_id: str | None
+    number: int
+    head: int | None
+
+
 _NEXT_OF = first_left(bindparam("of_webhook_id", type_=String), bindparam("of_subject_id", type_=String))
 _GOES = update(_D).values(waits=False, due_time=_NOW)
-_LET_GO = _GOES.where(_D.c.sequence == _NEXT_OF, _D.c.waits)
-_LET_ALL_GO = _GOES.where(_SEQUENCES, _D.c.state == PENDING, _D.c.waits)
+_LET_GO = statement(_GOES.where(_D.c.sequence == _NEXT_OF, _D.c.waits))
+_LET_ALL_GO = Bulk(sequence=BigInteger).statement(
+    lambda given: _GOES.where(_D.c.sequence == given.c.sequence, _D.c.state == PENDING, _D.c.waits)
+)
 # From subject to subject, and behind the last one to the next webhook: the rows between are not read.
 _FORGOTTEN = text("""
 WITH RECURSIVE place (webhook_id, subject_id, number) AS (
@@ -105,17 +115,14 @@ WHERE head IS NOT NULL OR (number = :steps AND webhook_id IS NOT NULL)
     bindparam("subject_id", type_=String),
     bindparam("steps", type_=Integer),
 )
+_FIND_FORGOTTEN = Statement(_Found, _FORGOTTEN)
 
 
 def let_go(tx: Tx, subjects: Iterable[tuple[str, str]]) -> None:
     """Have what waits next be due, of webhooks and subjects of which a post has ended."""
     now = tx.now()
-    given = [
-        {"of_webhook_id": webhook_id, "of_subject_id": subject_id, "now": now}
-        for webhook_id, subject_id in sorted(set(subjects))
-    ]
-    if given:
-        tx.connection().execute(_LET_GO, given)
+    for webhook_id, subject_id in sorted(set(subjects)):
+        _LET_GO.run(tx, of_webhook_id=webhook_id, of_subject_id=subject_id, now=now)
 
 
 def forgotten(tx: Tx, place: Place, steps: int = _SUBJECTS) -> tuple[list[int], Place]:
@@ -129,12 +136,11 @@ def forgotten(tx: Tx, place: Place, steps: int = _SUBJECTS) -> tuple[list[int], 
     Returns:
         Their sequences, and the place to go on from: `START` where all have been seen.
     """
-    given = {"webhook_id": place[0], "subject_id": place[1], "steps": steps}
-    rows = tx.connection().execute(_FORGOTTEN, given).all()
+    rows = _FIND_FORGOTTEN.all(tx, webhook_id=place[0], subject_id=place[1], steps=steps)
     last = next(((row.webhook_id, row.subject_id) for row in rows if row.number == steps), START)
     return [row.head for row in rows if row.head is not None], last
 
 
 def let_all_go(tx: Tx, sequences: Sequence[int]) -> None:
     """Have posts be due that wait for nobody."""
-    tx.connection().execute(_LET_ALL_GO, {"sequences": list(sequences), "now": tx.now()})
+    _LET_ALL_GO.run(tx, [(each,) for each in sequences], now=tx.now())

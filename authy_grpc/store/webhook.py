@@ -1,14 +1,17 @@
-"""Owns how webhooks are kept."""
+"""Keeps webhooks: where a site has its events posted, what signs them, and how the receiver does."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
-from sqlmodel import col, select
+from sqlalchemy import bindparam
 
 from authy_grpc.domain.delivery import Health
 from authy_grpc.domain.errors import NotFound
 from authy_grpc.domain.webhook import Webhook, WebhookState
+from authy_grpc.store.rows import Rows
 from authy_grpc.store.tables import WebhookRow
 from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
@@ -18,51 +21,68 @@ _SECRET = "webhook.secret"
 _OLD_SECRET = "webhook.old_secret"
 
 
+@dataclass(slots=True)
+class Kept:
+    """A webhook as it is kept: `WebhookRow`."""
+
+    webhook_id: str
+    application_id: str
+    sealed_url: bytes = field(repr=False)
+    types: str
+    state: str
+    sealed_secret: bytes = field(repr=False)
+    turn_time: datetime
+    create_time: datetime
+    disabled_reason: str = ""
+    sealed_old_secret: bytes | None = field(default=None, repr=False)
+    old_secret_until: datetime | None = None
+    failures: int = 0
+    first_failure_time: datetime | None = None
+    next_probe_time: datetime | None = None
+    last_success_time: datetime | None = None
+
+
+ROWS = Rows(Kept, WebhookRow)
+_OF_SITE = ROWS.where(ROWS.c.application_id == bindparam("application_id"), order=(ROWS.c.webhook_id,))
+
+
 def add(tx: Tx, application_id: str, webhook: Webhook, secret: str) -> None:
     """Keep a new webhook."""
-    tx.add(
-        WebhookRow(
-            webhook_id=webhook.webhook_id,
+    own = webhook.webhook_id
+    ROWS.add(
+        tx,
+        Kept(
+            webhook_id=own,
             application_id=application_id,
-            sealed_url=tx.vault.seal(_URL, webhook.webhook_id, webhook.url.encode()),
+            sealed_url=tx.vault.seal(_URL, own, webhook.url.encode()),
             types=json.dumps(webhook.types),
             state=webhook.state.value,
-            sealed_secret=tx.vault.seal(_SECRET, webhook.webhook_id, secret.encode()),
+            sealed_secret=tx.vault.seal(_SECRET, own, secret.encode()),
             turn_time=webhook.create_time,
             create_time=webhook.create_time,
-        )
+        ),
     )
 
 
-def find(tx: Tx, application_id: str, webhook_id: str, *, lock: bool = False) -> WebhookRow:
-    """A webhook of a site.
+def find(tx: Tx, application_id: str, webhook_id: str, *, lock: bool = False) -> Kept:
+    """A webhook of a site; where it is locked, then before its deliveries.
 
     Raises:
         NotFound: there is none, or it is another site's.
     """
-    row = locked(tx, webhook_id) if lock else tx.get(WebhookRow, webhook_id)
+    row = ROWS.find(tx, webhook_id, lock=lock)
     if row is None or row.application_id != application_id:
         raise NotFound
     return row
 
 
-def locked(tx: Tx, webhook_id: str) -> WebhookRow | None:
-    """A webhook as it is now, locked before its deliveries."""
-    return tx.get(WebhookRow, webhook_id, with_for_update=True)
-
-
-def of_site(tx: Tx, application_id: str) -> list[WebhookRow]:
+def of_site(tx: Tx, application_id: str) -> list[Kept]:
     """All webhooks of a site, oldest first."""
-    statement = (
-        select(WebhookRow)
-        .where(WebhookRow.application_id == application_id)
-        .order_by(col(WebhookRow.webhook_id))
-    )
-    return list(tx.exec(statement))
+    return _OF_SITE.all(tx, application_id=application_id)
 
 
-def to_webhook(vault: Vault, row: WebhookRow) -> Webhook:
-    """A webhook, from its row."""
+def to_webhook(vault: Vault, row: Kept) -> Webhook:
+    """A webhook as its site sees it."""
     return Webhook(
         webhook_id=row.webhook_id,
         url=url(vault, row),
@@ -74,22 +94,31 @@ def to_webhook(vault: Vault, row: WebhookRow) -> Webhook:
     )
 
 
-def url(vault: Vault, row: WebhookRow) -> str:
+def url(vault: Vault, row: Kept) -> str:
     """Where it is posted to."""
     return vault.open(_URL, row.webhook_id, row.sealed_url).decode()
 
 
-def set_url(vault: Vault, row: WebhookRow, value: str) -> None:
-    """Post to another address."""
-    row.sealed_url = vault.seal(_URL, row.webhook_id, value.encode())
+def change(tx: Tx, row: Kept, changes: Mapping[str, Any], **columns: Any) -> None:
+    """Write what a site changes of a webhook.
+
+    Args:
+        tx: of the work, in which the webhook is locked.
+        row: the webhook.
+        changes: new values by field: url, types, state.
+        columns: others that change with them.
+    """
+    if "url" in changes:
+        columns["sealed_url"] = tx.vault.seal(_URL, row.webhook_id, changes["url"].encode())
+    if "types" in changes:
+        columns["types"] = json.dumps(list(changes["types"]))
+    if "state" in changes:
+        # Why it was turned off is told until it is turned on, or off by the site itself.
+        columns |= {"state": changes["state"].value, "disabled_reason": ""}
+    ROWS.change(tx, row, **columns)
 
 
-def set_types(row: WebhookRow, types: Sequence[str]) -> None:
-    """Ask for other types."""
-    row.types = json.dumps(list(types))
-
-
-def secrets(vault: Vault, row: WebhookRow, now: datetime) -> list[str]:
+def secrets(vault: Vault, row: Kept, now: datetime) -> list[str]:
     """What posts are signed with now, the newest first."""
     found = [vault.open(_SECRET, row.webhook_id, row.sealed_secret).decode()]
     if row.sealed_old_secret is not None and row.old_secret_until is not None and now < row.old_secret_until:
@@ -97,26 +126,19 @@ def secrets(vault: Vault, row: WebhookRow, now: datetime) -> list[str]:
     return found
 
 
-def rotate(vault: Vault, row: WebhookRow, secret: str, now: datetime, overlap: timedelta) -> None:
+def rotate(tx: Tx, row: Kept, secret: str, overlap: timedelta) -> None:
     """Sign with a new secret, and with the present one for a while; one from before that goes at once."""
-    newest, own = secrets(vault, row, now)[0], row.webhook_id
-    row.sealed_old_secret = vault.seal(_OLD_SECRET, own, newest.encode()) if overlap else None
-    row.old_secret_until = now + overlap if overlap else None
-    row.sealed_secret = vault.seal(_SECRET, own, secret.encode())
+    now, own = tx.now(), row.webhook_id
+    newest = secrets(tx.vault, row, now)[0]
+    ROWS.change(
+        tx,
+        row,
+        sealed_old_secret=tx.vault.seal(_OLD_SECRET, own, newest.encode()) if overlap else None,
+        old_secret_until=now + overlap if overlap else None,
+        sealed_secret=tx.vault.seal(_SECRET, own, secret.encode()),
+    )
 
 
-def health(row: WebhookRow) -> Health:
+def health(row: Kept) -> Health:
     """How its receiver does."""
     return Health(row.failures, row.first_failure_time, row.next_probe_time)
-
-
-def set_health(row: WebhookRow, value: Health) -> None:
-    """Write how its receiver does."""
-    row.failures = value.failures
-    row.first_failure_time = value.first_failure_time
-    row.next_probe_time = value.next_probe_time
-
-
-def remove(tx: Tx, row: WebhookRow) -> None:
-    """Remove a webhook. What was to be posted to it is nobody's then: it goes by `retention.py`, in steps."""
-    tx.delete(row)
