@@ -1,9 +1,8 @@
-"""Reads who may make which call from the options of the contract, and why each may be refused."""
+"""Reads from the options of the contract who may make which call, and why each may be refused."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
-from google.protobuf.descriptor import MethodDescriptor
 from google.rpc import code_pb2
 
 from authy_grpc.v1 import errors_pb2, options_pb2
@@ -21,9 +20,6 @@ _CALLERS: Mapping[int, str] = {
     options_pb2.CALLER_OPERATOR: "Caller: the operator's key.",
 }
 _PREFIX = "ERROR_REASON_"
-_REASON = re.compile(r"reason ([A-Z_]+)")
-_AS = re.compile(r"\s*as ([A-Z]\w+)")
-_OF_ALL = "Errors of every call that takes one"
 
 
 class Refusals:
@@ -34,7 +30,6 @@ class Refusals:
     """
 
     def __init__(self, comments: Mapping[str, str]) -> None:
-        self._comments = comments
         package = errors_pb2.DESCRIPTOR.package
         # What each reason means, by its name.
         self.meanings: dict[str, str] = {
@@ -52,27 +47,19 @@ class Refusals:
 
         501 is there, without a reason, for a call that the service does not have yet.
         """
-        found = {"BAD_FIELD", *_by_caller(route), *_by_fields(route)}
+        options = route.rpc.GetOptions().Extensions
+        found = {"BAD_FIELD", *_by_access(route)}
+        found |= {
+            errors_pb2.ErrorReason.Name(reason).removeprefix(_PREFIX)
+            for reason in options[options_pb2.reasons]
+        }
         sorted_by_http: dict[int, list[str]] = {}
-        for text in self._told(route.rpc):
-            found |= set(_REASON.findall(text))
-            found |= {"NOT_FOUND"} if "NOT_FOUND" in text else set()
-            if "UNIMPLEMENTED" in text:
-                sorted_by_http[HTTP[code_pb2.UNIMPLEMENTED]] = []
+        if options[options_pb2.unimplemented]:
+            sorted_by_http[HTTP[code_pb2.UNIMPLEMENTED]] = []
         for reason in self.meanings:
             if reason in found:
                 sorted_by_http.setdefault(self._http[reason], []).append(reason)
         return dict(sorted(sorted_by_http.items()))
-
-    def _told(self, rpc: MethodDescriptor) -> Iterator[str]:
-        """What the contract says of a method's errors, of those it points to, and of what it takes."""
-        text = self._comments.get(rpc.full_name, "").partition("Errors:")[2]
-        yield text
-        if pointed := _AS.match(text):
-            yield from self._told(rpc.containing_service.methods_by_name[pointed[1]])
-        for field in rpc.input_type.fields:
-            if field.message_type is not None:
-                yield self._comments.get(field.message_type.full_name, "").partition(_OF_ALL)[2]
 
 
 def anyone_may(route: Route) -> bool:
@@ -107,16 +94,10 @@ def _access(route: Route) -> options_pb2.Access:
     return route.rpc.GetOptions().Extensions[options_pb2.access]
 
 
-def _by_caller(route: Route) -> set[str]:
+def _by_access(route: Route) -> set[str]:
     if anyone_may(route):
         return set()
-    held = {"DEVICE_HELD"} if _access(route).caller == options_pb2.CALLER_DEVICE else set()
-    return {"BAD_CREDENTIAL", "MISSING_SCOPE"} | held
-
-
-def _by_fields(route: Route) -> set[str]:
-    names = set(route.rpc.input_type.fields_by_name)
-    found = {"REQUEST_ID_REUSED"} if "request_id" in names else set()
-    found |= {"CURSOR_EXPIRED"} if "cursor" in names else set()
-    names_one = any(name.endswith("_id") and name != "request_id" for name in names)
-    return found | ({"NOT_FOUND"} if route.variables or names_one else set())
+    access = _access(route)
+    device = access.caller == options_pb2.CALLER_DEVICE
+    bound = device and not (access.held and access.limited and not access.itself_alone)
+    return {"BAD_CREDENTIAL", "MISSING_SCOPE"} | ({"DEVICE_HELD"} if bound else set())

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
 from google.protobuf.descriptor_pb2 import FieldOptions, MethodOptions
+from prometheus_client import CollectorRegistry, Counter
 
 from authy_grpc.rpc.access import need_of
 from authy_grpc.rpc.auth import NEEDS, OPEN
@@ -30,6 +31,8 @@ from authy_grpc.rpc.rules import (
 from authy_grpc.store import page
 from authy_grpc.v1 import options_pb2
 from authy_grpc.v1.application_pb2 import ApiKeyScope
+from authy_grpc.v1.errors_pb2 import ErrorReason
+from tests.reasons import LISTED, unlisted
 
 ROOT = Path(__file__).parents[1] / "protos"
 NOUNS = sorted(path.stem for path in (ROOT / "authy_grpc/v1").glob("*.proto"))
@@ -51,6 +54,11 @@ FITTING: dict[int | str, set[str]] = {
     "FieldMask": {"update"},
     "Application": {"required"},
 }
+# What follows from `access`, or is every call's.
+UNSAID = {
+    "UNSPECIFIED", "BAD_FIELD", "BACKEND", "DRAINING", "REQUEST_TIMEOUT", "INTERNAL", "MISSING_SCOPE",
+    "DEVICE_HELD",
+}  # fmt: skip
 SCOPES = {name.removeprefix("API_KEY_SCOPE_") for name, number in ApiKeyScope.items() if number}
 
 # Calls that take something that could be guessed or forged: each has a test of its limiter, its single use
@@ -243,6 +251,32 @@ def test_a_method_that_says_too_little_would_be_found() -> None:
     bare: Any = SimpleNamespace(GetOptions=MethodOptions, name="Call")
     with pytest.raises(KeyError):
         need_of(bare)
+
+
+def test_reasons_are_listed_that_follow_from_what_a_method_takes() -> None:
+    for method in methods():
+        taken = method.input_type.fields_by_name
+        for name, reason in (
+            ("request_id", "REQUEST_ID_REUSED"),
+            ("cursor", "CURSOR_EXPIRED"),
+            ("proof", "CLOCK_SKEW"),
+            ("proof", "BAD_CREDENTIAL"),
+        ):
+            assert name not in taken or reason in LISTED[f"/{path(method)}"], (path(method), reason)
+        told = [ErrorReason.Name(each) for each in method.GetOptions().Extensions[options_pb2.reasons]]
+        assert len(told) == len(set(told)), path(method)
+        assert not {each.removeprefix("ERROR_REASON_") for each in told} & UNSAID, path(method)
+
+
+def test_a_reason_that_is_not_listed_would_be_found() -> None:
+    registry = CollectorRegistry()
+    handled = Counter("grpc_server_handled", "", ["method", "code", "reason"], registry=registry)
+    get, health = "/authy_grpc.v1.UserService/GetUser", "/grpc.health.v1.Health/Check"
+    for method, reason in ((get, ""), (get, "NOT_FOUND"), (get, "BACKEND"), (health, "NOT_FOUND")):
+        handled.labels(method, "CODE", reason).inc()
+    assert unlisted(registry) == set()
+    handled.labels(get, "CODE", "PUSH_FROZEN").inc()
+    assert unlisted(registry) == {(get, "PUSH_FROZEN")}
 
 
 def test_every_method_has_its_entry_in_auth() -> None:

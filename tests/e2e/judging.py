@@ -1,11 +1,9 @@
 """Owns calls of any method with any bytes, many at once, and the verdict on each answer."""
 
 import asyncio
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -19,6 +17,7 @@ from authy_grpc.rpc.errors import ANSWERS, DOMAIN
 from authy_grpc.rpc.largest import largest_request
 from tests.garbling import Attempt
 from tests.harness import Service
+from tests.reasons import LISTED
 
 HEALTH = "/grpc.health.v1.Health/"
 REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
@@ -28,17 +27,8 @@ _AT_ONCE = 64
 _SECONDS = 60.0
 # For those of which many have nothing to say.
 _STREAM_SECONDS = 0.5
-# What the contract's comment on a method names, and what any method may answer.
-_CONTRACT = Path(__file__).parents[2] / "protos" / "authy_grpc" / "v1"
-_NAMED = {
-    method: set(re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b|(?<=reason )[A-Z]+\b", comment))
-    for file in _CONTRACT.glob("*.proto")
-    for comment, method in re.findall(r"((?:  //[^\n]*\n)*)  rpc (\w+)\(", file.read_text())
-}
-_ANYWHERE = {
-    "BAD_CREDENTIAL", "BAD_FIELD", "BAD_SIGNATURE", "CLOCK_SKEW", "MISSING_SCOPE", "NOT_FOUND",
-    "RATE_LIMITED", "REQUEST_ID_REUSED",
-}  # fmt: skip
+# Of health and reflection.
+_OUTSIDE = frozenset({"BAD_FIELD", "NOT_FOUND", "RATE_LIMITED"})
 _KNOWN = {(answer.code.name, answer.reason) for answer in ANSWERS.values()}
 # Where nothing is out of reach and the server stays, these would hide a fault.
 _AWAY = ("BACKEND", "DRAINING")
@@ -107,9 +97,8 @@ def flaw(attempt: Attempt, answer: Answer) -> str:
         return ""
     if answer.reason:
         known = (answer.code, answer.reason) in _KNOWN and answer.reason not in _AWAY
-        method = attempt.path.rpartition("/")[2]
-        named = answer.reason in _ANYWHERE or answer.reason in _NAMED.get(method, ())
-        return "" if known and named else f"{answer.code} with {answer.reason}"
+        listed = answer.reason in LISTED.get(attempt.path, _OUTSIDE)
+        return "" if known and listed else f"{answer.code} with {answer.reason}"
     return "" if _needs_no_reason(attempt, answer.code) else f"{answer.code} without a reason"
 
 
