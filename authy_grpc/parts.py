@@ -140,7 +140,6 @@ def make(ground: Ground) -> Parts:
         numbers=ground.numbers,
         log=ground.log,
         clock=clock,
-        random=random,
     )
     admission = Admission(
         database=database,
@@ -170,7 +169,6 @@ def make(ground: Ground) -> Parts:
     phone_verifications = PhoneVerifications(
         database=database,
         vault=vault,
-        texts=texts,
         numbers=ground.numbers,
         host=urlsplit(ground.public_url).hostname or "",
         most=ground.sms_per_hour,
@@ -248,7 +246,6 @@ def make(ground: Ground) -> Parts:
                 Verifications(
                     database=database,
                     vault=vault,
-                    texts=texts,
                     carried=ground.carried,
                 )
             ),

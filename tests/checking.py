@@ -86,12 +86,10 @@ class Booth:
             numbers=Numbers(),
             log=logs.build(io.StringIO(), clock),
             clock=clock,
-            random=os.urandom,
         )
         self.verifications = Verifications(
             database=self.database,
             vault=self.vault,
-            texts=self.texts,
         )
 
     @classmethod

@@ -104,12 +104,10 @@ class People:
             numbers=numbers,
             log=logs.build(self.log, clock),
             clock=clock,
-            random=os.urandom,
         )
         self.verifications = PhoneVerifications(
             database=database,
             vault=self.vault,
-            texts=self.texts,
             numbers=numbers,
             host="auth.example",
             most=most,

@@ -11,9 +11,9 @@ from authy_grpc.domain.phone import PhoneChannel, PhonePurpose, PhoneVerificatio
 from authy_grpc.domain.typed import normalize_number
 from authy_grpc.outbound.sms.number import Judgement, Numbers
 from authy_grpc.service.caller import Nobody
-from authy_grpc.service.text import Texts
 from authy_grpc.store import budget
 from authy_grpc.store import phone_verification as verifications
+from authy_grpc.store import text as texts
 from authy_grpc.store.database import Database
 from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
@@ -27,18 +27,16 @@ class PhoneVerifications:
     Args:
         database: keeps them.
         vault: seals and digests.
-        texts: carry the codes.
         numbers: which numbers may be sent to.
         host: of the authenticator, which a message names.
         most: codes that go out in an hour to all callers together; 0 for any number.
     """
 
     def __init__(
-        self, *, database: Database, vault: Vault, texts: Texts, numbers: Numbers, host: str, most: int = 0
+        self, *, database: Database, vault: Vault, numbers: Numbers, host: str, most: int = 0
     ) -> None:
         self._database = database
         self._vault = vault
-        self._texts = texts
         self._numbers = numbers
         self._host = host
         self._most = most
@@ -92,7 +90,7 @@ class PhoneVerifications:
                 expire_time=expire_time,
             )
             body = phone.body(purpose, channel, code, self._host)
-            self._texts.queue_to_number(tx, number, body, channel, expire_time)
+            texts.add(tx, number, body, channel, expire_time)
             retry_delay = limits.retry_delay(sent, now, limits.SEND_RULES)
             return PhoneVerification(verification_id, expire_time, retry_delay)
 

@@ -20,7 +20,6 @@ from authy_grpc.store import device as devices
 from authy_grpc.store import link as links
 from authy_grpc.store import phone_verification as verifications
 from authy_grpc.store.database import Database
-from authy_grpc.store.tables import PhoneVerificationRow
 from authy_grpc.store.tx import Tx
 
 
@@ -89,7 +88,7 @@ class Registrations:
     def _register(
         self, tx: Tx, *, peer: str, asked: NewDevice, thumbprints: tuple[str, str]
     ) -> Registration | CodeRejected:
-        verification = verifications.find(tx, asked.verification_id)
+        verification = verifications.ROWS.find(tx, asked.verification_id, lock=True)
         # Not before it is locked, which may take a while; that of the work is taken once the account is, too.
         now = tx.tools.clock()
         if verification is not None and verification.use_time is not None:
@@ -123,14 +122,13 @@ class Registrations:
             account_create_time=account.create_time,
             recovery_code=recovery_code,
         )
-        verifications.use(verification, tx.vault, asked.content, registration, now)
-        tx.add(verification)
+        verifications.use(tx, verification, asked.content, registration)
         return registration
 
     def _answer_again(
         self,
         tx: Tx,
-        verification: PhoneVerificationRow,
+        verification: verifications.Kept,
         asked: NewDevice,
         peer: str,
     ) -> Registration | CodeRejected:
@@ -209,8 +207,7 @@ class Registrations:
         return row
 
 
-def _count(tx: Tx, verification: PhoneVerificationRow) -> CodeRejected:
+def _count(tx: Tx, verification: verifications.Kept) -> CodeRejected:
     """Count a wrong code. The refusal is returned, so that the count stays."""
-    verification.failures += 1
-    tx.add(verification)
+    verifications.ROWS.change(tx, verification, failures=verification.failures + 1)
     return CodeRejected()

@@ -15,9 +15,9 @@ from authy_grpc.domain.user import CARRIED, Factor
 from authy_grpc.domain.verification import SENT_CODE_LIFE, Checked, SentCode
 from authy_grpc.service.caller import Site
 from authy_grpc.service.code_check import Attempt, CodeChecks
-from authy_grpc.service.text import Texts
 from authy_grpc.store import backup_code, budget, sent_code
 from authy_grpc.store import link as links
+from authy_grpc.store import text as texts
 from authy_grpc.store.account import AccountBusy
 from authy_grpc.store.application import profile
 from authy_grpc.store.database import Database
@@ -68,16 +68,12 @@ class Verifications:
     Args:
         database: keeps them.
         vault: seals them.
-        texts: take a code to the phone.
         carried: factors that the service has a carrier for.
     """
 
-    def __init__(
-        self, *, database: Database, vault: Vault, texts: Texts, carried: Collection[Factor] = CARRIED
-    ) -> None:
+    def __init__(self, *, database: Database, vault: Vault, carried: Collection[Factor] = CARRIED) -> None:
         self._database = database
         self._vault = vault
-        self._texts = texts
         self._carried = carried
         self._checks = CodeChecks(vault=vault)
         # One bound method each, by which calls that wait are brought together.
@@ -171,7 +167,7 @@ class Verifications:
         body = code_text(
             application.name, sent.code, wish.action, wish.factor, wish.locale, sent.expire_time - now
         )
-        self._texts.queue_to_link(tx, link.site_id, body, wish.factor, sent.expire_time)
+        texts.add_for_link(tx, link.site_id, body, wish.factor, sent.expire_time)
         told_sent = links.event(tx.vault, link, UserEventType.CODE_SENT, factor=wish.factor)
         tx.record(told_sent)
         return Sending(True, sent.expire_time, retry_delay(times, now, SEND_RULES))

@@ -1,20 +1,38 @@
-"""Owns when things that have a limit were last done."""
+"""Keeps rate limits: when things that have a limit were last done."""
 
 import json
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
 
+from sqlalchemy import bindparam, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.base import Executable
+
 from authy_grpc.domain.errors import RateLimited
 from authy_grpc.domain.limits import CHANGE_RULES, Rule, spend
+from authy_grpc.store.bulk import table
 from authy_grpc.store.columns import from_millis, to_millis
 from authy_grpc.store.reserve import reserve
+from authy_grpc.store.statements import Statement, statement
 from authy_grpc.store.tables import BudgetRow
 from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 
 # One name, or while keys are changed one by each key: a kind and an id or digest, such as `link:sit_…`.
 Name = str | tuple[str, ...]
+
+_BUDGET = table(BudgetRow)
+_SPENT = Statement(str, select(_BUDGET.c.times).where(_BUDGET.c.name == bindparam("name")).with_for_update())
+
+
+def _upsert(postgres: bool) -> Executable:
+    row = postgresql.insert(_BUDGET) if postgres else sqlite.insert(_BUDGET)
+    values = {"times": row.excluded.times, "expire_time": row.excluded.expire_time}
+    return row.on_conflict_do_update(index_elements=[_BUDGET.c.name], set_=values)
+
+
+_KEEP = statement(_upsert)
 
 
 def names(vault: Vault, purpose: str, value: bytes) -> tuple[str, ...]:
@@ -41,10 +59,10 @@ def _names(name: Name) -> tuple[str, ...]:
 
 
 def _spent(tx: Tx, name: str) -> tuple[datetime, ...]:
-    row = tx.get(BudgetRow, name, with_for_update=True)
-    if row is None and reserve(tx, name):
-        row = tx.get(BudgetRow, name, with_for_update=True)
-    return tuple(from_millis(each) for each in json.loads(row.times)) if row else ()
+    times = _SPENT.first(tx, name=name)
+    if times is None and reserve(tx, name):
+        times = _SPENT.first(tx, name=name)
+    return tuple(from_millis(each) for each in json.loads(times)) if times else ()
 
 
 def allow(tx: Tx, name: Name, rules: Sequence[Rule]) -> tuple[datetime, ...]:
@@ -79,4 +97,4 @@ def keep(tx: Tx, name: Name, times: Sequence[datetime], rules: Sequence[Rule]) -
     expire_time = max(times) + max(rule.window for rule in rules)
     text = json.dumps([to_millis(each) for each in times])
     for each in _names(name):
-        tx.merge(BudgetRow(name=each, times=text, expire_time=expire_time))
+        _KEEP.run(tx, name=each, times=text, expire_time=expire_time)

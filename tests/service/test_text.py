@@ -10,6 +10,7 @@ from authy_grpc.domain.event import UserEvent
 from authy_grpc.domain.phone import PhoneChannel
 from authy_grpc.domain.user import Factor
 from authy_grpc.outbound.sms.sender import Message, Refused, Unreachable
+from authy_grpc.store import text as texts
 from authy_grpc.store.tables import LinkRow, TextRow
 from authy_grpc.store.tx import Tx
 from tests.clock import TurnedClock
@@ -35,7 +36,7 @@ async def queue(people: People, link: LinkRow, factor: Factor = Factor.SMS, minu
     def work(tx: Tx) -> None:
         now = people.clock()
         expire_time = now + timedelta(minutes=minutes)
-        people.texts.queue_to_link(tx, link.site_id, BODY, factor, expire_time)
+        texts.add_for_link(tx, link.site_id, BODY, factor, expire_time)
 
     await people.database.write(work)
 
