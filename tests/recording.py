@@ -54,6 +54,7 @@ class Transaction:
     def record(self, *names: str) -> None:
         """Record events; nobody is told."""
         self._tx.record(*map(happened, names))
+        self._tx.write_recorded()
 
     def begin(self) -> int:
         """Take the transaction's id."""

@@ -113,8 +113,10 @@ class Answers:
         after = self._decided(before, row, answer, left, now)
         answered = Answered(after.state, left if after.state not in TERMINAL else 0)
         answers[answer.digest] = (answered.state.value, answered.attempts_remaining)
-        store.keep_answers(tx, row, answers)
-        if after.state in TERMINAL:
+        store.set_answers(row, answers)
+        if after.state not in TERMINAL:
+            store.keep_answers(tx, row)
+        else:
             name = devices.open_name(tx.vault, key.device_id, key.sealed_name)
             ending.end(tx, link, row, after, device_name=name)
         return answered

@@ -111,6 +111,8 @@ class Applications:
             tx.now()
             for link in own:
                 unlink.end(tx, link, record=False, waiting=EnrollmentState.CANCELED)
+            # What its links' ends have recorded goes with all else of its feed.
+            tx.write_recorded()
             store.erase(tx, application_id)
             tx.record(*ended)
             self._database.deleted()

@@ -79,7 +79,7 @@ def complete(
         users.activate(tx, link)
     key = None
     if row.method == EnrollmentMethod.AUTHENTICATOR:
-        key = _bring_key(tx, row, link, step)
+        key = _bring_key(tx, row, link, step, renewed=renewed)
     else:
         links.ROWS.change(tx, link, seed_last_step=step)
     completed = enrollments.move(tx, row, EnrollmentState.COMPLETED, authy_id=link.authy_id or "", key=key)
@@ -94,7 +94,7 @@ def complete(
     return completed
 
 
-def _bring_key(tx: Tx, row: enrollments.Kept, link: links.Kept, step: int) -> SiteKey:
+def _bring_key(tx: Tx, row: enrollments.Kept, link: links.Kept, step: int, *, renewed: bool) -> SiteKey:
     """The key takes the place of the one that the device had, whose codes stay used up."""
     now = tx.now()
     point, device_id = row.point or b"", row.device_id or ""
@@ -107,7 +107,7 @@ def _bring_key(tx: Tx, row: enrollments.Kept, link: links.Kept, step: int) -> Si
         last_step=step,
         create_time=now,
     )
-    former = links.active_key(tx, link.site_id, device_id)
+    former = links.active_key(tx, link.site_id, device_id) if renewed else None
     if former is not None:
         key.last_step = max(step, former.last_step)
         links.KEYS.change(tx, former, state="REVOKED", revoke_time=now)

@@ -226,9 +226,13 @@ def answers(row: Kept) -> dict[str, tuple[str, int]]:
     return {digest: (state, left) for digest, (state, left) in json.loads(row.answers).items()}
 
 
-def keep_answers(tx: Tx, row: Kept, given: Mapping[str, tuple[str, int]]) -> None:
-    """Write what receipts were answered."""
+def set_answers(row: Kept, given: Mapping[str, tuple[str, int]]) -> None:
+    """What receipts were answered, to be written by `keep_answers`, or by `save` with all else."""
     row.answers = json.dumps(given)
+
+
+def keep_answers(tx: Tx, row: Kept) -> None:
+    """Write what receipts were answered."""
     _CHANGE.run(tx, row.approval_id, answers=row.answers)
 
 
@@ -260,6 +264,7 @@ def save(tx: Tx, row: Kept, changed: Approval) -> None:
     _CHANGE.run(
         tx,
         row.approval_id,
+        answers=row.answers,
         state=changed.state.value,
         revision=changed.revision,
         respond_time=changed.respond_time,

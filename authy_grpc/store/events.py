@@ -128,26 +128,43 @@ class Recorded:
         return tuple(each for each in (self.application_id, self.account_id, self.subject_id) if each)
 
 
-def record(tx: "Tx", new: Sequence[NewEvent]) -> list[str]:
-    """Write events and their posts in the transaction of the change; answers their ids. See `Tx.record`."""
-    if not new:
-        return []
-    ids = [new_id("evt", tx.now(), tx.random) for _ in new]
-    _INSERT.run(tx, [_row(tx, *each) for each in zip(ids, new, strict=True)])
-    outbox.add(
-        tx,
-        [
-            (event_id, event.type, event.subject_id, event.application_id, event.webhook_id)
-            for event_id, event in zip(ids, new, strict=True)
-            if event.application_id is not None
-        ],
-    )
-    for event in new:
+class Recording:
+    """Events of a transaction and their posts, which are written together before it is committed."""
+
+    def __init__(self) -> None:
+        self._rows: list[Sequence[Any]] = []
+        self._posts: list[outbox.Post] = []
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def add(self, tx: "Tx", event: NewEvent) -> str:
+        """Take an event, as of now; answers its id."""
+        event_id = new_id("evt", tx.now(), tx.random)
+        self._rows.append(_row(tx, event_id, event))
+        if event.application_id is not None:
+            self._posts.append(
+                (
+                    event_id,
+                    event.type,
+                    event.subject_id,
+                    event.application_id,
+                    event.webhook_id,
+                    to_millis(tx.now()),
+                )
+            )
         tally.count_event(tx, event.type, event.body)
-    # Credentials that changed are forgotten here before the caller is answered.
-    changed: set[str] = tx.info.setdefault("woke", set())
-    changed.update(event.subject_id for event in new if event.account_id == CREDENTIALS)
-    return ids
+        # Credentials that changed are forgotten here before the caller is answered.
+        changed: set[str] = tx.info.setdefault("woke", set())
+        if event.account_id == CREDENTIALS:
+            changed.add(event.subject_id)
+        return event_id
+
+    def write(self, tx: "Tx") -> None:
+        """Write what was taken since the last time."""
+        rows, posts, self._rows, self._posts = self._rows, self._posts, [], []
+        _INSERT.run(tx, rows)
+        outbox.add(tx, posts)
 
 
 def _row(tx: "Tx", event_id: str, event: NewEvent) -> Sequence[Any]:

@@ -1,4 +1,4 @@
-"""Owns that posts to webhooks are written together with their events: one statement a batch.
+"""Writes posts to webhooks together with their events: one statement a transaction.
 
 The statement is plain SQL, since to have it made would take longer than to run it. A site without webhooks
 gets no rows by it.
@@ -8,13 +8,12 @@ import json
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from authy_grpc.store.columns import to_millis
-
 if TYPE_CHECKING:
     from authy_grpc.store.tx import Tx
 
-# An event's id, type and subject, whose feed it stands in, and the one webhook it is for, empty for any.
-Post = tuple[str, str, str, str, str]
+# An event's id, type and subject, whose feed it stands in, the one webhook it is for, empty for any, and when
+# it happened, in milliseconds.
+Post = tuple[str, str, str, str, str, int]
 
 # What comes second of its subject waits: see `waiting.py`, and there for the form of the question.
 # `delivery_id` is that of `domain.delivery`: the events' ids and the webhooks' differ where it cuts them.
@@ -50,16 +49,16 @@ ORDER BY given.place, webhook.webhook_id
 """
 _ON_SQLITE = _INSERT.format(
     given="""
-    SELECT key AS place, ? AS millis, value ->> 0 AS event_id, value ->> 1 AS type,
-        value ->> 2 AS subject_id, value ->> 3 AS application_id, value ->> 4 AS webhook_id
+    SELECT key AS place, value ->> 0 AS event_id, value ->> 1 AS type, value ->> 2 AS subject_id,
+        value ->> 3 AS application_id, value ->> 4 AS webhook_id, value ->> 5 AS millis
     FROM json_each(?)""",
     wanted="json_each(webhook.types) AS wanted",
 )
 _ON_POSTGRES = _INSERT.format(
     given="""
-    SELECT place, %s::bigint AS millis, event_id, type, subject_id, application_id, webhook_id
-    FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[]) WITH ORDINALITY
-        AS rows(event_id, type, subject_id, application_id, webhook_id, place)""",
+    SELECT place, event_id, type, subject_id, application_id, webhook_id, millis
+    FROM unnest(%s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::bigint[]) WITH ORDINALITY
+        AS rows(event_id, type, subject_id, application_id, webhook_id, millis, place)""",
     wanted="jsonb_array_elements_text(webhook.types::jsonb) AS wanted(value)",
 )
 
@@ -69,6 +68,6 @@ def add(tx: "Tx", posts: Sequence[Post]) -> None:
     if not posts:
         return
     if tx.postgres:
-        tx.run_raw(_ON_POSTGRES, (to_millis(tx.now()), *map(list, zip(*posts, strict=True))))
+        tx.run_raw(_ON_POSTGRES, tuple(map(list, zip(*posts, strict=True))))
     else:
-        tx.run_raw(_ON_SQLITE, (to_millis(tx.now()), json.dumps(posts)))
+        tx.run_raw(_ON_SQLITE, (json.dumps(posts),))

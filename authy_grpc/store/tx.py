@@ -8,9 +8,8 @@ from typing import Any
 from sqlalchemy import Connection
 from sqlmodel import Session
 
-from authy_grpc.store import events
 from authy_grpc.store.columns import whole_millis
-from authy_grpc.store.events import NewEvent
+from authy_grpc.store.events import NewEvent, Recording
 from authy_grpc.store.vault import Vault
 
 
@@ -55,6 +54,7 @@ class Tx(Session):
         # Whether something was sent since it was last asked for.
         self._sent = False
         self._now: datetime | None = None
+        self._recording = Recording()
 
     @property
     def tools(self) -> Tools:
@@ -80,8 +80,17 @@ class Tx(Session):
         return self._now
 
     def record(self, *new: NewEvent) -> list[str]:
-        """Write events and their posts to webhooks; the commit wakes those who watch. Answers their ids."""
-        return events.record(self, new)
+        """Have events and their posts written by the commit, which wakes who watch; answers their ids."""
+        return [self._recording.add(self, each) for each in new]
+
+    @property
+    def recorded(self) -> int:
+        """How many events wait to be written."""
+        return len(self._recording)
+
+    def write_recorded(self) -> None:
+        """Write the events that were recorded so far: by whoever commits, once for all works."""
+        self._recording.write(self)
 
     def next_work(self) -> None:
         """Forget what the last work has read: several share a transaction."""

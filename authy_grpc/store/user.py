@@ -1,8 +1,11 @@
 """Users of a site as they are made and removed. What a site sees of one is in `link.py`."""
 
 from datetime import datetime
+from typing import Any
 
-from sqlalchemy import bindparam, delete, insert, select
+from sqlalchemy import bindparam, delete
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.base import Executable
 from sqlmodel import SQLModel
 
 from authy_grpc.domain.ids import new_authy_id
@@ -23,13 +26,16 @@ from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 
 _SPENT = table(SpentAuthyIdRow)
-_IS_SPENT = Statement(
-    str,
-    select(_SPENT.c.authy_id).where(
-        _SPENT.c.application_id == bindparam("application_id"), _SPENT.c.authy_id == bindparam("authy_id")
-    ),
-)
-_SPEND = statement(insert(_SPENT))
+_NEW_ID: dict[str, Any] = {name: bindparam(name) for name in ("application_id", "authy_id")}
+
+
+def _spend(postgres: bool) -> Executable:
+    new = (postgresql if postgres else sqlite).insert(_SPENT).values(_NEW_ID)
+    found: Executable = new.on_conflict_do_nothing().returning(_SPENT.c.authy_id)
+    return found
+
+
+_SPEND = Statement(str, _spend)
 _OWN: list[type[SQLModel]] = [SentCodeRow, BackupCodeRow, TellingRow, TextRow, SiteKeyRow]
 _REMOVE = [
     statement(delete(each).where(each.c.site_id == bindparam("site_id")))
@@ -79,7 +85,6 @@ def activate(tx: Tx, link: Kept) -> None:
         account = accounts.ROWS.find(tx, link.account_id)
         phone_codes = account is not None and account.phone_codes and account.sealed_number is not None
     authy_id = _unspent(tx, link.application_id)
-    _SPEND.run(tx, application_id=link.application_id, authy_id=authy_id)
     links.ROWS.change(
         tx, link, phone_codes=phone_codes, authy_id=authy_id, state="ACTIVE", create_time=tx.now()
     )
@@ -105,7 +110,8 @@ def remove(tx: Tx, link: Kept) -> None:
 
 
 def _unspent(tx: Tx, application_id: str) -> str:
+    """An authy_id that the site was never given; it is spent from here on."""
     while True:
         authy_id = new_authy_id(tx.random)
-        if _IS_SPENT.first(tx, application_id=application_id, authy_id=authy_id) is None:
+        if _SPEND.first(tx, application_id=application_id, authy_id=authy_id) is not None:
             return authy_id

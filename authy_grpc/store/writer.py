@@ -240,6 +240,7 @@ class Writer:
             ):
                 tx.asks_xid = self._postgres
                 outcomes = self._outcomes(tx, group)
+                tx.write_recorded()
                 woke: Woke = tx.info.pop("woke", None)
                 counted = tally.take(tx)
                 wakes = woke is not None and time.monotonic() >= self._mute
@@ -301,11 +302,12 @@ class Writer:
         return [outcomes.get(index) for index in range(len(group))]
 
     def _outcome(self, tx: Tx, work: Work) -> Any:
-        changes = self._changes
+        before = self._changes, tx.recorded
         try:
             return _run(work, tx)
         except Refusal as refusal:
-            if self._guard and (self._changes != changes or tx.new or tx.dirty or tx.deleted):
+            changed = (self._changes, tx.recorded) != before or tx.new or tx.dirty or tx.deleted
+            if self._guard and changed:
                 raise ChangedAndRaised(type(refusal).__name__) from refusal
             tx.expunge_all()
             return refusal

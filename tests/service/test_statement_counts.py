@@ -42,10 +42,10 @@ async def test_a_call_runs_as_many_statements_as_it_has_questions(
         assert counts == {
             "CreateEnrollment": 8,
             "GetEnrollment": 1,
-            "AcceptEnrollment": 23,
+            "AcceptEnrollment": 18,
             "GetUser": 1,
             "UnlockUser": 4,
             "VerifyCode": 6,
             "CreateApproval": 6,
-            "RespondApproval": 14,
+            "RespondApproval": 12,
         }

@@ -8,7 +8,7 @@ from authy_grpc.cli.checks import _feed
 from authy_grpc.store import checkup, events
 from authy_grpc.store.database import Database
 from authy_grpc.store.events import NewEvent
-from authy_grpc.store.tx import Tools
+from authy_grpc.store.tx import Tools, Tx
 from tests.recording import by
 
 
@@ -19,7 +19,13 @@ async def test_a_write_that_stays_open_holds_the_feed_back(postgres_url: str, to
         other.execute("SELECT pg_current_xact_id()")
         begun = datetime.now(UTC)
         event = NewEvent(type="account.changed", subject_id="acc_1", account_id="acc_1")
-        await database.write(lambda tx: by(tx, clock=lambda: begun).record(event))
+
+        def work(tx: Tx) -> None:
+            then = by(tx, clock=lambda: begun)
+            then.record(event)
+            then.write_recorded()
+
+        await database.write(work)
         found = checkup.look(postgres_url)
         assert found.time is not None and found.held_back is not None
         assert abs((found.time - found.held_back - begun).total_seconds()) < 0.01

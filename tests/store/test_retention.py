@@ -222,7 +222,9 @@ async def test_it_goes_a_step_at_a_time_until_nothing_is_left(world: Database, c
 async def record_at(database: Database, times: Sequence[datetime]) -> None:
     def work(tx: Tx) -> None:
         for number, time in enumerate(times):
-            by(tx, clock=lambda time=time: time).record(happened(str(number)))
+            then = by(tx, clock=lambda time=time: time)
+            then.record(happened(str(number)))
+            then.write_recorded()
 
     await database.write(work)
 
