@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from authy_grpc.rpc.access import of_contract
+from authy_grpc.rpc.contract import methods
+from authy_grpc.service.caller import Site
 from authy_grpc.settings import Settings
 from gateway.settings import GatewaySettings
 from tests.cli.conftest import ROOT, Running, Shell, serve, shell
@@ -95,9 +98,23 @@ def test_every_metric_stands_in_the_table() -> None:
     assert {name for name in made if not re.search(rf"`{name}(?:_total)?`", rows)} == set()
 
 
+def test_the_guide_names_the_scopes_of_each_call() -> None:
+    scopes = {
+        path.rpartition("/")[2]: " or ".join(scope.lower() for scope in need.scopes) or "any"
+        for path, need in of_contract().items()
+        if need.kind is Site
+    }
+    rows = re.findall(
+        r"^\| `\w+` \| ((?:`[A-Z]\w+`(?:, )?)+) \| ([a-z ]+) \|$",
+        (ROOT / "docs" / "integrating.md").read_text(),
+        re.MULTILINE,
+    )
+    told = {call: scope for calls, scope in rows for call in re.findall(r"\w+", calls)}
+    assert told == scopes
+
+
 def test_every_call_stands_in_the_tour() -> None:
-    protos = list((ROOT / "protos").rglob("*.proto"))
-    calls = {call for path in protos for call in re.findall(r"^  rpc (\w+)", path.read_text(), re.MULTILINE)}
+    calls = {method.name for method in methods()}
     table = set(re.findall(r"\w+", (ROOT / "docs" / "architecture.md").read_text()))
     assert calls >= {"VerifyCode", "WatchInbox"}
     assert calls - table == set()

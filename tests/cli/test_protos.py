@@ -37,6 +37,7 @@ def test_what_is_written_compiles_alone(shell: Any, tmp_path: Path) -> None:
     assert compiled.returncode == 0, compiled.stderr
     files = descriptor_pb2.FileDescriptorSet.FromString((output / "all.binpb").read_bytes())
     services = {service.name for file in files.file for service in file.service}
+    assert "authy_grpc/v1/options.proto" in {file.name for file in files.file}
     assert {"EnrollmentService", "ApprovalService", "AuthenticatorService"} <= services
     written = {str(path.relative_to(folder)) for path in folder.rglob("*.proto")}
     assert {"google/api/http.proto", "google/rpc/error_details.proto"} <= written

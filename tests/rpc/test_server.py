@@ -263,16 +263,24 @@ async def test_reflection_lists_the_services_and_can_be_switched_off(transport: 
         assert caught.value.code() is grpc.StatusCode.UNIMPLEMENTED
 
 
-async def test_grpcurl_describes_a_call_with_who_may_make_it(transport: Any) -> None:
+async def test_grpcurl_describes_what_the_contract_says_as_options(transport: Any) -> None:
     async with transport(service(partly(Applications))) as world:
-        process = await asyncio.create_subprocess_exec(
-            program("grpcurl"), "-plaintext", f"127.0.0.1:{world.port}", "describe", NAME, stdout=PIPE
-        )
-        told, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
-    create = told.decode().partition("rpc CreateApplication ")[2].partition("rpc ")[0]
-    options = "".join(create.split())
-    assert "option(.authy_grpc.v1.access)={caller:CALLER_OPERATOR};" in options
-    assert "option(.authy_grpc.v1.single_use)=true;" in options
+
+        async def told(name: str) -> str:
+            process = await asyncio.create_subprocess_exec(
+                program("grpcurl"), "-plaintext", f"127.0.0.1:{world.port}", "describe", name, stdout=PIPE
+            )
+            output, _ = await asyncio.wait_for(process.communicate(), PATIENCE)
+            # How protobuf spaces text is not the same each time.
+            return "".join(output.decode().split())
+
+        calls, fields = await told(NAME), await told("authy_grpc.v1.Application")
+    create = calls.partition("rpcCreateApplication(")[2].partition("}rpc")[0]
+    assert "option(.authy_grpc.v1.access)={caller:CALLER_OPERATOR};" in create
+    assert "option(.authy_grpc.v1.single_use)=true;" in create
+    get = calls.partition("rpcGetApplication(")[2].partition("}rpc")[0]
+    assert "option(.authy_grpc.v1.reasons)=ERROR_REASON_NOT_FOUND;" in get
+    assert "(.authy_grpc.v1.max_chars)=60" in fields.partition("stringname=2[")[2].partition("]")[0]
 
 
 async def test_a_stop_lets_an_accepted_call_finish_and_takes_no_other(transport: Any, failure: Any) -> None:
