@@ -38,7 +38,6 @@ from authy_grpc.service.inbox import Inbox
 from authy_grpc.service.phone_verification import PhoneVerifications
 from authy_grpc.service.qr import QrCodes
 from authy_grpc.service.registration import Registrations
-from authy_grpc.service.retention import Retention
 from authy_grpc.service.scan import Scans
 from authy_grpc.service.session import Sessions
 from authy_grpc.service.signals import Signals
@@ -48,7 +47,7 @@ from authy_grpc.service.text import Texts
 from authy_grpc.service.user import Users
 from authy_grpc.service.verification import Verifications
 from authy_grpc.service.webhook import Webhooks
-from authy_grpc.store import next_due
+from authy_grpc.store import next_due, retention
 from authy_grpc.store.database import Database
 from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
@@ -282,7 +281,7 @@ def make(ground: Ground) -> Parts:
         Step("devices", admission.release_due, _OFTEN),
         Step("telling", telling.tell_due, _OFTEN),
         Step("deleted", database.truncate_log, _OFTEN),
-        Step("retention", Retention(database=database).prune, _SELDOM),
+        Step("retention", lambda: database.write(retention.prune), _SELDOM),
     ]
     return Parts(services=services, steps=steps, account=account, deliveries=deliveries, qr_codes=qr_codes)
 

@@ -1,12 +1,14 @@
-"""Owns how the activity of accounts is read; `store/account.py` writes it."""
+"""Reads the activity of accounts, which `store/account.py` writes."""
 
 import json
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from sqlmodel import col, select
+from sqlalchemy import Integer, bindparam, select
 
 from authy_grpc.store.account import ACTIVITY
+from authy_grpc.store.bulk import table
+from authy_grpc.store.statements import statement
 from authy_grpc.store.tables import ActivityRow
 from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
@@ -29,6 +31,17 @@ class Activity:
     time: datetime
 
 
+_ACTIVITY = table(ActivityRow)
+_PAGE = (
+    select(_ACTIVITY.c.activity_id, _ACTIVITY.c.type, _ACTIVITY.c.sealed_body, _ACTIVITY.c.create_time)
+    .where(_ACTIVITY.c.account_id == bindparam("account_id"))
+    .order_by(_ACTIVITY.c.activity_id.desc())
+    .limit(bindparam("limit", type_=Integer))
+)
+_NEWEST = statement(_PAGE)
+_OLDER = statement(_PAGE.where(_ACTIVITY.c.activity_id < bindparam("before")))
+
+
 def listed(tx: Tx, account_id: str, before: str, limit: int) -> list[Activity]:
     """What has happened on an account, newest first. The ids rise with time.
 
@@ -38,13 +51,13 @@ def listed(tx: Tx, account_id: str, before: str, limit: int) -> list[Activity]:
         before: the id to go on from; empty for the newest.
         limit: at most so many.
     """
-    statement = select(ActivityRow).where(ActivityRow.account_id == account_id)
     if before:
-        statement = statement.where(ActivityRow.activity_id < before)
-    rows = tx.exec(statement.order_by(col(ActivityRow.activity_id).desc()).limit(limit))
-    return [_activity(tx.vault, row) for row in rows]
+        rows = _OLDER.all(tx, account_id=account_id, before=before, limit=limit)
+    else:
+        rows = _NEWEST.all(tx, account_id=account_id, limit=limit)
+    return [_activity(tx.vault, *row) for row in rows]
 
 
-def _activity(vault: Vault, row: ActivityRow) -> Activity:
-    body = json.loads(vault.open(ACTIVITY, row.activity_id, row.sealed_body))
-    return Activity(row.activity_id, row.type, body["site"], body["device"], row.create_time)
+def _activity(vault: Vault, activity_id: str, type: str, sealed: bytes, time: datetime) -> Activity:
+    body = json.loads(vault.open(ACTIVITY, activity_id, sealed))
+    return Activity(activity_id, type, body["site"], body["device"], time)

@@ -3,18 +3,14 @@
 import json
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
-
-from sqlalchemy import bindparam, select
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.sql.base import Executable
 
 from authy_grpc.domain.errors import RateLimited
 from authy_grpc.domain.limits import CHANGE_RULES, Rule, spend
-from authy_grpc.store.bulk import table
 from authy_grpc.store.columns import from_millis, to_millis
 from authy_grpc.store.reserve import reserve
-from authy_grpc.store.statements import Statement, statement
+from authy_grpc.store.rows import Rows
 from authy_grpc.store.tables import BudgetRow
 from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
@@ -22,17 +18,17 @@ from authy_grpc.store.vault import Vault
 # One name, or while keys are changed one by each key: a kind and an id or digest, such as `link:sit_…`.
 Name = str | tuple[str, ...]
 
-_BUDGET = table(BudgetRow)
-_SPENT = Statement(str, select(_BUDGET.c.times).where(_BUDGET.c.name == bindparam("name")).with_for_update())
+
+@dataclass(slots=True)
+class Kept:
+    """A budget as it is kept: `BudgetRow`."""
+
+    name: str
+    times: str
+    expire_time: datetime
 
 
-def _upsert(postgres: bool) -> Executable:
-    row = postgresql.insert(_BUDGET) if postgres else sqlite.insert(_BUDGET)
-    values = {"times": row.excluded.times, "expire_time": row.excluded.expire_time}
-    return row.on_conflict_do_update(index_elements=[_BUDGET.c.name], set_=values)
-
-
-_KEEP = statement(_upsert)
+ROWS = Rows(Kept, BudgetRow)
 
 
 def names(vault: Vault, purpose: str, value: bytes) -> tuple[str, ...]:
@@ -59,10 +55,10 @@ def _names(name: Name) -> tuple[str, ...]:
 
 
 def _spent(tx: Tx, name: str) -> tuple[datetime, ...]:
-    times = _SPENT.first(tx, name=name)
-    if times is None and reserve(tx, name):
-        times = _SPENT.first(tx, name=name)
-    return tuple(from_millis(each) for each in json.loads(times)) if times else ()
+    row = ROWS.find(tx, name, lock=True)
+    if row is None and reserve(tx, name):
+        row = ROWS.find(tx, name, lock=True)
+    return tuple(from_millis(each) for each in json.loads(row.times)) if row else ()
 
 
 def allow(tx: Tx, name: Name, rules: Sequence[Rule]) -> tuple[datetime, ...]:
@@ -97,4 +93,4 @@ def keep(tx: Tx, name: Name, times: Sequence[datetime], rules: Sequence[Rule]) -
     expire_time = max(times) + max(rule.window for rule in rules)
     text = json.dumps([to_millis(each) for each in times])
     for each in _names(name):
-        _KEEP.run(tx, name=each, times=text, expire_time=expire_time)
+        ROWS.put(tx, Kept(each, text, expire_time))

@@ -1,12 +1,11 @@
-"""Owns what an operator's check-up asks of a database, whatever state it is in."""
+"""Asks a database, whatever state it is in, what an operator's check-up tells."""
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import inspect, text
-from sqlmodel import select
+from sqlalchemy import inspect, select, text
 
-from authy_grpc.store import keyset, probe
+from authy_grpc.store import keyset, meta, probe
 from authy_grpc.store.columns import from_millis
 from authy_grpc.store.engine import connect
 from authy_grpc.store.tables import MetaRow
@@ -56,9 +55,9 @@ def look(url: str, vault: Vault | None = None) -> Checkup:
         with explained(url), engine.connect() as connection, Tx(connection) as tx:
             if not inspect(connection).has_table(str(MetaRow.__tablename__)):
                 return Checkup(empty=True, sealed=False, time=None)
-            sealed = tx.exec(select(MetaRow.name)).first() is not None
+            sealed = connection.scalar(select(meta.ROWS.c.name).limit(1)) is not None
             if sealed and vault is not None:
-                keyset.check(tx, vault)
+                keyset.missing(tx, vault)
             newest = probe.newest_time(tx) if inspect(connection).has_table("event") else None
             postgres = engine.dialect.name == "postgresql"
             time = connection.scalar(text("SELECT clock_timestamp()")) if postgres else None

@@ -7,12 +7,15 @@ from sqlalchemy import text
 
 from authy_grpc.store.columns import from_millis
 from authy_grpc.store.events import Position
+from authy_grpc.store.statements import Statement
 from authy_grpc.store.tx import Tx
 
 # So many posts are counted at most, in a few hundredths of a second.
 MOST_COUNTED = 100_000
 # From webhook to webhook by the index of what is pending, or all that was ever posted would be read.
-_BACKLOG = text("""
+_BACKLOG = Statement(
+    lambda count, millis: Backlog(count, None if millis is None else from_millis(millis)),
+    text("""
 SELECT counted.number, (SELECT create_time FROM delivery WHERE sequence = counted.oldest) FROM (
     SELECT count(*) AS number, min(sequence) AS oldest FROM (
         SELECT delivery.sequence FROM webhook
@@ -22,10 +25,14 @@ SELECT counted.number, (SELECT create_time FROM delivery WHERE sequence = counte
         LIMIT :most
     ) AS pending
 ) AS counted
-""")
-_FIRST_AFTER = text(
-    "SELECT create_time FROM event WHERE (epoch, xid, sequence) > (:epoch, :xid, :sequence)"
-    " ORDER BY epoch, xid, sequence LIMIT 1"
+"""),
+)
+_FIRST_AFTER = Statement(
+    from_millis,
+    text(
+        "SELECT create_time FROM event WHERE (epoch, xid, sequence) > (:epoch, :xid, :sequence)"
+        " ORDER BY epoch, xid, sequence LIMIT 1"
+    ),
 )
 
 
@@ -44,11 +51,9 @@ class Backlog:
 
 def backlog(tx: Tx) -> Backlog:
     """What waits to be posted."""
-    count, millis = tx.connection().execute(_BACKLOG, {"most": MOST_COUNTED}).one()
-    return Backlog(count, None if millis is None else from_millis(millis))
+    return _BACKLOG.all(tx, most=MOST_COUNTED)[0]
 
 
 def unread_since(tx: Tx, position: Position) -> datetime | None:
     """When the first event after a place in the feed was recorded; None where there is none."""
-    millis = tx.connection().scalar(_FIRST_AFTER, position._asdict())
-    return None if millis is None else from_millis(millis)
+    return _FIRST_AFTER.first(tx, **position._asdict())

@@ -1,6 +1,6 @@
-"""Owns the database's memory of its keyset: a server with another one must not start."""
+"""Checks a keyset by the marks that a database keeps of its own: a server with another one must not start."""
 
-from authy_grpc.store.tables import MetaRow
+from authy_grpc.store import meta
 from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import KeysetError, Vault
 
@@ -18,23 +18,29 @@ def check(tx: Tx, vault: Vault) -> None:
     Raises:
         KeysetError: it is another one's, or damaged, or its new keys are not those that others have.
     """
+    for mark in missing(tx, vault):
+        meta.ROWS.add(tx, mark)
+
+
+def missing(tx: Tx, vault: Vault) -> list[meta.Kept]:
+    """As `check`, without a change: answers the marks that the database has not yet."""
     new = []
-    row = tx.get(MetaRow, _NAME)
+    row = meta.ROWS.find(tx, _NAME)
     if row is None:
-        new.append(MetaRow(name=_NAME, value=vault.seal(_PLACE, _NAME, _TEXT)))
+        new.append(meta.Kept(_NAME, vault.seal(_PLACE, _NAME, _TEXT)))
     else:
         _open(vault, row)
     for age, digest in vault.by_age("number", _TEXT).items():
         name = f"keyset.{age}"
-        known = tx.get(MetaRow, name)
+        known = meta.ROWS.find(tx, name)
         if known is None:
-            new.append(MetaRow(name=name, value=digest))
+            new.append(meta.Kept(name, digest))
         elif known.value != digest:
             raise KeysetError(
                 "This keyset has keys that were added apart from those of the other servers:"
                 " `authy-grpc keys add` runs once, and every server gets a copy of that keyset."
             )
-    tx.add_all(new)
+    return new
 
 
 def seal_anew(tx: Tx, vault: Vault) -> None:
@@ -43,12 +49,14 @@ def seal_anew(tx: Tx, vault: Vault) -> None:
     Raises:
         KeysetError: the keyset is not the database's own.
     """
-    row = tx.get_one(MetaRow, _NAME, with_for_update=True)
+    row = meta.ROWS.find(tx, _NAME, lock=True)
+    if row is None:
+        raise RuntimeError("a database's keyset is checked before it is sealed anew")
     _open(vault, row)
-    row.value = vault.seal(_PLACE, _NAME, _TEXT)
+    meta.ROWS.change(tx, row, value=vault.seal(_PLACE, _NAME, _TEXT))
 
 
-def _open(vault: Vault, row: MetaRow) -> None:
+def _open(vault: Vault, row: meta.Kept) -> None:
     try:
         vault.open(_PLACE, _NAME, row.value)
     except KeysetError as error:

@@ -1,9 +1,9 @@
-"""Owns places in the feed: their order, their bytes, and up to where the feed is no longer kept."""
+"""Places in the feed: their order, their bytes, and up to where the feed is no longer kept."""
 
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
-from authy_grpc.store.tables import MetaRow
+from authy_grpc.store import meta
 
 if TYPE_CHECKING:
     from authy_grpc.store.tx import Tx
@@ -41,10 +41,10 @@ def pruned(tx: "Tx", *, lock: bool = False) -> Position:
         tx: of the work.
         lock: whether the work will remove more.
     """
-    row = tx.get(MetaRow, _PRUNED, with_for_update=True if lock else None)
+    row = meta.ROWS.find(tx, _PRUNED, lock=lock)
     return unpack(row.value) if row else EARLIEST
 
 
 def set_pruned(tx: "Tx", position: Position) -> None:
     """Say that all up to a place has been removed."""
-    tx.merge(MetaRow(name=_PRUNED, value=pack(position)))
+    meta.ROWS.put(tx, meta.Kept(_PRUNED, pack(position)))

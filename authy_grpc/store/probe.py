@@ -6,10 +6,11 @@ from sqlalchemy import text
 
 from authy_grpc.store import postgres
 from authy_grpc.store.columns import from_millis
+from authy_grpc.store.statements import Statement
 from authy_grpc.store.tx import Tx
 
 _READ_ONLY = "SELECT current_setting('transaction_read_only')"
-_NEWEST = text("SELECT create_time FROM event ORDER BY sequence DESC LIMIT 1")
+_NEWEST = Statement(from_millis, text("SELECT create_time FROM event ORDER BY sequence DESC LIMIT 1"))
 # A row that is gone when the transaction ends: SQLite writes nothing for an update that changes nothing.
 _WRITE = text("INSERT INTO meta (name, value) VALUES ('probe', :value)")
 _TAKE_BACK = text("DELETE FROM meta WHERE name = 'probe'")
@@ -17,8 +18,7 @@ _TAKE_BACK = text("DELETE FROM meta WHERE name = 'probe'")
 
 def newest_time(tx: Tx) -> datetime | None:
     """When the newest event was recorded, by the clock of the server that did; None where there is none."""
-    millis = tx.connection().scalar(_NEWEST)
-    return None if millis is None else from_millis(millis)
+    return _NEWEST.first(tx)
 
 
 def may_write(tx: Tx) -> bool:

@@ -1,17 +1,22 @@
-"""Owns the list of all that the keyset has made, and how rows are made anew by its primary key.
+"""Makes rows anew by the primary key of a keyset: all that it has ever sealed or digested is listed here.
 
 A digest is as old as the sealed column that it is made from: both are written together. So the
 sealed columns alone say what is left to do, and a walk that was interrupted needs no memory.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import cache, partial
+from itertools import chain
 from typing import Any
 
-from sqlalchemy import Column, LargeBinary, func, inspect, select, tuple_
+from sqlalchemy import Column, FromClause, LargeBinary, bindparam, func, select, tuple_, update
+from sqlalchemy.sql.base import Executable
 from sqlmodel import SQLModel
 
+from authy_grpc.store.bulk import Bulk, table
 from authy_grpc.store.link import subject
+from authy_grpc.store.statements import Statement, statement
 from authy_grpc.store.tables import (
     AccountRow,
     ActivityRow,
@@ -31,6 +36,8 @@ from authy_grpc.store.vault import PREFIX_BYTES, Vault
 
 STEP = 500
 Key = tuple[Any, ...]
+# By the names of the columns.
+Row = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +54,7 @@ class Digest:
     column: str
     source: str
     purpose: str
-    subject: Callable[[Any, bytes], bytes]
+    subject: Callable[[Row, bytes], bytes]
     paired: bool = True
 
     @property
@@ -56,43 +63,70 @@ class Digest:
         return (self.column, f"{self.column}_odd") if self.paired else (self.column,)
 
 
-@dataclass(frozen=True, slots=True)
 class Table:
     """What the keyset has made in a table.
 
-    Attributes:
+    Args:
         model: the table.
         places: the place of each sealed column, by its name.
         digests: those that can be made anew.
         row: the columns that name the row in what is sealed; empty for the primary key's.
     """
 
-    model: type[SQLModel]
-    places: Mapping[str, str]
-    digests: tuple[Digest, ...] = ()
-    row: tuple[str, ...] = field(default=())
+    def __init__(
+        self,
+        model: type[SQLModel],
+        places: Mapping[str, str],
+        digests: tuple[Digest, ...] = (),
+        row: tuple[str, ...] = (),
+    ) -> None:
+        own = table(model)
+        self.model, self.places, self.digests, self.name = model, places, digests, own.name
+        self.key: list[Column[Any]] = list(own.primary_key)
+        self._row = row or tuple(each.name for each in self.key)
+        self.columns = own.c
+        self._names = own.c.keys()
+        self._made = [*places, *chain.from_iterable(each.columns for each in digests)]
+        keys = Bulk(**{each.name: each.type for each in self.key})
+        self._lock, self._lock_free = (
+            keys.statement(partial(self._select, skip=skip)) for skip in (False, True)
+        )
+        self._update = statement(
+            update(own)
+            .where(*[each == bindparam(f"of_{each.name}") for each in self.key])
+            .values({name: bindparam(name) for name in self._made})
+        )
 
-    @property
-    def name(self) -> str:
-        """The table's name."""
-        return str(self.model.__tablename__)
+    def _select(self, keys: FromClause, *, skip: bool) -> Executable:
+        of_these = tuple_(*self.key).in_(select(*keys.c))
+        rows = select(*self.columns).where(of_these).order_by(*self.key)
+        return rows.with_for_update(skip_locked=skip)
 
-    @property
-    def key(self) -> list[Column[Any]]:
-        """The columns of its primary key."""
-        return list(inspect(self.model).primary_key)
-
-    def row_of(self, row: SQLModel) -> str:
+    def row_of(self, row: Row) -> str:
         """The name of a row in what is sealed."""
-        return "/".join(getattr(row, each) for each in self.row or [column.name for column in self.key])
+        return "/".join(row[each] for each in self._row)
+
+    def key_of(self, row: Row) -> Key:
+        """The primary key of a row."""
+        return tuple(row[each.name] for each in self.key)
+
+    def lock(self, tx: Tx, keys: Sequence[Key], *, wait: bool) -> list[Row]:
+        """Rows as they are now, locked; without those that others have locked, unless it is to `wait`."""
+        found = (self._lock if wait else self._lock_free).all(tx, keys)
+        return [dict(zip(self._names, columns, strict=True)) for columns in found]
+
+    def save(self, tx: Tx, row: Row) -> None:
+        """Write what the keyset has made of a row."""
+        names = {f"of_{each.name}": row[each.name] for each in self.key}
+        self._update.run(tx, **names, **{name: row[name] for name in self._made})
 
 
-def _itself(row: Any, plain: bytes) -> bytes:
+def _itself(row: Row, plain: bytes) -> bytes:
     return plain
 
 
-def _of_site(row: LinkRow | EnrollmentRow, plain: bytes) -> bytes:
-    return subject(row.application_id, plain.decode())
+def _of_site(row: Row, plain: bytes) -> bytes:
+    return subject(row["application_id"], plain.decode())
 
 
 TABLES = (
@@ -183,17 +217,21 @@ def look(tx: Tx, vault: Vault, table: Table, after: Key) -> Page:
         table: which.
         after: the `last` of the page before; empty for the beginning.
     """
-    columns = inspect(table.model).columns
+    size = len(table.key)
+    found = _look(table, tuple(_without_key(vault, table)), not after)
+    rows = found.all(tx, **{f"after_{index}": each for index, each in enumerate(after)})
+    stale = [row[:size] for row in rows if _is_stale(vault, row[size:])]
+    return Page(len(rows), rows[-1][:size] if rows else after, stale)
+
+
+@cache
+def _look(table: Table, without_key: tuple[str, ...], is_first: bool) -> Statement[tuple[Any, ...]]:
+    columns, key = table.columns, table.key
     prefixes = [func.substr(columns[name], 1, PREFIX_BYTES, type_=LargeBinary) for name in table.places]
-    without_key = [columns[name].is_not(None) for name in _without_key(vault, table)]
-    key = table.key
-    statement = select(*key, *prefixes, *without_key).order_by(*key).limit(STEP)
-    if after:
-        statement = statement.where(tuple_(*key) > tuple_(*after))
-    rows = tx.connection().execute(statement).all()
-    keys = [tuple(row[: len(key)]) for row in rows]
-    stale = [own for own, row in zip(keys, rows, strict=True) if _is_stale(vault, row[len(key) :])]
-    return Page(len(rows), keys[-1] if keys else after, stale)
+    gone = [columns[name].is_not(None) for name in without_key]
+    rows = select(*key, *prefixes, *gone).order_by(*key).limit(STEP)
+    after = [bindparam(f"after_{index}", type_=each.type) for index, each in enumerate(key)]
+    return statement(rows if is_first else rows.where(tuple_(*key) > tuple_(*after)))
 
 
 def make_anew(tx: Tx, vault: Vault, table: Table, keys: Sequence[Key], *, wait: bool) -> set[Key]:
@@ -213,14 +251,11 @@ def make_anew(tx: Tx, vault: Vault, table: Table, keys: Sequence[Key], *, wait: 
     Raises:
         KeysetError: what is sealed in one of them does not open.
     """
-    columns = table.key
-    wanted = tuple_(*columns).in_(keys) if len(columns) > 1 else columns[0].in_([key for (key,) in keys])
-    statement = select(table.model).where(wanted).order_by(*columns)
-    done = set()
-    for row in tx.execute(statement.with_for_update(skip_locked=not wait)).scalars():
+    rows = table.lock(tx, keys, wait=wait)
+    for row in rows:
         _make_anew(vault, table, row)
-        done.add(tuple(getattr(row, column.name) for column in columns))
-    return done
+        table.save(tx, row)
+    return {table.key_of(row) for row in rows}
 
 
 def _is_stale(vault: Vault, looks: Iterable[bytes | bool | None]) -> bool:
@@ -230,25 +265,23 @@ def _is_stale(vault: Vault, looks: Iterable[bytes | bool | None]) -> bool:
     )
 
 
-def _make_anew(vault: Vault, table: Table, row: SQLModel) -> None:
+def _make_anew(vault: Vault, table: Table, row: Row) -> None:
     name = table.row_of(row)
     plain = {
         column: vault.open(place, name, sealed)
         for column, place in table.places.items()
-        if (sealed := getattr(row, column))
+        if (sealed := row[column])
     }
     for column, each in plain.items():
-        setattr(row, column, vault.seal(table.places[column], name, each))
+        row[column] = vault.seal(table.places[column], name, each)
     for digest in table.digests:
         if digest.source not in plain:
             continue
         made_over = digest.subject(row, plain[digest.source])
         if digest.paired:
-            made = vault.pair(digest.purpose, made_over)
-            for column, value in zip(digest.columns, made, strict=True):
-                setattr(row, column, value)
+            row.update(zip(digest.columns, vault.pair(digest.purpose, made_over), strict=True))
         else:
-            setattr(row, digest.column, vault.digest(digest.purpose, made_over))
+            row[digest.column] = vault.digest(digest.purpose, made_over)
 
 
 def _without_key(vault: Vault, table: Table) -> Iterable[str]:

@@ -4,6 +4,8 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from sqlalchemy import ColumnElement, bindparam, delete, insert, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.sql.base import Executable
 from sqlmodel import SQLModel
 
 from authy_grpc.store.bulk import table
@@ -28,7 +30,7 @@ class Rows(Generic[T]):
     """
 
     def __init__(self, kind: type[T], model: type[SQLModel]) -> None:
-        own = table(model)
+        self._table = own = table(model)
         self.c = own.c
         self._kind = kind
         self._key = own.primary_key.columns.keys()[0]
@@ -37,6 +39,7 @@ class Rows(Generic[T]):
         named = own.c[self._key] == bindparam("key")
         self._find, self._lock = self.where(named), self.where(named, lock=True)
         self._insert = statement(insert(own).values({name: bindparam(name) for name in self._names}))
+        self._put = statement(self._upsert)
         self._update = Updated(own, self._key)
         self._delete = statement(delete(own).where(named))
 
@@ -55,6 +58,10 @@ class Rows(Generic[T]):
         """Write a new row."""
         self._insert.run(tx, **{name: getattr(row, name) for name in self._names})
 
+    def put(self, tx: "Tx", row: T) -> None:
+        """Write a row, in the place of the one of its key where there is one."""
+        self._put.run(tx, **{name: getattr(row, name) for name in self._names})
+
     def change(self, tx: "Tx", row: T, **values: Any) -> None:
         """Set columns of a row, in the value that was read as in the table."""
         for name, value in values.items():
@@ -64,3 +71,9 @@ class Rows(Generic[T]):
     def remove(self, tx: "Tx", row: T) -> None:
         """Remove a row."""
         self._delete.run(tx, key=getattr(row, self._key))
+
+    def _upsert(self, postgres: bool) -> Executable:
+        new = (postgresql if postgres else sqlite).insert(self._table)
+        values = {name: new.excluded[name] for name in self._names if name != self._key}
+        made: Executable = new.on_conflict_do_update(index_elements=[self._key], set_=values)
+        return made

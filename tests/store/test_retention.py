@@ -8,7 +8,6 @@ import pytest
 from sqlmodel import SQLModel, select
 
 from authy_grpc.domain import approval, enrollment
-from authy_grpc.service.retention import Retention
 from authy_grpc.store import position, retention
 from authy_grpc.store.database import Database
 from authy_grpc.store.events import EARLIEST
@@ -214,9 +213,8 @@ async def test_it_goes_a_step_at_a_time_until_nothing_is_left(world: Database, c
         tx.add_all(rows)
 
     await world.write(work)
-    pruning = Retention(database=world)
     clock.turn(seconds=1)
-    assert [await pruning.prune() for _ in range(4)] == [500, 500, 100, 0]
+    assert [await world.write(retention.prune) for _ in range(4)] == [500, 500, 100, 0]
 
 
 async def record_at(database: Database, times: Sequence[datetime]) -> None:
