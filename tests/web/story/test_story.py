@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from tests.examples.shop import MovingClock
-from tests.harness import Service
+from tests.harness import NUMBER, Service
 from tests.web.staging import until
 from tests.web.story.acting import PASSWORD, Person, World, world
+from tests.web.test_setting_up import sent
 
 pytestmark = pytest.mark.slow
 
@@ -121,9 +122,70 @@ async def by_code(stage: World, phone: Person, site: Person) -> None:
     code = await phone.code()
     assert code in await codes(stage, phone)
     await site.page.goto(f"{stage.books.origin}/second")
+    await use(site, code)
+    await site.on("Security")
+
+
+async def backup_codes(site: Person) -> list[str]:
+    """The codes that the shop shows once."""
+    await site.press("Show my backup codes")
+    await site.on("Your backup codes")
+    shown = await site.page.locator("ul.codes code").all_inner_texts()
+    await site.press("I have them", "link")
+    await site.on("Security")
+    return shown
+
+
+async def use(site: Person, code: str) -> None:
+    """Type a code at the shop."""
     await site.page.locator("input[name=code]").fill(code)
     await site.press("Use this code")
+
+
+async def by_text(stage: World, site: Person) -> None:
+    """A code is texted to a number that the shop does not know, and lets in."""
+    before = len(stage.service.carrier.texts)
+    await logging_in(stage, site)
+    await site.press("Text me a code")
+    await site.says("A code is on its way to your phone.")
+    await use(site, await sent(stage.service, before))
     await site.on("Security")
+    await site.says("sms")
+
+
+async def by_backup_code(stage: World, site: Person, code: str) -> None:
+    """A backup code lets in, and does so once."""
+    await logging_in(stage, site)
+    await use(site, code)
+    await site.on("Security")
+    await site.says("backup code")
+    await logging_in(stage, site)
+    await use(site, code)
+    await site.says("That is not the code.")
+
+
+async def switched_off(stage: World, phone: Person, site: Person) -> None:
+    """The shop switches off by an answer of the phone, which drops it; what the shop knows is little."""
+    await site.page.goto(f"{stage.books.origin}/security")
+    await site.press("Switch off")
+    shown = await number(site)
+    await asked(phone)
+    await phone.says("Switch off the second factor")
+    await phone.page.locator(".key:not([disabled])").first.wait_for()
+    await phone.page.keyboard.type(shown)
+    await phone.press("Approve")
+    await phone.on("Approved")
+    await site.on("Switch off the second factor?")
+    await site.press("Yes, switch it off")
+    await site.on("Security")
+    await site.press("Switch on")
+    await site.page.locator("authy-enroll[state=pending]").wait_for()
+    await phone.press("Done")
+    await phone.says("No sites yet")
+    await site.page.goto(f"{stage.books.origin}/security/about")
+    known = await site.page.locator("pre").inner_text()
+    assert '"authy_id": null' in known and '"keys": []' in known
+    assert NUMBER not in known and NUMBER.removeprefix("+49") not in known
 
 
 async def codes(stage: World, phone: Person) -> set[str]:
@@ -201,6 +263,14 @@ async def phone_code(phone: Person) -> str:
     return await phone.code()
 
 
+async def sees_itself_removed(tablet: Person) -> None:
+    """The screen of a device that was put out. The browser writes of each refused call to its console."""
+    await tablet.on("This device was removed")
+    await tablet.says("Its keys count no more.")
+    await tablet.picture("removed")
+    tablet.said[:] = [line for line in tablet.said if "401" not in line]
+
+
 async def removed(stage: World, phone: Person, site: Person) -> None:
     """The phone drops the shop, which is told."""
     await site.page.goto(f"{stage.books.origin}/security")
@@ -225,7 +295,8 @@ async def test_the_whole_story(stage: World) -> None:
         await offline(stage, phone)
         async with stage.person("tablet", width=820, height=1180) as tablet:
             await second_device(stage, phone, tablet)
-        await put_out(phone)
+            await put_out(phone)
+            await sees_itself_removed(tablet)
         await phone.press("Codes", "link")
         await removed(stage, phone, site)
         # The control: what a page blocks or says is heard.
@@ -233,3 +304,19 @@ async def test_the_whole_story(stage: World) -> None:
             await phone.page.evaluate("try { document.body.innerHTML = '<i>x</i>' } catch {}")
         assert phone.said
         phone.said.clear()
+
+
+@pytest.mark.web
+async def test_what_else_opens_the_shop(stage: World) -> None:
+    async with stage.person("phone") as phone, stage.person("site", width=1280, height=720) as site:
+        await stage.set_up(phone, "Pocket")
+        await phone.on("Ready")
+        await phone.press("Finish")
+        await phone.on("Codes")
+        await switched_on(stage, phone, site)
+        spare = await backup_codes(site)
+        await by_text(stage, site)
+        await by_backup_code(stage, site, spare[0])
+        await use(site, spare[1])
+        await site.on("Security")
+        await switched_off(stage, phone, site)
