@@ -18,11 +18,12 @@ from gateway import web
 from gateway.server import HttpServer
 from gateway.web.files import FOLDER
 from tests.databases import unavailable
+from tests.web.engines import Tab
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, Page
 
-STAGE = Path(__file__).with_name("stage.js").read_text()
+STAGE, LOAD = (Path(__file__).with_name(name).read_text() for name in ("stage.js", "load.js"))
 AXE = FOLDER / "node_modules" / "axe-core" / "axe.min.js"
 # WCAG 2.0 to 2.2, A and AA.
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
@@ -52,7 +53,7 @@ class Screen:
 
 @dataclass
 class Stage:
-    """A browser, and where the pages are."""
+    """A browser, and an empty page of the app."""
 
     browser: "Browser"
     address: str
@@ -72,7 +73,7 @@ class Stage:
         said: list[str] = []
         page.on("console", lambda message: said.append(message.text))
         page.on("pageerror", lambda error: said.append(str(error)))
-        await page.goto(f"{self.address}/app/stage.html")
+        await page.goto(self.address)
         try:
             yield page
             assert not said, said
@@ -81,10 +82,21 @@ class Stage:
 
     async def show(self, page: "Page", screen: Screen, *, language: str = "en") -> None:
         """Show a screen in its state."""
-        given = {**screen.given, "view": screen.view, "params": screen.params, "language": language}
-        await page.evaluate(f"({STAGE})({json.dumps(given)})")
+        await page.evaluate(f"({STAGE})({json.dumps(_given(screen, language))})")
         if screen.then:
             await page.evaluate(f"(async () => {{ {screen.then} }})()")
+
+
+async def show_in(tab: Tab, screen: Screen) -> None:
+    """Show a screen in its state, in a tab of any engine on a page of `pages`."""
+    # Drivers cannot all import by themselves what they run.
+    await tab.run(f"await ({STAGE.replace('import(', 'load(')})(args[0]); return true", _given(screen, "en"))
+    if screen.then:
+        await tab.run(f"{screen.then}; return true")
+
+
+def _given(screen: Screen, language: str) -> dict[str, Any]:
+    return {**screen.given, "view": screen.view, "params": screen.params, "language": language}
 
 
 async def until(page: "Page", condition: str) -> None:
@@ -110,7 +122,24 @@ async def _shown(_: Request) -> Response:
     page = (FOLDER / "app" / "index.html").read_text()
     script = '<script type="module" src="early.js"></script>\n<script type="module" src="main.js"></script>\n'
     assert script in page
-    return Response(page.replace(script, ""), media_type="text/html", headers=web.APP_HEADERS)
+    loads = page.replace(script, '<script type="module" src="load.js"></script>')
+    return Response(loads, media_type="text/html", headers=web.APP_HEADERS)
+
+
+async def _load(_: Request) -> Response:
+    return Response(LOAD, media_type="text/javascript")
+
+
+@asynccontextmanager
+async def pages() -> AsyncIterator[str]:
+    """A server with the app's files, and an empty page of it: its address."""
+    own = [Route("/app/stage.html", _shown), Route("/app/load.js", _load)]
+    server = HttpServer(Starlette(routes=[*own, *web.pages("")]), "127.0.0.1:0", grace=1)
+    port = await server.start()
+    try:
+        yield f"http://127.0.0.1:{port}/app/stage.html"
+    finally:
+        await server.stop()
 
 
 @asynccontextmanager
@@ -123,14 +152,7 @@ async def stage() -> AsyncIterator[Stage]:
         program = None
     if program is None:
         unavailable("no browser: it needs Chromium (Debian's package chromium) and playwright")
-    server = HttpServer(
-        Starlette(routes=[Route("/app/stage.html", _shown), *web.pages("")]), "127.0.0.1:0", grace=1
-    )
-    port = await server.start()
-    try:
-        async with async_playwright() as playwright:
-            browser = await playwright.chromium.launch(executable_path=program, args=["--disable-gpu"])
-            yield Stage(browser, f"http://127.0.0.1:{port}")
-            await browser.close()
-    finally:
-        await server.stop()
+    async with pages() as address, async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=program, args=["--disable-gpu"])
+        yield Stage(browser, address)
+        await browser.close()

@@ -5,8 +5,10 @@ from typing import Any
 
 import pytest
 
+from tests.web.conftest import engines
+from tests.web.engines import Browser
 from tests.web.screens import SCREENS
-from tests.web.staging import stage
+from tests.web.staging import Screen, pages, show_in
 
 pytestmark = pytest.mark.web
 EVIL = "<b class=evil>\u202e\u2067x"
@@ -34,20 +36,25 @@ def evil(given: Any, key: str = "") -> Any:
     return f"{given} {EVIL}" if isinstance(given, str) and key in {*FOREIGN, "details"} else given
 
 
-async def test_what_comes_from_elsewhere_is_text_and_isolated() -> None:
+def foreign() -> list[Screen]:
+    """The screens that show something from elsewhere, with something evil in it."""
+    return [
+        replace(screen, given=given) for screen in SCREENS if (given := evil(screen.given)) != screen.given
+    ]
+
+
+@engines()
+async def test_what_comes_from_elsewhere_is_text_and_isolated(window: Browser) -> None:
     shown = 0
-    async with stage() as staged, staged.page() as page:
-        for screen in SCREENS:
-            given = evil(screen.given)
-            if given == screen.given:
-                continue
-            await staged.show(page, replace(screen, given=given))
-            told = await page.evaluate(_SEEN)
+    async with pages() as address, window.tab(address) as tab:
+        for screen in foreign():
+            await show_in(tab, screen)
+            told = await tab.run(f"return ({_SEEN})()")
             assert told["bare"] == [], screen.name
             assert told["made"] == 0, screen.name
             shown += told["shown"]
         assert shown >= 40
         # The control.
-        await staged.show(page, SCREENS[0])
-        await page.evaluate("evil => document.querySelector('h1').append(evil)", EVIL)
-        assert len((await page.evaluate(_SEEN))["bare"]) == 1
+        await show_in(tab, SCREENS[0])
+        await tab.run("document.querySelector('h1').append(args[0]); return true", EVIL)
+        assert len((await tab.run(f"return ({_SEEN})()"))["bare"]) == 1
