@@ -24,8 +24,9 @@ from authy_grpc.store import events
 from authy_grpc.store import link as links
 from authy_grpc.store.events import EARLIEST, Recorded
 from authy_grpc.store.once import Request
-from authy_grpc.store.tables import AccountRow, ApplicationRow, ApprovalRow, DeviceRow, LinkRow, SiteKeyRow
-from authy_grpc.store.tx import Tools, Tx
+from authy_grpc.store.tables import AccountRow, ApprovalRow, DeviceRow, LinkRow, SiteKeyRow
+from authy_grpc.store.tx import Tools
+from tests import rows
 from tests.clock import TurnedClock
 from tests.databases import watched
 from tests.keyset import shared_vault
@@ -77,16 +78,11 @@ class Desk:
             await desk.database.close()
 
     async def site(self, name: str = "Example", match_digits: int = 6) -> Site:
-        row = ApplicationRow(
+        row = rows.application(
+            self.clock(),
             application_id=new_id("app", self.clock(), os.urandom),
             name=name,
-            origin="https://example.com",
-            code_digits=6,
-            code_period_seconds=30,
             match_digits=match_digits,
-            phone_codes=True,
-            require_code=False,
-            create_time=self.clock(),
         )
         caller = Site(row.application_id, "key_1", frozenset(), None)
         await self.add(row)
@@ -164,26 +160,14 @@ class Desk:
         return await self.link(site, account_id, device), device
 
     async def add(self, row: Any) -> None:
-        await self.database.write(lambda tx: tx.add(row))
+        await self.database.write(lambda tx: rows.add(tx, row))
 
     async def change(self, kind: Any, key: Any, **values: Any) -> None:
         """Change a row behind the services' back."""
-
-        def work(tx: Tx) -> None:
-            row = tx.get_one(kind, key)
-            for name, value in values.items():
-                setattr(row, name, value)
-            tx.add(row)
-
-        await self.database.write(work)
+        await self.database.write(lambda tx: rows.change(tx, kind, key, **values))
 
     async def row(self, kind: Any, key: Any) -> Any:
-        def work(tx: Tx) -> Any:
-            found = tx.get_one(kind, key)
-            tx.expunge(found)
-            return found
-
-        return await self.database.read(work)
+        return await self.database.read(lambda tx: rows.one(tx, kind, key))
 
     async def ask(self, link: Link, request_id: str = "", **fields: Any) -> Asked:
         ask = Ask(authy_id=link.authy_id, **{"message": "Pay 12 EUR?", **fields})

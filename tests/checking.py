@@ -26,10 +26,11 @@ from authy_grpc.store import link as links
 from authy_grpc.store.device import DEVICE_SECRET
 from authy_grpc.store.events import EARLIEST, Recorded
 from authy_grpc.store.once import Request
-from authy_grpc.store.tables import AccountRow, ApplicationRow, DeviceRow, LinkRow, SiteKeyRow
+from authy_grpc.store.tables import AccountRow, DeviceRow, LinkRow, SiteKeyRow
 from authy_grpc.store.tx import Tools, Tx
 from authy_grpc.store.vault import Vault
 from authy_grpc.store.verification import SEED
+from tests import rows
 from tests.clock import TurnedClock
 from tests.databases import watched
 from tests.keyset import shared_keyset
@@ -103,18 +104,9 @@ class Booth:
             await booth.database.close()
 
     async def site(self, **fields: Any) -> Site:
-        values: dict[str, Any] = {
-            "application_id": new_id("app", self.clock(), os.urandom),
-            "name": "Acme",
-            "origin": "https://acme.example",
-            "code_digits": 6,
-            "code_period_seconds": 30,
-            "match_digits": 6,
-            "phone_codes": True,
-            "require_code": False,
-            "create_time": self.clock(),
-        }
-        row = ApplicationRow(**values | fields)
+        values: dict[str, Any] = {"name": "Acme", "origin": "https://acme.example", **fields}
+        application_id = new_id("app", self.clock(), os.urandom)
+        row = rows.application(self.clock(), application_id=application_id, **values)
         caller = Site(row.application_id, "key_1", frozenset(), None)
         await self.add(row)
         return caller
@@ -183,26 +175,14 @@ class Booth:
         return found.group()
 
     async def add(self, row: Any) -> None:
-        await self.database.write(lambda tx: tx.add(row))
+        await self.database.write(lambda tx: rows.add(tx, row))
 
     async def change(self, kind: Any, key: Any, **values: Any) -> None:
         """Change a row behind the services' back."""
-
-        def work(tx: Tx) -> None:
-            row = tx.get_one(kind, key)
-            for name, value in values.items():
-                setattr(row, name, value)
-            tx.add(row)
-
-        await self.database.write(work)
+        await self.database.write(lambda tx: rows.change(tx, kind, key, **values))
 
     async def row(self, kind: Any, key: Any) -> Any:
-        def work(tx: Tx) -> Any:
-            found = tx.get_one(kind, key)
-            tx.expunge(found)
-            return found
-
-        return await self.database.read(work)
+        return await self.database.read(lambda tx: rows.one(tx, kind, key))
 
     async def feed(self, site: Site) -> list[Recorded]:
         """All events of a site."""

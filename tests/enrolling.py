@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
-from sqlalchemy import func, select
+from sqlmodel import func, select
 
 from authy_grpc.domain import keys, totp
 from authy_grpc.domain.device import Proof
@@ -31,6 +31,7 @@ from authy_grpc.store import spent_key
 from authy_grpc.store.device import DEVICE_SECRET
 from authy_grpc.store.once import Request
 from authy_grpc.store.tables import DeviceRow
+from tests import rows
 from tests.asking import Desk, Link
 from tests.clock import TurnedClock
 
@@ -176,7 +177,7 @@ class Hall(Desk):
     async def count(self, table: Any, **values: Any) -> int:
         """How many rows of a table have these values."""
         statement = select(func.count()).select_from(table).filter_by(**values)
-        return await self.database.read(lambda tx: tx.execute(statement).scalar_one())
+        return await self.database.read(lambda tx: int(rows.found(tx, statement)[0]))
 
     async def user_of(self, site: Site, custom_user_id: str = "ada") -> User:
         return await self.users.look_up(site, custom_user_id)

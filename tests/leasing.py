@@ -21,9 +21,10 @@ from authy_grpc.service.webhook import Webhooks
 from authy_grpc.store import events
 from authy_grpc.store.database import Database
 from authy_grpc.store.events import NewEvent
-from authy_grpc.store.tables import ApplicationRow, DeliveryRow, EventRow
-from authy_grpc.store.tx import Tools, Tx
+from authy_grpc.store.tables import DeliveryRow, EventRow
+from authy_grpc.store.tx import Tools
 from authy_grpc.store.vault import Vault
+from tests import rows
 from tests.clock import TurnedClock
 from tests.databases import watched
 
@@ -72,18 +73,9 @@ class Office:
 
     async def site(self, name: str = "app_1") -> Site:
         """A relying site."""
-        row = ApplicationRow(
-            application_id=name,
-            name=name,
-            origin=f"https://{name}.example",
-            code_digits=6,
-            code_period_seconds=30,
-            match_digits=6,
-            phone_codes=True,
-            require_code=False,
-            create_time=self.clock(),
-        )
-        await self.database.write(lambda tx: tx.add(row))
+        origin = f"https://{name}.example"
+        row = rows.application(self.clock(), application_id=name, name=name, origin=origin)
+        await self.database.write(lambda tx: rows.add(tx, row))
         return Site(name, "key_1", frozenset(), None)
 
     async def hook(self, site: Site, *types: str, url: str = URL) -> Webhook:
@@ -144,18 +136,13 @@ class Office:
 
     async def rows(self) -> list[DeliveryRow]:
         """All posts, in order."""
-
-        def work(tx: Tx) -> list[DeliveryRow]:
-            found = list(tx.exec(select(DeliveryRow).order_by(col(DeliveryRow.sequence))))
-            tx.expunge_all()
-            return found
-
-        return await self.database.read(work)
+        statement = select(DeliveryRow).order_by(col(DeliveryRow.sequence))
+        return await self.database.read(lambda tx: rows.found(tx, statement))
 
     async def types(self) -> list[str]:
         """What happened, in order."""
         statement = select(EventRow.type).order_by(col(EventRow.sequence))
-        return await self.database.read(lambda tx: list(tx.exec(statement)))
+        return await self.database.read(lambda tx: rows.found(tx, statement))
 
 
 def events_of(posts: Sequence[Post]) -> list[str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
-from sqlmodel import SQLModel, select
+from sqlmodel import SQLModel
 
 from authy_grpc import logs
 from authy_grpc.domain import keys
@@ -32,8 +32,9 @@ from authy_grpc.store import events, schema
 from authy_grpc.store import link as links
 from authy_grpc.store.columns import to_millis
 from authy_grpc.store.events import EARLIEST, Recorded
-from authy_grpc.store.tables import ApplicationRow, DeviceRow, LinkRow, SiteKeyRow
-from authy_grpc.store.tx import Tools, Tx
+from authy_grpc.store.tables import DeviceRow, LinkRow, SiteKeyRow
+from authy_grpc.store.tx import Tools
+from tests import rows
 from tests.clock import TurnedClock
 from tests.databases import watched
 from tests.keyset import shared_vault
@@ -217,49 +218,32 @@ class People:
         )
         point = keys.public_point(ec.generate_private_key(ec.SECP256R1()))
 
-        def work(tx: Tx) -> None:
-            tx.add(
-                ApplicationRow(
-                    application_id=application_id,
-                    name=name,
-                    origin=f"https://{name.lower()}.example",
-                    code_digits=6,
-                    code_period_seconds=30,
-                    match_digits=6,
-                    phone_codes=True,
-                    require_code=False,
-                    create_time=now,
-                )
-            )
-            tx.flush()
-            tx.add(link)
-            tx.flush()
-            tx.add(
-                SiteKeyRow(
-                    kid=keys.thumbprint(point),
-                    site_id=site_id,
-                    device_id=handset.device_id,
-                    point=point,
-                    state="ACTIVE",
-                    create_time=now,
-                )
-            )
-
-        await self.database.write(work)
+        site = rows.application(
+            now, application_id=application_id, name=name, origin=f"https://{name.lower()}.example"
+        )
+        key = SiteKeyRow(
+            kid=keys.thumbprint(point),
+            site_id=site_id,
+            device_id=handset.device_id,
+            point=point,
+            state="ACTIVE",
+            create_time=now,
+        )
+        await self.database.write(lambda tx: rows.add(tx, site, link, key))
         return link
 
     async def row(self, table: type[Any], key: Any) -> Any:
         """A row as it is kept."""
-        return await self.database.read(lambda tx: tx.get(table, key))
+        return await self.database.read(lambda tx: rows.find(tx, table, key))
 
     async def rows(self, table: type[SQLModel]) -> Sequence[Any]:
         """All rows of a table."""
-        return await self.database.read(lambda tx: tx.exec(select(table)).all())
+        return await self.database.read(lambda tx: rows.every(tx, table))
 
     async def recorded(self, *types: str) -> list[Recorded]:
         """All that was recorded, of some types."""
-        rows = await self.database.read(lambda tx: events.read_after(tx, EARLIEST, limit=10_000))
-        return [row for row in rows if row.type in types]
+        found = await self.database.read(lambda tx: events.read_after(tx, EARLIEST, limit=10_000))
+        return [each for each in found if each.type in types]
 
     async def tell_all(self) -> None:
         """Let the sites be told: after a week all is due, and each site of an account is told by itself."""

@@ -12,6 +12,7 @@ from sqlmodel import col, select
 from authy_grpc.store.database import Database
 from authy_grpc.store.tables import BudgetRow
 from authy_grpc.store.tx import Tx
+from tests import rows
 from tests.threads import Event
 
 NEVER = datetime(2100, 1, 1, tzinfo=UTC)
@@ -35,7 +36,7 @@ def leaves(name: str) -> Callable[[Tx], str]:
     """A work that leaves a trace, and answers its name."""
 
     def work(tx: Tx) -> str:
-        tx.add(trace(name))
+        rows.add(tx, trace(name))
         return name
 
     return work
@@ -44,7 +45,7 @@ def leaves(name: str) -> Callable[[Tx], str]:
 async def traces(database: Database) -> list[str]:
     """The names of all traces, sorted."""
     statement = select(BudgetRow.name).order_by(col(BudgetRow.name))
-    return await database.read(lambda tx: list(tx.exec(statement)))
+    return await database.read(lambda tx: rows.found(tx, statement))
 
 
 @asynccontextmanager

@@ -8,10 +8,10 @@ from sqlmodel import col, func, select
 
 from authy_grpc.phone import Phone
 from authy_grpc.store.tables import EventRow, TellingRow
-from authy_grpc.store.tx import Tx
 from authy_grpc.v1.application_pb2 import API_KEY_SCOPE_EVENTS, Application, CreateApiKeyRequest
 from authy_grpc.v1.enrollment_pb2 import CreateEnrollmentRequest, CreateEnrollmentResponse
 from authy_grpc.v1.event_pb2 import Event, ListEventsRequest, WatchEventsRequest
+from tests import rows
 from tests.e2e.wire import Party, Speaks
 from tests.harness import ORIGIN, Service, Site
 
@@ -64,7 +64,7 @@ class Partner:
 async def recorded(service: Service, application: Application) -> int:
     """How many events a site's feed has. On PostgreSQL some are read a little later than they happen."""
     statement = select(func.count()).where(col(EventRow.application_id) == application.application_id)
-    return await service.core.database.read(lambda tx: tx.exec(statement).one())
+    return await service.core.database.read(lambda tx: int(rows.found(tx, statement)[0]))
 
 
 async def partner(service: Service, name: str, *, speaks: Speaks | None = None, **fields: Any) -> Partner:
@@ -107,11 +107,7 @@ async def owner(service: Service, number: str, name: str) -> Owner:
 
 async def due_times(service: Service) -> list[datetime]:
     """When sites will be told something."""
-
-    def work(tx: Tx) -> list[datetime]:
-        return sorted(tx.exec(select(TellingRow.due_time)))
-
-    return await service.core.database.read(work)
+    return sorted(await service.core.database.read(lambda tx: rows.found(tx, select(TellingRow.due_time))))
 
 
 async def told(service: Service) -> None:

@@ -13,10 +13,12 @@ from sqlmodel import select
 
 from authy_grpc.client import AuthyError
 from authy_grpc.store.tables import ActivityRow, LinkRow
+from authy_grpc.store.tx import Tx
 from authy_grpc.v1 import approval_pb2 as approval
 from authy_grpc.v1 import enrollment_pb2 as enrollment
 from authy_grpc.v1 import user_pb2 as user
 from authy_grpc.v1 import verification_pb2 as verification
+from tests import rows
 from tests.harness import Service, Site
 from tests.sql import statements
 
@@ -181,11 +183,11 @@ async def test_what_is_left_of_the_owner_names_nobody_and_goes_when_it_is_told(
     assert await erased.verify(erased.backup[0]) == "CODE_RESULT_ACCEPTED"
 
     async def left() -> tuple[int, int]:
-        def work(session: Any) -> tuple[int, int]:
-            links = session.exec(select(LinkRow).where(LinkRow.authy_id == erased.authy_id)).all()
+        def work(tx: Tx) -> tuple[int, int]:
+            links = rows.found(tx, select(LinkRow).where(LinkRow.authy_id == erased.authy_id))
             [account_id] = {link.account_id for link in links} or {""}
             of_account = select(ActivityRow).where(ActivityRow.account_id == account_id)
-            return len(links), len(session.exec(of_account).all())
+            return len(links), len(rows.found(tx, of_account))
 
         return await service.core.database.read(work)
 

@@ -10,6 +10,7 @@ from sqlmodel import SQLModel
 
 from authy_grpc.phone import Phone
 from authy_grpc.store import reencrypt
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
 from authy_grpc.v1 import account_pb2 as pb
 from tests.harness import NUMBER, ORIGIN, Service
@@ -58,9 +59,9 @@ class Kept:
 
 
 async def kept(service: Service) -> Kept:
-    def work(session: Any) -> dict[str, list[Any]]:
+    def work(tx: Tx) -> dict[str, list[Any]]:
         tables = SQLModel.metadata.tables
-        return {name: session.execute(select(table)).all() for name, table in tables.items()}
+        return {name: [*tx.connection().execute(select(table))] for name, table in tables.items()}
 
     return Kept(await service.core.database.read(work), Vault(service.secrets.keyset))
 

@@ -17,9 +17,11 @@ from sqlalchemy import event
 from authy_grpc.domain.ids import new_id, new_secret
 from authy_grpc.store.database import Database
 from authy_grpc.store.tables import DeviceRow
+from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault, new_keyset
 from authy_grpc.v1 import application_pb2, event_pb2, user_pb2, webhook_pb2
 from benchmarks.seed import seed
+from tests import rows
 from tests.harness import Service, Site
 
 MANY = 50
@@ -77,13 +79,13 @@ async def fill(service: Service, site: Site, phone: Any, count: int) -> None:
 
     vault = Vault(service.secrets.keyset)
 
-    def add_devices(session: Any) -> None:
-        row = session.get(DeviceRow, phone.device_id)
+    def add_devices(tx: Tx) -> None:
+        row = rows.one(tx, DeviceRow, phone.device_id)
         for _ in range(count):
             again = row.model_dump() | {"device_id": new_id("dev", service.clock(), os.urandom)}
             again |= {"state": "REVOKED", "revoke_time": service.clock()}
             again["sealed_name"] = vault.seal("device.name", again["device_id"], b"Old")
-            session.add(DeviceRow(**again))
+            rows.add(tx, DeviceRow(**again))
 
     await service.core.database.write(add_devices)
 

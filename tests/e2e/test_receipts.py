@@ -21,6 +21,7 @@ from authy_grpc.store.vault import Vault
 from authy_grpc.v1 import approval_pb2 as pb
 from authy_grpc.v1.enrollment_pb2 import CreateEnrollmentRequest
 from authy_grpc.v1.user_pb2 import SiteKey, User
+from tests import rows
 from tests.counterfeiting import Mint, flips, sign
 from tests.forging import Device, twin
 from tests.harness import Service, Site
@@ -202,7 +203,7 @@ async def beside_the_wire(home: Household) -> Callable[[str, str], Awaitable[Any
     database, clock = home.service.core.database, home.service.clock
     vault = Vault(home.service.secrets.keyset)
     answers = Answers(database=database, vault=vault)
-    row = await database.read(lambda tx: tx.get_one(DeviceRow, home.own.device_id))
+    row = await database.read(lambda tx: rows.one(tx, DeviceRow, home.own.device_id))
     device = Caller(row.account_id, row.device_id, "ses_1", held=False, expire_time=clock())
     return lambda approval_id, receipt: answers.respond(device, approval_id, receipt)
 

@@ -6,6 +6,7 @@ import pytest
 from sqlalchemy import select
 from sqlmodel import SQLModel
 
+from authy_grpc.store.tx import Tx
 from authy_grpc.v1 import account_pb2 as account
 from authy_grpc.v1 import authenticator_pb2 as authenticator
 from authy_grpc.v1.approval_pb2 import CreateApprovalRequest
@@ -40,11 +41,11 @@ async def home(service: Service) -> Household:
 
 
 async def rows(home: Household) -> dict[str, list[Any]]:
-    def work(session: Any) -> dict[str, list[Any]]:
+    def work(tx: Tx) -> dict[str, list[Any]]:
         return {
             name: [
                 {column: value for column, value in row._mapping.items() if column not in SEEN}
-                for row in session.execute(select(table).order_by(*table.primary_key)).all()
+                for row in tx.connection().execute(select(table).order_by(*table.primary_key)).all()
             ]
             for name, table in SQLModel.metadata.tables.items()
         }

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from google.protobuf.json_format import ParseDict
-from sqlmodel import SQLModel, func, select
+from sqlmodel import SQLModel
 from standardwebhooks import Webhook as Verifier
 
 from authy_grpc.client import AuthyError
@@ -22,6 +22,7 @@ from authy_grpc.v1.webhook_pb2 import (
     ListWebhooksRequest,
     ReportDeliveryRequest,
 )
+from tests import rows
 from tests.e2e.cast import partner
 from tests.e2e.methods import REQUESTS, URL, path
 from tests.e2e.wire import Party
@@ -126,8 +127,7 @@ async def test_a_site_that_ends_takes_its_webhooks_along(service: Service) -> No
         await service.enroll(site, phone)
 
     async def count(table: type[SQLModel]) -> int:
-        statement = select(func.count()).select_from(table)
-        return await service.core.database.read(lambda tx: tx.exec(statement).one())
+        return len(await service.core.database.read(lambda tx: rows.every(tx, table)))
 
     before = await count(DeliveryRow)
     own = DeleteApplicationRequest(application_id=sites[0].application.application_id)

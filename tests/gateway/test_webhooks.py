@@ -21,6 +21,7 @@ from authy_grpc.v1.enrollment_pb2 import CreateEnrollmentRequest
 from authy_grpc.v1.event_pb2 import ListEventsRequest
 from authy_grpc.v1.webhook_pb2 import CreateWebhookRequest, ListWebhooksRequest, WebhookState
 from gateway.webhooks import IN_FLIGHT, Deliverer
+from tests import rows
 from tests.gateway.receiving import HANGS_UP, STALLS, Receiver, receiver
 from tests.harness import Service, Site
 from tests.rushing import PATIENCE
@@ -101,7 +102,7 @@ def busy(tx: Tx, now: datetime) -> bool:
         )
     )
     leased = select(DeliveryRow.sequence).where(col(DeliveryRow.lease_until) > now)
-    return any(tx.exec(each.limit(1)).first() is not None for each in (leased, due))
+    return any(rows.found(tx, each.limit(1)) for each in (leased, due))
 
 
 async def settled(service: Service, *deliverers: Deliverer) -> None:
@@ -125,7 +126,7 @@ async def until(service: Service, ready: Callable[[], bool]) -> None:
 async def states(service: Service) -> Counter[str]:
     """How many posts are in each state."""
     found = select(DeliveryRow.state)
-    return await service.core.database.read(lambda tx: Counter(tx.exec(found)))
+    return await service.core.database.read(lambda tx: Counter(rows.found(tx, found)))
 
 
 async def waiting(service: Service) -> int:
@@ -302,7 +303,7 @@ async def test_a_private_address_is_not_called(service: Service) -> None:
         await happen(site, 1)
         await settled(service, deliverer)
     error = select(DeliveryRow.error)
-    found = await service.core.database.read(lambda tx: tx.exec(error).all())
+    found = await service.core.database.read(lambda tx: rows.found(tx, error))
     assert found == ["forbidden_address"]
 
 

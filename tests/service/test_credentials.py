@@ -21,8 +21,9 @@ from authy_grpc.store import credential
 from authy_grpc.store.database import Database
 from authy_grpc.store.events import NewEvent
 from authy_grpc.store.listener import Listener
-from authy_grpc.store.tables import AccountRow, ApiKeyRow, ApplicationRow, DeviceRow, SessionRow
+from authy_grpc.store.tables import AccountRow, ApiKeyRow, DeviceRow, SessionRow
 from authy_grpc.store.tx import Tx
+from tests import rows
 from tests.clock import TurnedClock
 from tests.threads import PATIENCE
 
@@ -38,13 +39,8 @@ class World:
     clock: TurnedClock
     credentials: Credentials
 
-    async def add(self, *rows: Any) -> None:
-        def work(tx: Tx) -> None:
-            for row in rows:
-                tx.add(row)
-                tx.flush()
-
-        await self.database.write(work)
+    async def add(self, *added: Any) -> None:
+        await self.database.write(lambda tx: rows.add(tx, *added))
 
     async def key(self, name: str = "key_1", expire_time: datetime | None = None) -> str:
         """A new API key of app_1: its secret."""
@@ -80,13 +76,10 @@ class World:
         """Change a row, or remove it where nothing is given, and record events."""
 
         def work(tx: Tx) -> None:
-            row = tx.get_one(kind, key)
-            for name, value in values.items():
-                setattr(row, name, value)
             if values:
-                tx.add(row)
+                rows.change(tx, kind, key, **values)
             else:
-                tx.delete(row)
+                rows.remove(tx, kind, key)
             tx.record(*events)
 
         await self.database.write(work)
@@ -111,17 +104,7 @@ def credentials_of(database: Database, signals: Signals, clock: TurnedClock) -> 
 @pytest.fixture
 async def world(database: Database, signals: Signals, clock: TurnedClock) -> AsyncIterator[World]:
     made = World(database, signals, clock, credentials_of(database, signals, clock))
-    application = ApplicationRow(
-        application_id="app_1",
-        name="Example",
-        origin="https://example.com",
-        code_digits=6,
-        code_period_seconds=30,
-        match_digits=6,
-        phone_codes=True,
-        require_code=False,
-        create_time=clock(),
-    )
+    application = rows.application(clock())
     account = AccountRow(account_id="acc_1", new_device_policy="HOLD", create_time=clock())
     devices = [
         DeviceRow(
@@ -371,8 +354,8 @@ async def test_a_use_is_noted_once_a_minute(world: World) -> None:
     async def noted() -> tuple[datetime | None, datetime | None]:
         return await world.database.read(
             lambda tx: (
-                tx.get_one(ApiKeyRow, "key_1").last_use_time,
-                tx.get_one(DeviceRow, "dev_1").last_seen_time,
+                rows.one(tx, ApiKeyRow, "key_1").last_use_time,
+                rows.one(tx, DeviceRow, "dev_1").last_seen_time,
             )
         )
 

@@ -14,6 +14,7 @@ from sqlmodel import col, select
 from authy_grpc.service.delivery import Post
 from authy_grpc.store.tables import DeliveryRow
 from authy_grpc.store.vault import Vault
+from tests import rows
 from tests.clock import TurnedClock
 from tests.leasing import GATEWAY, Office, another_server
 from tests.rushing import PATIENCE
@@ -73,7 +74,7 @@ class Race:
 async def leased(office: Office) -> Counter[str]:
     """How many posts of each webhook are leased, as the database has it."""
     found = select(DeliveryRow.webhook_id).where(col(DeliveryRow.lease_until) > office.clock())
-    return await office.database.read(lambda tx: Counter(tx.exec(found)))
+    return await office.database.read(lambda tx: Counter(rows.found(tx, found)))
 
 
 async def test_two_servers_lease_each_post_once(

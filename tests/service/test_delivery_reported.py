@@ -38,7 +38,6 @@ def reporting(office: Office, post: Post) -> Iterator[None]:
     try:
         with engine.begin() as connection, Tx(connection, office.database.tools) as session:
             outcome.take_down(session, [report_of(post)])
-            session.flush()
             yield
     finally:
         engine.dispose()

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import pytest
-from sqlmodel import select
 
 from authy_grpc.domain.account import Registration
 from authy_grpc.domain.device import DeviceState, NewDevicePolicy, Proof
@@ -23,6 +22,7 @@ from authy_grpc.store import credential
 from authy_grpc.store.device import DEVICE_SECRET
 from authy_grpc.store.tables import AccountRow, ActivityRow, DeviceRow, EventRow, SessionRow, TellingRow
 from authy_grpc.store.tx import Tx
+from tests import rows
 from tests.clock import TurnedClock
 from tests.registering import Handset, People, wrong
 
@@ -318,7 +318,7 @@ async def test_what_changes_nothing_writes_nothing(people: People) -> None:
     none = Proof(0, b"")
 
     def count(tx: Tx) -> int:
-        return sum(len(tx.exec(select(table)).all()) for table in (ActivityRow, EventRow))
+        return sum(len(rows.every(tx, table)) for table in (ActivityRow, EventRow))
 
     async def seen() -> tuple[object, ...]:
         device: DeviceRow = await people.row(DeviceRow, first.device_id)

@@ -13,7 +13,9 @@ from authy_grpc.service.caller import Operator, Site
 from authy_grpc.service.look_up import LookUps
 from authy_grpc.store import operator_key
 from authy_grpc.store.database import Database
-from authy_grpc.store.tables import ApiKeyRow, ApplicationRow
+from authy_grpc.store.tables import ApiKeyRow
+from authy_grpc.store.tx import Tx
+from tests import rows
 from tests.clock import TurnedClock
 
 
@@ -39,32 +41,17 @@ def guess(kind: str) -> tuple[str, bytes]:
 async def test_what_waits_is_read_at_once(database: Database, clock: TurnedClock) -> None:
     key, operator = guess("ak"), guess("op")
 
-    def add(session: Any) -> None:
-        session.add(
-            ApplicationRow(
-                application_id="app_1",
-                name="Shop",
-                origin="https://shop.example",
-                code_digits=6,
-                code_period_seconds=30,
-                match_digits=0,
-                phone_codes=False,
-                require_code=False,
-                create_time=clock(),
-            )
+    def add(tx: Tx) -> None:
+        key_row = ApiKeyRow(
+            api_key_id="key_1",
+            application_id="app_1",
+            name="backend",
+            scopes="VERIFY",
+            secret_hash=key[1],
+            create_time=clock(),
         )
-        session.flush()
-        session.add(
-            ApiKeyRow(
-                api_key_id="key_1",
-                application_id="app_1",
-                name="backend",
-                scopes="VERIFY",
-                secret_hash=key[1],
-                create_time=clock(),
-            )
-        )
-        operator_key.add(session, operator_key_id="opk_1", name="night", secret_hash=operator[1])
+        rows.add(tx, rows.application(clock()), key_row)
+        operator_key.add(tx, operator_key_id="opk_1", name="night", secret_hash=operator[1])
 
     await database.write(add)
     counted: Any = Counted(database)

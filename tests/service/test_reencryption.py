@@ -38,6 +38,7 @@ from authy_grpc.v1.event_pb2 import ListEventsRequest
 from authy_grpc.v1.user_pb2 import GetUserRequest, ListUsersRequest
 from authy_grpc.v1.verification_pb2 import CreateBackupCodesRequest, SendCodeRequest
 from authy_grpc.v1.webhook_pb2 import CreateWebhookRequest, ListWebhooksRequest, RotateWebhookSecretRequest
+from tests import rows
 from tests.clock import TurnedClock
 from tests.databases import watched
 from tests.harness import NUMBER, ORIGIN, Service
@@ -64,7 +65,7 @@ async def reencrypt(url: str, text: str, progress: Callable[[str, int, int], Non
 async def count(url: str, model: type[SQLModel]) -> int:
     database = Database(url)
     try:
-        return await database.read(lambda tx: tx.exec(select(func.count()).select_from(model)).one())
+        return await database.read(lambda tx: len(rows.every(tx, model)))
     finally:
         await database.close()
 
@@ -182,9 +183,9 @@ async def _fill(url: str, vault: Vault, clock: TurnedClock) -> set[str]:
         tx.connection().execute(update(TextRow).values(due_time=later))
         empty = set()
         for table in store.TABLES:
-            rows = tx.exec(select(table.model)).all()
+            kept = rows.every(tx, table.model)
             empty |= {
-                f"{table.name}.{name}" for name in table.places if not any(getattr(row, name) for row in rows)
+                f"{table.name}.{name}" for name in table.places if not any(getattr(row, name) for row in kept)
             }
         return empty
 
@@ -233,10 +234,8 @@ async def test_one_that_was_interrupted_goes_on(database_url: str) -> None:
     steps = keysets()
     old, count = Vault(steps.old), 2 * store.STEP + 1
     database = Database(database_url)
-    rows = []
-    for each in range(count):
-        rows.append(_account(old, f"acc_{each:05}", f"+49{each}"))
-    await database.write(lambda tx: tx.add_all(rows))
+    accounts = [_account(old, f"acc_{each:05}", f"+49{each}") for each in range(count)]
+    await database.write(lambda tx: rows.add(tx, *accounts))
     await database.close()
 
     class PulledPlug(BaseException):
@@ -359,7 +358,7 @@ async def test_a_custom_user_id_is_enrolled_once_at_servers_with_other_keysets(
 
 async def _open(service: Service) -> int:
     statement = select(func.count()).select_from(EnrollmentRow).where(EnrollmentRow.state == "PENDING")
-    return await service.core.database.read(lambda tx: tx.exec(statement).one())
+    return await service.core.database.read(lambda tx: int(rows.found(tx, statement)[0]))
 
 
 async def test_a_number_has_one_budget_at_servers_with_other_keysets(

@@ -8,6 +8,7 @@ import pytest
 from authy_grpc.store import telling as store
 from authy_grpc.store.tables import LinkRow, TellingRow
 from authy_grpc.store.tx import Tx
+from tests import rows
 from tests.clock import TurnedClock
 from tests.registering import Handset, People
 
@@ -28,7 +29,8 @@ async def due(people: People, account: str, links: int) -> list[LinkRow]:
         for index, link in enumerate(linked):
             telling_id = f"tel_{account}_{index}"
             now = people.clock()
-            tx.add(TellingRow(telling_id=telling_id, site_id=link.site_id, kind="user.deleted", due_time=now))
+            row = TellingRow(telling_id=telling_id, site_id=link.site_id, kind="user.deleted", due_time=now)
+            rows.add(tx, row)
 
     await people.database.write(work)
     return linked

@@ -6,7 +6,6 @@ from datetime import timedelta
 from random import Random
 
 import pytest
-from sqlmodel import select
 
 from authy_grpc.domain.event import UserEvent
 from authy_grpc.service import unlink
@@ -16,6 +15,7 @@ from authy_grpc.store.database import Database
 from authy_grpc.store.events import Recorded
 from authy_grpc.store.tables import LinkRow, SiteKeyRow, TellingRow
 from authy_grpc.store.tx import Tx
+from tests import rows
 from tests.clock import TurnedClock
 from tests.registering import Handset, People
 
@@ -92,7 +92,8 @@ async def test_the_ends_of_chance_are_no_delay_and_none_beyond_a_week(people: Pe
     await plan(people, telling_with(people, chance), link, TellingKind.FACTORS_CHANGED)
     assert await delays(people) == [timedelta(0)]
     people.clock.turn(days=1)
-    await people.database.write(lambda tx: tx.delete(tx.exec(select(TellingRow)).one()))
+    (planned,) = await people.rows(TellingRow)
+    await people.database.write(lambda tx: rows.remove(tx, TellingRow, planned.telling_id))
     await plan(people, telling_with(people, chance), link, TellingKind.FACTORS_CHANGED)
     (delay,) = await delays(people)
     # The two that lie beyond a week were drawn again.
@@ -228,12 +229,10 @@ async def test_one_that_cannot_be_told_holds_back_no_other(people: People) -> No
     two, _ = await people.register("+4915112345679")
     well = await people.link(two)
 
-    def spoil(tx: Tx) -> None:
-        row = tx.get_one(LinkRow, broken.site_id)
-        row.sealed_custom_user_id = b"not sealed by us"
-        tx.add(row)
-
-    await people.database.write(spoil)
+    sealed = b"not sealed by us"
+    await people.database.write(
+        lambda tx: rows.change(tx, LinkRow, broken.site_id, sealed_custom_user_id=sealed)
+    )
     await people.update(one, phone_codes=False)
     for phone_codes in (False, True):
         await people.update(two, phone_codes=phone_codes)

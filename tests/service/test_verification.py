@@ -7,7 +7,6 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from sqlmodel import select
 
 from authy_grpc.domain.codes import is_backup_shape
 from authy_grpc.domain.errors import FactorUnavailable, NotFound, RateLimited, RequestIdReused
@@ -25,6 +24,7 @@ from authy_grpc.store.tables import (
     TextRow,
 )
 from authy_grpc.store.tx import Tx
+from tests import rows
 from tests.checking import NUMBER, Booth, User
 from tests.clock import TurnedClock
 
@@ -206,18 +206,18 @@ async def test_codes_are_kept_sealed_or_as_hashes(booth: Booth) -> None:
     code = await booth.sent_code(user)
     backup, *_ = await booth.verifications.create_backup_codes(user.site, user.authy_id)
 
-    def rows(tx: Tx) -> str:
-        kept = tx.get_one(SentCodeRow, (user.site_id, ""))
-        hashes = [row.code_hash for row in tx.exec(select(BackupCodeRow))]
+    def read(tx: Tx) -> str:
+        kept = rows.one(tx, SentCodeRow, (user.site_id, ""))
+        hashes = [row.code_hash for row in rows.every(tx, BackupCodeRow)]
         return repr((kept.sealed_code, hashes))
 
-    kept = await booth.database.read(rows)
+    kept = await booth.database.read(read)
     assert code not in kept
     assert backup not in kept
 
 
 async def _count(booth: Booth, kind: type[TextRow] | type[BackupCodeRow]) -> int:
-    return await booth.database.read(lambda tx: len(tx.exec(select(kind)).all()))
+    return await booth.database.read(lambda tx: len(rows.every(tx, kind)))
 
 
 async def test_the_link_of_a_user_is_locked_while_a_code_is_sent(booth: Booth) -> None:

@@ -7,7 +7,6 @@ from ipaddress import IPv4Address
 from typing import Any
 
 import pytest
-from sqlmodel import select
 from standardwebhooks import Webhook as Verifier
 
 from authy_grpc.domain.delivery import tail
@@ -21,6 +20,7 @@ from authy_grpc.store.database import Database
 from authy_grpc.store.tables import BudgetRow, WebhookRow
 from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import Vault
+from tests import rows
 from tests.clock import TurnedClock
 from tests.leasing import URL, Office, events_of
 
@@ -175,8 +175,8 @@ async def test_an_address_has_a_budget_over_all_sites_and_names(office: Office) 
     elsewhere = await office.hook(sites[3], url="https://elsewhere.example/")
     await office.webhooks.test(sites[3], elsewhere.webhook_id)
 
-    rows = await office.database.read(lambda tx: list(tx.exec(select(BudgetRow))))
-    assert not [row for row in rows if "93.184" in row.name]
+    kept = await office.database.read(lambda tx: rows.every(tx, BudgetRow))
+    assert not [row for row in kept if "93.184" in row.name]
 
 
 async def test_what_changes_nothing_of_a_webhook_costs_and_writes_nothing(office: Office) -> None:
@@ -185,7 +185,7 @@ async def test_what_changes_nothing_of_a_webhook_costs_and_writes_nothing(office
     same = {"url": webhook.url, "types": webhook.types, "state": webhook.state}
 
     async def sealed() -> bytes:
-        return await office.database.read(lambda tx: tx.get_one(WebhookRow, webhook.webhook_id).sealed_url)
+        return await office.database.read(lambda tx: rows.one(tx, WebhookRow, webhook.webhook_id).sealed_url)
 
     before = await sealed()
     for _ in range(20):

@@ -12,6 +12,7 @@ from authy_grpc.store import budget
 from authy_grpc.store.database import Database
 from authy_grpc.store.tables import BudgetRow
 from authy_grpc.store.tx import Tx
+from tests import rows
 from tests.clock import TurnedClock
 
 
@@ -30,7 +31,7 @@ class Spender:
         await (database or self.database).write(work)
 
     async def left(self) -> BudgetRow | None:
-        return await self.database.read(lambda tx: tx.get(BudgetRow, "link:sit_1"))
+        return await self.database.read(lambda tx: rows.find(tx, BudgetRow, "link:sit_1"))
 
 
 @pytest.fixture

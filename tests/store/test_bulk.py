@@ -10,6 +10,7 @@ from authy_grpc.store.bulk import Bulk, Inserted, table
 from authy_grpc.store.database import Database
 from authy_grpc.store.tables import MetaRow
 from authy_grpc.store.tx import Tx
+from tests import rows
 
 _ROWS = [
     ("a", 2**62, True, b"\0\xff"),
@@ -54,6 +55,6 @@ async def test_rows_are_inserted_with_bytes_and_stand_beside_the_others(database
     await write(turned, [(b"y", "c")])
 
     def read(tx: Tx) -> list[tuple[object, object]]:
-        return [(row.name, row.value) for row in tx.exec(select(MetaRow).order_by(col(MetaRow.name)))]
+        return [(row.name, row.value) for row in rows.found(tx, select(MetaRow).order_by(col(MetaRow.name)))]
 
     assert await database.read(read) == [*new, ("c", b"y")]

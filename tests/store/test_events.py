@@ -78,7 +78,7 @@ async def test_what_was_recorded_is_read(database: Database) -> None:
 async def test_a_body_is_sealed_for_its_row(database: Database) -> None:
     await record(database, "a", "b")
     table = EventRow.__table__  # type: ignore[attr-defined]
-    bodies = await database.read(lambda tx: list(tx.execute(select(table.c.sealed_body)).scalars()))
+    bodies = await database.read(lambda tx: list(tx.connection().scalars(select(table.c.sealed_body))))
     assert all(b"authy_id" not in body for body in bodies)
     swap = table.update().where(table.c.subject_id == "a").values(sealed_body=bodies[1])
     await database.write(does(swap))
@@ -179,7 +179,7 @@ def naive(after: int) -> Callable[[Tx], list[tuple[int, str]]]:
         .where(col(EventRow.sequence) > after)
         .order_by(col(EventRow.sequence))
     )
-    return lambda tx: [(row[0], row[1]) for row in tx.execute(statement)]
+    return lambda tx: [(row[0] or 0, row[1]) for row in tx.connection().execute(statement)]
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from datetime import datetime, timedelta
 
 import pytest
+from sqlmodel import SQLModel
 
 from authy_grpc.domain.enrollment import TERMINAL, EnrollmentState
 from authy_grpc.store import next_due
@@ -19,12 +20,11 @@ def after(minutes: int) -> datetime:
     return NOW + timedelta(minutes=minutes)
 
 
-async def add(database: Database, *added: object) -> None:
+async def add(database: Database, *added: SQLModel) -> None:
     def work(tx: Tx) -> None:
-        if tx.get(ApplicationRow, "app_1") is None:
-            tx.add(rows.application(NOW))
-            tx.flush()
-        tx.add_all(added)
+        if rows.find(tx, ApplicationRow, "app_1") is None:
+            rows.add(tx, rows.application(NOW))
+        rows.add(tx, *added)
 
     await database.write(work)
 

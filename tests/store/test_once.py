@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 from pydantic import TypeAdapter
-from sqlmodel import select
 
 from authy_grpc.domain.errors import CodeRejected, NotFound, Refusal, RequestIdReused
 from authy_grpc.store.database import Database
@@ -15,6 +14,7 @@ from authy_grpc.store.once import KEPT, Request, once
 from authy_grpc.store.tables import AnswerRow
 from authy_grpc.store.tx import Tx
 from authy_grpc.store.vault import KeysetError, Vault, new_keyset
+from tests import rows
 from tests.clock import TurnedClock
 from tests.recording import by
 from tests.works import leaves, traces
@@ -74,7 +74,7 @@ async def test_the_same_again_is_answered_the_same(desk: Desk) -> None:
 
 async def test_without_an_id_each_is_another(desk: Desk) -> None:
     assert [await desk.ask("") for _ in range(2)] == [{"number": 1}, {"number": 2}]
-    assert await desk.database.read(lambda tx: list(tx.exec(select(AnswerRow)))) == []
+    assert await desk.database.read(lambda tx: rows.every(tx, AnswerRow)) == []
 
 
 async def test_another_request_under_the_id_is_refused(desk: Desk) -> None:
@@ -134,10 +134,9 @@ async def test_an_answer_is_sealed_for_its_request(desk: Desk) -> None:
     await desk.ask("r2", b"secret")
 
     def swap(tx: Tx) -> None:
-        one, two = (tx.get_one(AnswerRow, ("app_1", METHOD, name)) for name in ("r1", "r2"))
+        one, two = (rows.one(tx, AnswerRow, ("app_1", METHOD, name)) for name in ("r1", "r2"))
         assert b"number" not in one.sealed_body and b"secret" not in one.request_digest
-        one.sealed_body = two.sealed_body
-        tx.add(one)
+        rows.change(tx, AnswerRow, ("app_1", METHOD, "r1"), sealed_body=two.sealed_body)
 
     await desk.database.write(swap)
     with pytest.raises(KeysetError):

@@ -18,10 +18,11 @@ from authy_grpc.store import reencrypt as store
 from authy_grpc.store.database import Database
 from authy_grpc.store.enrollment import open_of
 from authy_grpc.store.reencrypt import TABLES, UNKNOWN
-from authy_grpc.store.tables import AccountRow, ApplicationRow, EnrollmentRow, LinkRow
+from authy_grpc.store.tables import AccountRow, EnrollmentRow, LinkRow
 from authy_grpc.store.tx import Tx
 from authy_grpc.store.user import awaiting_link
 from authy_grpc.store.vault import Vault
+from tests import rows
 from tests.clock import TurnedClock
 from tests.recording import by
 from tests.rotating import keysets
@@ -85,20 +86,6 @@ def _account(vault: Vault, name: str, number: str = NUMBER) -> AccountRow:
     return AccountRow(account_id=account_id, new_device_policy="HOLD", create_time=NOW, **kept)
 
 
-def _application() -> ApplicationRow:
-    return ApplicationRow(
-        application_id="app_1",
-        name="Example",
-        origin="https://example.com",
-        code_digits=6,
-        code_period_seconds=30,
-        match_digits=2,
-        phone_codes=True,
-        require_code=False,
-        create_time=NOW,
-    )
-
-
 def _enrollment(vault: Vault, name: str) -> EnrollmentRow:
     even, odd = vault.pair("custom_user_id", links.subject("app_1", "ada"))
     return EnrollmentRow(
@@ -139,15 +126,15 @@ async def _clear(database: Database) -> None:
         await database.write(does(statement))
 
 
-async def _add(database: Database, *rows: SQLModel) -> None:
-    await database.write(lambda tx: tx.add_all(rows))
+async def _add(database: Database, *added: SQLModel) -> None:
+    await database.write(lambda tx: rows.add(tx, *added))
 
 
 @pytest.mark.parametrize("kind", ROWS)
 async def test_servers_with_other_keysets_cannot_write_one_value_twice(database: Database, kind: str) -> None:
     """Without a look at what is there: two servers may look at once, and then write."""
     make, vaults = ROWS[kind], keysets().vaults()
-    await _add(database, _application())
+    await _add(database, rows.application(NOW))
 
     async def both(one: str, two: str) -> bool:
         await _add(database, make(vaults[one], "1"))
@@ -167,7 +154,7 @@ async def test_servers_with_other_keysets_cannot_write_one_value_twice(database:
 
 async def test_every_neighbour_finds_what_the_others_wrote(database: Database) -> None:
     vaults = keysets().vaults()
-    await _add(database, _application())
+    await _add(database, rows.application(NOW))
 
     async def found(reader: str, writer: str) -> list[bool]:
         await _add(database, *[make(vaults[writer], "1") for make in ROWS.values()])
@@ -200,10 +187,10 @@ def _look(vault: Vault, after: store.Key = ()) -> Any:
 async def test_rows_are_looked_at_a_page_at_a_time(database: Database) -> None:
     vaults = keysets().vaults()
     count = store.STEP + 2
-    rows = [_account(vaults["old"], f"{each:04}", f"+49{each}") for each in range(count)]
-    rows[1] = _account(vaults["promoted"], "0001", "+491")
-    rows[2] = AccountRow(account_id="acc_0002", new_device_policy="HOLD", create_time=NOW)
-    await _add(database, *rows)
+    made = [_account(vaults["old"], f"{each:04}", f"+49{each}") for each in range(count)]
+    made[1] = _account(vaults["promoted"], "0001", "+491")
+    made[2] = AccountRow(account_id="acc_0002", new_device_policy="HOLD", create_time=NOW)
+    await _add(database, *made)
 
     first = await database.read(_look(vaults["promoted"]))
     second = await database.read(_look(vaults["promoted"], first.last))
@@ -211,7 +198,7 @@ async def test_rows_are_looked_at_a_page_at_a_time(database: Database) -> None:
     assert (first.seen, second.seen) == (store.STEP, 2)
     stale = [key for (key,) in [*first.stale, *second.stale]]
     # Without what is sealed by the new key already, and an account that was erased.
-    assert stale == [row.account_id for index, row in enumerate(rows) if index not in (1, 2)]
+    assert stale == [row.account_id for index, row in enumerate(made) if index not in (1, 2)]
     assert (await database.read(_look(vaults["old"]))).stale == [("acc_0001",)]
 
 
@@ -243,7 +230,7 @@ async def test_rows_that_others_have_locked_are_left_for_later(postgres_url: str
     locked, release = Event(), Event()
 
     def hold(tx: Tx) -> None:
-        tx.get_one(AccountRow, "acc_1", with_for_update=True)
+        accounts.ROWS.find(tx, "acc_1", lock=True)
         locked.set()
         release.wait()
 

@@ -5,9 +5,8 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from authy_grpc.store import retention
+from authy_grpc.store import budget, retention
 from authy_grpc.store.database import Database
-from authy_grpc.store.tables import BudgetRow
 from authy_grpc.store.tx import Tools, Tx
 from tests.clock import TurnedClock
 from tests.threads import Event
@@ -21,14 +20,13 @@ async def test_what_is_renewed_meanwhile_stays(
 ) -> None:
     server, other = Database(postgres_url, tools), Database(postgres_url, tools)
     now = clock()
-    await server.write(lambda tx: tx.add(_budget(now - SECOND)))
+    await server.write(lambda tx: budget.ROWS.add(tx, _budget(now - SECOND)))
     holds, goes_on = Event(), Event()
 
     def renew(tx: Tx) -> None:
-        tx.get(BudgetRow, "number:1", with_for_update=True)
+        budget.ROWS.find(tx, "number:1", lock=True)
         if renewed:
-            tx.merge(_budget(now + SECOND))
-        tx.flush()
+            budget.ROWS.put(tx, _budget(now + SECOND))
         holds.set()
         goes_on.wait()
 
@@ -40,14 +38,14 @@ async def test_what_is_renewed_meanwhile_stays(
     goes_on.set()
     await renewing
     assert await pruning == (0 if renewed else 1)
-    kept = await server.read(lambda tx: tx.get(BudgetRow, "number:1"))
+    kept = await server.read(lambda tx: budget.ROWS.find(tx, "number:1"))
     assert (kept is not None) is renewed
     await server.close()
     await other.close()
 
 
-def _budget(expire_time: datetime) -> BudgetRow:
-    return BudgetRow(name="number:1", times="[1]", expire_time=expire_time)
+def _budget(expire_time: datetime) -> budget.Kept:
+    return budget.Kept("number:1", "[1]", expire_time)
 
 
 def _waits(tx: Tx) -> bool:

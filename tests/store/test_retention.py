@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import pytest
-from sqlmodel import SQLModel, select
+from sqlmodel import SQLModel
 
 from authy_grpc.domain import approval, enrollment
 from authy_grpc.store import position, retention
@@ -146,25 +146,17 @@ async def world(database: Database) -> Database:
     return database
 
 
-async def add(database: Database, *rows: SQLModel) -> None:
-    def work(tx: Tx) -> None:
-        for row in rows:
-            tx.add(type(row)(**row.model_dump()))
-            tx.flush()
-
-    await database.write(work)
+async def add(database: Database, *added: SQLModel) -> None:
+    await database.write(lambda tx: rows.add(tx, *added))
 
 
 async def count(database: Database, table: type[SQLModel]) -> int:
-    return await database.read(lambda tx: len(tx.exec(select(table)).all()))
+    return await database.read(lambda tx: len(rows.every(tx, table)))
 
 
 async def prune(database: Database, now: datetime) -> int:
     def work(tx: Tx) -> int:
-        then = by(tx, clock=lambda: now)
-        removed = retention.prune(then)
-        then.flush()
-        return removed
+        return retention.prune(by(tx, clock=lambda: now))
 
     return await database.write(work)
 
@@ -207,12 +199,7 @@ async def test_an_erased_account_goes_with_the_last_of_what_it_had(world: Databa
 
 
 async def test_it_goes_a_step_at_a_time_until_nothing_is_left(world: Database, clock: TurnedClock) -> None:
-    rows = [BudgetRow(name=str(number), times="[]", expire_time=NOW) for number in range(1_100)]
-
-    def work(tx: Tx) -> None:
-        tx.add_all(rows)
-
-    await world.write(work)
+    await add(world, *[BudgetRow(name=str(number), times="[]", expire_time=NOW) for number in range(1_100)])
     clock.turn(seconds=1)
     assert [await world.write(retention.prune) for _ in range(4)] == [500, 500, 100, 0]
 

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import pyotp
 from PIL import Image
-from sqlmodel import select
 
 from authy_grpc import logs
 from authy_grpc.domain.keys import totp_secret
@@ -24,6 +23,7 @@ from authy_grpc.store.vault import Vault
 from gateway.app import build
 from gateway.channels import Channels
 from gateway.server import HttpServer
+from tests import rows
 from tests.databases import unavailable
 from tests.examples.shop import Shop, shop
 from tests.gateway.asking import settings
@@ -172,7 +172,7 @@ class World:
     async def _devices(self) -> list[DeviceRow]:
         database = Database(self.service.url)
         try:
-            return await database.read(lambda tx: list(tx.exec(select(DeviceRow)).all()))
+            return await database.read(lambda tx: rows.every(tx, DeviceRow))
         finally:
             await database.close()
 
