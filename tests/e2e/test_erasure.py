@@ -43,7 +43,7 @@ class Kept:
             place = table.places.get(column) if table else None
             content = value if isinstance(value, bytes) else str(value).encode()
             if table and place and value:
-                content = vault.open(place, table.row_of(row), value)
+                content = vault.open(place, table.row_of(dict(row._mapping)), value)
                 self.sealed.append((content, value))
             self.plain.append((f"{name}.{column}", content))
 
