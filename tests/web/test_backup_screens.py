@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
+import pyotp
 import pytest
 import pytest_asyncio
 
@@ -164,6 +165,11 @@ async def imported(page: "Page", file: Path) -> None:
     await page.set_input_files("input[type=file]", {"name": "x.json", "mimeType": "", "buffer": b"{}"})
     await page.get_by_role("button", name="Import").click()
     await page.get_by_text("This file is no backup").wait_for()
+    # More than there is room for would keep the page at work for minutes.
+    long = b"otpauth:\n" * 1001
+    await page.set_input_files("input[type=file]", {"name": "x.txt", "mimeType": "", "buffer": long})
+    await page.get_by_role("button", name="Import").click()
+    await page.get_by_text("1,000 accounts at most").wait_for()
     await page.set_input_files("input[type=file]", file)
     await page.get_by_label("Password of the file").fill(PASSWORD)
     await page.get_by_role("button", name="Import").click()
@@ -184,3 +190,20 @@ async def test_without_a_password_an_account_is_added_and_cannot_be_exported(sta
         assert kept["sealed"] is False
         await go(page, f"/account/{kept['id']}")
         await page.get_by_text("It cannot be exported").wait_for()
+
+
+async def test_the_next_code_of_one_that_counts_is_shown_where_it_is_asked_for(staged: Stage) -> None:
+    counted = pyotp.HOTP(SECRET)
+    async with staged.page() as page:
+        await begin(staged, page)
+        await page.evaluate(
+            """async uri => app.accounts.add((await import('/app/core/otpauth.js')).parseOtpauth(uri))""",
+            f"otpauth://hotp/VPN?secret={SECRET}&counter=41",
+        )
+        await go(page, "/codes")
+        code = page.locator("code-card .code")
+        for counter in (41, 42, 43):
+            await code.filter(has_text=f"{counted.at(counter)[:3]}\u00a0{counted.at(counter)[3:]}").wait_for()
+            await page.get_by_role("button", name="Next code").click()
+        # It does not run out.
+        assert not await page.locator("code-card time-left").is_visible()

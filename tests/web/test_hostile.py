@@ -173,3 +173,62 @@ async def test_a_device_that_has_gone_leaves_no_names_of_sites(tab: Tab) -> None
         """
     )
     assert told == [[], ["de"]]
+
+
+@engines()
+async def test_a_backup_whose_key_does_not_open_what_it_seals_is_not_taken_over(tab: Tab) -> None:
+    """All that is added later is sealed to it: nothing could be added, or nothing backed up."""
+    told = await tab.run(
+        """
+        const [{open}, {Accounts}, {Backup}, {toBase64}] = await Promise.all(
+          ['vault', 'accounts', 'backup', 'bytes'].map(name => load(`/app/core/${name}.js`)));
+        const ECDH = {name: 'ECDH', namedCurve: 'P-256'};
+        const made = () => crypto.subtle.generateKey(ECDH, true, ['deriveKey']);
+        const raw = async pair => new Uint8Array(await crypto.subtle.exportKey('raw', pair.publicKey));
+        const [salt, iv, rounds] = [new Uint8Array(16), new Uint8Array(12), 100000];
+        const typed = new TextEncoder().encode('p');
+        const base = await crypto.subtle.importKey('raw', typed, 'PBKDF2', false, ['deriveKey']);
+        const stretch = {name: 'PBKDF2', hash: 'SHA-256', salt, iterations: rounds};
+        const AES = {name: 'AES-GCM', length: 256};
+        const by = await crypto.subtle.deriveKey(stretch, base, AES, false, ['wrapKey']);
+        const pair = await made();
+        const found = [];
+        for (const point of [new Uint8Array(3), await raw(await made()), await raw(pair)]) {
+          const how = {name: 'AES-GCM', iv, additionalData: point};
+          const wrapped = new Uint8Array(await crypto.subtle.wrapKey('pkcs8', pair.privateKey, by, how));
+          const key = {rounds};
+          for (const [name, value] of Object.entries({point, salt, iv, wrapped})) key[name] = toBase64(value);
+          const vault = open(`key ${found.length}`), backup = new Backup(vault, new Accounts(vault));
+          const file = JSON.stringify({format: 'authenticator-backup', version: 1, key, accounts: []});
+          const read = await backup.read(file, 'p').then(() => 'OK', error => error.reason);
+          found.push([read, await backup.ready()]);
+        }
+        return found;
+        """
+    )
+    assert told == [["DAMAGED", False], ["DAMAGED", False], ["OK", True]]
+
+
+async def test_a_scanned_secret_is_forgotten_on_any_other_screen(staged: Stage) -> None:
+    draft = {"type": "totp", "issuer": "A", "account": "a", "secret": [7] * 20}
+    form = {"hash": "SHA-1", "digits": 6, "period": 30, "counter": 0}
+    given = {"app": {"scanned": {"drafts": [draft | form], "refused": []}}, "backup": {"ready": False}}
+    async with staged.page() as page:
+        await staged.show(page, Screen("account", "account", given=given))
+        # The password that is asked for before the first one stands at the same address.
+        await page.evaluate("location.hash = '#/account'")
+        await page.get_by_role("button", name="Add", exact=True).click()
+        await page.get_by_role("heading", name="A password for your backup").wait_for()
+        told = await page.evaluate(
+            """async () => {
+              app.foreign = async () => {};
+              const {view} = await import('/app/routes.js');
+              const kept = [];
+              for (const name of ['account', 'removed']) {
+                await view(app, {name, params: {}});
+                kept.push(Boolean(app.scanned));
+              }
+              return kept;
+            }"""
+        )
+        assert told == [True, False]

@@ -60,6 +60,8 @@ export async function view(app, {name, params}) {
   if (name === 'waiting' && state !== 'held') name = home;
   if (name === 'lost' && !['lost', 'removed'].includes(app.device.state)) name = home;
   if (!VIEW.test(name)) throw new RangeError('no view');
+  // Secrets that were scanned wait nowhere: on any other screen they are forgotten.
+  if (name !== 'account' || params.id) app.scanned = undefined;
   const [{default: make}] = await Promise.all([import(`./view/${name}.js`), FIRST.has(name) || app.foreign()]);
   return {name, screen: await make(app, params)};
 }

@@ -108,6 +108,7 @@ export class Accounts {
    * Goes on to the next code of an account that counts.
    *
    * @param {string} id
+   * @returns {Promise<Foreign | undefined>} as it is now; undefined where it is there no more
    */
   advance(id) {
     return this.#change(id, ({ type, counter }) => (type === 'hotp' ? { counter: counter + 1 } : {}));
@@ -116,10 +117,12 @@ export class Accounts {
   /**
    * @param {Foreign} account
    * @param {number} millis
-   * @returns {Promise<import('./types').Code>} of an account that counts: the code of its counter, and no next
+   * @returns {Promise<import('./types').Code | null>} of an account that counts: the code of its counter, and no
+   *   next; null where it is there no more
    */
   async code(account, millis) {
     const key = this.#keys.get(account.id) ?? (await this.vault.get('accounts', account.id))?.key;
+    if (!key) return null;
     this.#keys.set(account.id, key);
     if (account.type === 'totp') return codeAround(key, millis, account);
     return { code: await codeOf(key, account.counter, account.digits), next: '', secondsLeft: 0, period: 0 };
@@ -141,9 +144,13 @@ export class Accounts {
    * @param {(record: AccountRecord) => Partial<AccountRecord>} change
    */
   async #change(id, change) {
-    await this.vault.change(async (access) => {
+    return this.vault.change(async (access) => {
+      /** @type {AccountRecord | undefined} */
       const record = await access.get('accounts', id);
-      if (record) await access.put('accounts', { ...record, ...change(record) });
+      if (!record) return undefined;
+      const changed = { ...record, ...change(record) };
+      await access.put('accounts', changed);
+      return shown(changed);
     });
   }
 }

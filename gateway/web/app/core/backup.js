@@ -4,7 +4,7 @@
 import { identity } from './accounts.js';
 import { fromBase64, toBase64 } from './bytes.js';
 import { checked, writeOtpauth } from './otpauth.js';
-import { makeBackupKey, rewrap, unlock, unseal } from './seal.js';
+import { isPair, makeBackupKey, rewrap, unlock, unseal } from './seal.js';
 
 /** @typedef {import('./types').AccountRecord} AccountRecord */
 /** @typedef {import('./types').BackupKey} BackupKey */
@@ -114,11 +114,13 @@ export class Backup {
    * @param {string} text
    * @param {string} password of the file
    * @returns {Promise<{results: Result[]}>} one for each account in it
-   * @throws {BackupError} TOO_LARGE, NOT_A_BACKUP, NEWER, WRONG_PASSWORD
+   * @throws {BackupError} TOO_LARGE, NOT_A_BACKUP, NEWER, WRONG_PASSWORD, DAMAGED
    */
   async read(text, password) {
     const { key, entries } = parse(text);
     const privateKey = await unlock(key, password).catch(wrong);
+    // What is added from now on is sealed to it: it has to open again.
+    if (!(await isPair(key, privateKey))) throw new BackupError('DAMAGED');
     if (!(await this.ready())) await this.#adopt(key, false);
     /** @type {Result[]} */
     const results = [];

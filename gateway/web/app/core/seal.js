@@ -1,7 +1,7 @@
 // @ts-check
 // Seals secrets to a public key, so that one can be added without the password that reads them back.
 
-import { join, utf8 } from './bytes.js';
+import { equal, join, utf8 } from './bytes.js';
 
 /** @typedef {import('./types').BackupKey} BackupKey */
 /** @typedef {import('./types').Sealed} Sealed */
@@ -96,6 +96,21 @@ async function stretch(password, salt, iterations) {
   const base = await crypto.subtle.importKey('raw', typed, 'PBKDF2', false, ['deriveKey']);
   const how = { name: 'PBKDF2', hash: 'SHA-256', salt, iterations };
   return crypto.subtle.deriveKey(how, base, AES, false, ['wrapKey', 'unwrapKey']);
+}
+
+/**
+ * Whether what is sealed to a key's public half can be read by its private one: a file may name any two.
+ *
+ * @param {BackupKey} backup
+ * @param {CryptoKey} privateKey
+ */
+export async function isPair({ point }, privateKey) {
+  const [probe, name] = [random(16), 'probe'];
+  try {
+    return equal(await unseal(privateKey, await seal(point, probe, name), name), probe);
+  } catch {
+    return false;
+  }
 }
 
 /**

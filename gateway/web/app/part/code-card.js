@@ -64,7 +64,8 @@ export async function copy(text) {
  * @property {string} [label] one's own
  * @property {string} [logoId]
  * @property {string} [href] of its detail page
- * @property {() => Promise<{code: string, next: string, secondsLeft: number, period: number}>} read
+ * @property {() => Promise<{code: string, next: string, secondsLeft: number, period: number} | null>} read
+ *   null where there is none any more
  * @property {() => void} [used] called when the code is copied
  */
 
@@ -105,6 +106,7 @@ class CodeCard extends Living {
     fill(this.#heading, shown.href ? h('a', {href: shown.href}, bdi(shown.name)) : bdi(shown.name));
     fill(this.#label, shown.label ? bdi(shown.label) : null);
     this.#label.hidden = !shown.label;
+    if (this.isConnected) this.#tick();
   }
 
   connectedCallback() {
@@ -112,7 +114,10 @@ class CodeCard extends Living {
   }
 
   async #tick() {
-    const {code, next, secondsLeft, period} = await this.#shown.read();
+    const found = await this.#shown.read();
+    // Its key has gone: another screen is on its way.
+    if (!found) return;
+    const {code, next, secondsLeft, period} = found;
     if (code !== this.#code) {
       this.#code = code;
       fill(this.#line, spelled(code));
@@ -122,7 +127,9 @@ class CodeCard extends Living {
       this.#next.dataset.code = told;
       fill(this.#next, told ? [h('span', {class: 'small'}, this.app.text.t('codes.next')), ' ', spelled(told, 'mono')] : null);
     }
-    this.time?.set(secondsLeft, period);
+    // A code that counts stands until the next one is asked for.
+    if (this.time) this.time.hidden = period === 0;
+    this.time?.set(secondsLeft, period || 1);
     // Only beside the focus, and not each second: nobody hears a countdown who did not ask for it.
     const left = Math.ceil(secondsLeft / SPOKEN) * SPOKEN;
     if (document.activeElement === this.copy && left !== this.#left) {

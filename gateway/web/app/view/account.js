@@ -14,10 +14,7 @@ export default async function account(app, {id} = {}) {
   const {scanned} = app;
   if (!scanned) return typed(app);
   const {drafts, refused} = scanned;
-  const made = drafts.length === 1 && !refused.length ? await one(app, drafts[0]) : several(app, scanned);
-  // Secrets wait nowhere: away from here they are forgotten.
-  made.onEnd(() => { if (!location.hash.startsWith('#/account')) app.scanned = undefined; });
-  return made;
+  return drafts.length === 1 && !refused.length ? one(app, drafts[0]) : several(app, scanned);
 }
 
 /** @param {any} app @param {string} id */
@@ -61,7 +58,7 @@ function counted(app, account) {
   const [line, count] = [h('div', {class: 'side wraps'}), h('p', {class: 'muted small'})];
   const trouble = h('p', {class: 'trouble', role: 'alert'});
   const show = async () => {
-    ({code} = await app.accounts.code(account, app.clock.now()));
+    code = (await app.accounts.code(account, app.clock.now()))?.code ?? '';
     fill(line, h('span', {class: 'fill'}, spelled(code)), copyButton(app, () => code, app.text.say('codes.copyOf', {name: nameOf(account)})));
     fill(count, t('account.counter', {n: account.counter}));
   };

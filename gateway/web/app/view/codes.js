@@ -144,7 +144,11 @@ function accountItem(app, account) {
   });
   const card = codeCard(app, shown(account));
   if (account.type === 'hotp') {
-    card.append(button(t('codes.advance'), async () => { now = await app.accounts.advance(now.id) ?? now; app.inbox.tell('accounts'); }, 'quiet'));
+    card.append(button(t('codes.advance'), async () => {
+      now = await app.accounts.advance(now.id) ?? now;
+      app.inbox.tell('accounts');
+      card.update(shown(now));
+    }, 'quiet'));
   }
   const item = h('li', null, card);
   return Object.assign(item, {update: (/** @type {any} */ later) => { now = later; card.update(shown(later)); }});

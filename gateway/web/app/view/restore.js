@@ -8,6 +8,7 @@ import {owner, passwordInput} from '../part/new-password.js';
 import {become, busy, field, screen} from '../part/screen.js';
 
 const MOST = 1_000_000;
+const MOST_LINES = 1000;
 
 /** @param {any} app */
 export default function restore(app) {
@@ -54,7 +55,9 @@ async function read(app, made, file, password) {
 function lines(text) {
   const drafts = [];
   const refused = [];
-  for (const line of text.split(/\r?\n/).map((each) => each.trim()).filter(Boolean)) {
+  const all = text.split(/\r?\n/).map((each) => each.trim()).filter(Boolean);
+  if (all.length > MOST_LINES) throw Object.assign(new RangeError(), {reason: 'TOO_LARGE'});
+  for (const line of all) {
     try {
       drafts.push(parseOtpauth(line));
     } catch (error) {
