@@ -41,7 +41,8 @@ test-web: .venv/installed  ## Run the tests of the pages in real browsers; T=pat
 quick: .venv/installed  ## Run the tests of domain, rpc and gateway on SQLite: about a minute
 	$(BIN)/python -m pytest --db sqlite --numprocesses auto --dist worksteal -m "not slow" tests/domain tests/rpc tests/gateway
 
-fix: .venv/installed  ## Format code and contract, and mend what ruff can
+fix: .venv/installed  ## Format code and contract, mend what ruff can, make the synchronous client anew
+	$(BIN)/python scripts/unasync.py
 	$(BIN)/ruff check --fix-only
 	$(BIN)/ruff format
 	$(BIN)/buf format --write protos
@@ -49,6 +50,7 @@ fix: .venv/installed  ## Format code and contract, and mend what ruff can
 check: .venv/installed  ## Lint, check types, layers and the contract
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
+	$(BIN)/python scripts/unasync.py --check
 	$(BIN)/mypy $(CODE)
 	$(BIN)/lint-imports
 	$(BIN)/python scripts/contract.py

@@ -1,7 +1,7 @@
 """What each call of the async client goes through: credential, deadline, retries, typed errors."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from typing import Any, Generic, TypeVar
 
 import grpc
@@ -9,6 +9,7 @@ from google.protobuf.message import Message
 
 from authy_grpc.client.errors import Canceled, from_call
 from authy_grpc.client.retry import Metadata, Method, Policy, capped
+from authy_grpc.client.watch import Resume, broken
 
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response", bound=Message)
@@ -146,6 +147,27 @@ class AsyncStream(Generic[Response]):
         except asyncio.CancelledError as cancellation:
             error = _closed(cancellation)
         raise error
+
+    async def messages(self, resume: Resume) -> AsyncGenerator[Response, None]:
+        """Yields the answers until the stream ends.
+
+        Raises:
+            Unavailable: it has been silent for too long.
+        """
+        try:
+            while True:
+                patience = resume.patience()
+                try:
+                    async with asyncio.timeout(patience):
+                        message = await anext(self)
+                except StopAsyncIteration:
+                    return
+                except TimeoutError:
+                    raise broken(f"nothing was heard for {patience:.0f} s") from None
+                resume.heard()
+                yield message
+        finally:
+            self.cancel()
 
     def cancel(self) -> None:
         """Ends the stream; of one that has ended does nothing."""

@@ -198,7 +198,8 @@ class AsyncClient:
         """
 
         async def begin() -> str:
-            return (await self.events.ListEvents(ListEventsRequest(types=types))).cursor
+            answer = await self.events.ListEvents(ListEventsRequest(types=types))
+            return answer.cursor
 
         def start(after: str) -> AsyncStream[WatchEventsResponse]:
             request = WatchEventsRequest(cursor=after, types=types)

@@ -1,6 +1,5 @@
 """Watchers of the async client: streams that resume by themselves, as async iterators."""
 
-import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 from typing import TypeVar
@@ -41,7 +40,7 @@ async def resources(
     resume.begin()
     while True:
         try:
-            async with aclosing(_messages(connect(revision), resume)) as messages:
+            async with aclosing(connect(revision).messages(resume)) as messages:
                 async for message in messages:
                     resource = read(message)
                     if heartbeats and not resource.revision:
@@ -83,7 +82,7 @@ async def events(
             if not cursor:
                 cursor = await begin()
                 resume.heard()
-            async with aclosing(_messages(connect(cursor), resume)) as messages:
+            async with aclosing(connect(cursor).messages(resume)) as messages:
                 async for message in messages:
                     cursor = message.cursor
                     if checkpoints or message.HasField("event"):
@@ -92,25 +91,3 @@ async def events(
         except AuthyError as error:
             wait = resume.wait(error)
         await sleep(wait)
-
-
-async def _messages(stream: AsyncStream[Response], resume: Resume) -> AsyncGenerator[Response, None]:
-    """Yields the messages until the stream ends.
-
-    Raises:
-        Unavailable: it has been silent for too long.
-    """
-    try:
-        while True:
-            patience = resume.patience()
-            try:
-                async with asyncio.timeout(patience):
-                    message = await anext(stream)
-            except StopAsyncIteration:
-                return
-            except TimeoutError:
-                raise broken(f"nothing was heard for {patience:.0f} s") from None
-            resume.heard()
-            yield message
-    finally:
-        stream.cancel()

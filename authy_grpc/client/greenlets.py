@@ -16,5 +16,6 @@ def warn() -> None:
             "greenlets until it ends. After monkey.patch_all(), and before the first client: "
             "`import grpc.experimental.gevent as g; g.init_gevent()`",
             RuntimeWarning,
-            stacklevel=3,
+            # Of whoever makes the client, whose channel asks.
+            stacklevel=4,
         )

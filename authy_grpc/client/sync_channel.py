@@ -1,13 +1,16 @@
 """What each call of the sync client goes through: credential, deadline, retries, typed errors."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any, Generic, TypeVar
 
 import grpc
 from google.protobuf.message import Message
 
+from authy_grpc.client import greenlets
 from authy_grpc.client.errors import AuthyError, Canceled, from_call
 from authy_grpc.client.retry import Metadata, Method, Policy, capped
+from authy_grpc.client.watch import Resume, broken
+from authy_grpc.client.watchdog import Watchdog
 
 Request = TypeVar("Request", bound=Message)
 Response = TypeVar("Response", bound=Message)
@@ -27,6 +30,7 @@ class Channel:
     """
 
     def __init__(self, inner: grpc.Channel, policy: Policy, sleep: Sleep) -> None:
+        greenlets.warn()
         self.policy = policy
         self.sleep = sleep
         self.closed = False
@@ -130,6 +134,28 @@ class Stream(Generic[Response]):
         else:
             return answer
         raise error
+
+    def messages(self, resume: Resume) -> Generator[Response, None, None]:
+        """Yields the answers until the stream ends.
+
+        Raises:
+            Unavailable: it has been silent for too long.
+        """
+        try:
+            with Watchdog(resume.patience, self.cancel) as watchdog:
+                while True:
+                    try:
+                        message = watchdog.watch(self.__next__)
+                    except StopIteration:
+                        return
+                    except AuthyError:
+                        if watchdog.barked:
+                            raise broken("nothing was heard for too long") from None
+                        raise
+                    resume.heard()
+                    yield message
+        finally:
+            self.cancel()
 
     def cancel(self) -> None:
         """Ends the stream; of one that has ended does nothing."""

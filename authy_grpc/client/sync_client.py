@@ -1,3 +1,4 @@
+# Made of async_client.py by scripts/unasync.py.
 """The sync client: the services of the contract as a relying site calls them."""
 
 import os
@@ -9,7 +10,7 @@ from typing import Self, cast
 
 import grpc
 
-from authy_grpc.client import connect, greenlets, sync_watch
+from authy_grpc.client import connect, sync_watch
 from authy_grpc.client.retry import Clock, Policy, Random
 from authy_grpc.client.sync_channel import Channel, Sleep, Stream
 from authy_grpc.client.watch import ENDED_APPROVAL, ENDED_ENROLLMENT, EventAt, Resume
@@ -88,7 +89,6 @@ class Client:
         Raises:
             ValueError: an argument that cannot be right.
         """
-        greenlets.warn()
         policy = Policy(api_key, timeout, random, clock)
         files = connect.TlsFiles.of(os.environ, ca=ca, client_cert=client_cert, client_key=client_key)
         inner = connect.road(target, credentials, insecure, files).channel()
@@ -198,7 +198,8 @@ class Client:
         """
 
         def begin() -> str:
-            return self.events.ListEvents(ListEventsRequest(types=types)).cursor
+            answer = self.events.ListEvents(ListEventsRequest(types=types))
+            return answer.cursor
 
         def start(after: str) -> Stream[WatchEventsResponse]:
             request = WatchEventsRequest(cursor=after, types=types)

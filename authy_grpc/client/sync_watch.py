@@ -1,3 +1,4 @@
+# Made of async_watch.py by scripts/unasync.py.
 """Watchers of the sync client: streams that resume by themselves, as plain iterators."""
 
 from collections.abc import Callable, Generator
@@ -9,7 +10,6 @@ from google.protobuf.message import Message
 from authy_grpc.client.errors import AuthyError
 from authy_grpc.client.sync_channel import Sleep, Stream
 from authy_grpc.client.watch import EventAt, Resume, broken
-from authy_grpc.client.watchdog import Watchdog
 from authy_grpc.v1.approval_pb2 import Approval
 from authy_grpc.v1.enrollment_pb2 import Enrollment
 from authy_grpc.v1.event_pb2 import WatchEventsResponse
@@ -41,7 +41,7 @@ def resources(
     resume.begin()
     while True:
         try:
-            with closing(_messages(connect(revision), resume)) as messages:
+            with closing(connect(revision).messages(resume)) as messages:
                 for message in messages:
                     resource = read(message)
                     if heartbeats and not resource.revision:
@@ -83,7 +83,7 @@ def events(
             if not cursor:
                 cursor = begin()
                 resume.heard()
-            with closing(_messages(connect(cursor), resume)) as messages:
+            with closing(connect(cursor).messages(resume)) as messages:
                 for message in messages:
                     cursor = message.cursor
                     if checkpoints or message.HasField("event"):
@@ -92,26 +92,3 @@ def events(
         except AuthyError as error:
             wait = resume.wait(error)
         sleep(wait)
-
-
-def _messages(stream: Stream[Response], resume: Resume) -> Generator[Response, None, None]:
-    """Yields the messages until the stream ends.
-
-    Raises:
-        Unavailable: it has been silent for too long.
-    """
-    try:
-        with Watchdog(resume.patience, stream.cancel) as watchdog:
-            while True:
-                try:
-                    message = watchdog.watch(stream.__next__)
-                except StopIteration:
-                    return
-                except AuthyError:
-                    if watchdog.barked:
-                        raise broken("nothing was heard for too long") from None
-                    raise
-                resume.heard()
-                yield message
-    finally:
-        stream.cancel()

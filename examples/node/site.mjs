@@ -4,7 +4,7 @@
 //
 // What it must not forget it keeps in site.json. Stop it anywhere and start it again: it goes on, and nothing comes twice.
 
-import { existsSync, readFileSync, writeFileSync } from 'node:fs'
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { createInterface } from 'node:readline/promises'
 import grpc from '@grpc/grpc-js'
 import loader from '@grpc/proto-loader'
@@ -16,7 +16,10 @@ const options = { includeDirs: [AUTHY_PROTOS], longs: String, enums: String, def
 const { authy_grpc: { v1 } } = grpc.loadPackageDefinition(loader.loadSync(files, options))
 
 const state = existsSync('site.json') ? JSON.parse(readFileSync('site.json', 'utf8')) : { cursor: 'earliest' }
-const keep = changes => writeFileSync('site.json', JSON.stringify(Object.assign(state, changes)), { mode: 0o600 })
+const keep = changes => {
+  writeFileSync('site.json.new', JSON.stringify(Object.assign(state, changes)), { mode: 0o600 })
+  renameSync('site.json.new', 'site.json') // whole or not at all
+}
 const lines = createInterface({ input: process.stdin })[Symbol.asyncIterator]()
 const metadata = new grpc.Metadata()
 metadata.set('authorization', `Bearer ${AUTHY_API_KEY}`)

@@ -2,7 +2,7 @@
 #
 #   AUTHY_API_KEY=ak_… ruby site.rb user-18
 #
-# What it must not forget it keeps in site.json. Stop it anywhere and start it again: it goes on, and nothing comes twice.
+# What it must not forget it keeps in site.json. Stop it anywhere, start it again: it goes on, and nothing comes twice.
 
 require 'json'
 require 'net/http'
@@ -14,7 +14,8 @@ STATE = File.exist?('site.json') ? JSON.parse(File.read('site.json')) : { 'curso
 $stdout.sync = true
 
 def keep(changes)
-  File.write('site.json', JSON.generate(STATE.merge!(changes)), perm: 0o600)
+  File.write('site.json.new', JSON.generate(STATE.merge!(changes)), perm: 0o600)
+  File.rename('site.json.new', 'site.json') # whole or not at all
 end
 
 def open(timeout, &)
@@ -50,7 +51,6 @@ def watch(path, last)
             id, kind, data = %w[id event data].map { |name| event[/^#{name}: (.*)$/, 1] }
             next if data.nil? || kind == 'error'
             return if kind == 'end'
-
             yield JSON.parse(data), last = id
           end
         end
