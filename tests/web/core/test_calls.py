@@ -248,3 +248,95 @@ async def test_a_browser_sees_the_alarm_and_lets_another_device_in(
                 "return app.api.updateDevice(args[0], 'Kitchen')", answer["device"]["deviceId"]
             )
             assert renamed["name"] == "Kitchen"
+
+
+@engines()
+async def test_what_answers_in_the_place_of_the_service_is_not_kept(
+    window: Browser, service: Service, gateway: Origin
+) -> None:
+    """A hotel's sign-in page, a proxy: no clock, no sites and no state of the device are learnt from it."""
+    bodies = [
+        "{}",
+        "null",
+        "[]",
+        "7",
+        "<html>",
+        '{"sites":[{}],"devices":[null],"activities":{},"account":7}',
+    ]
+    session = '{"deviceToken":"t","expireTime":"soon","serverTime":"now"}'
+    async with window.tab(gateway.page) as tab:
+        await made(tab)
+        await registered(tab, service)
+        await tab.run("await app.api.listSites()")
+        told = await tab.run(
+            """
+            const {Api} = await load('/app/core/api.js');
+            // The real sessions may move the clock: it stays one.
+            const kept = async () => JSON.stringify([app.device.state, await app.vault.all('sites'),
+              Number.isFinite(await app.vault.get('settings', 'offset'))]);
+            const before = await kept();
+            const found = new Set();
+            const all = api => [api.getAccount(), api.listDevices(), api.listSites(), api.listActivity(),
+              api.updateAccount({phoneCodes: true}), api.openEnrollment('A'.repeat(22)), api.getLogo('logo'),
+              api.startPhoneVerification({phoneNumber: '+15005550006'})];
+            for (const body of [...args[0], args[1]]) {
+              // Whether the session is real or not.
+              for (const real of [false, body !== args[1]]) {
+                const api = new Api({...app, fetch: (path, how) => real && path.endsWith('/sessions')
+                  ? fetch(path, how) : Promise.resolve(new Response(body))});
+                await api.ready;
+                for (const call of all(api))
+                  found.add(await call.then(() => 'took it', error => error.reason));
+              }
+            }
+            return [[...found], await kept() === before, (await app.api.getAccount()).phoneNumber !== ''];
+            """,
+            bodies,
+            session,
+        )
+        assert told == [["UNEXPECTED"], True, True]
+
+
+@engines()
+async def test_an_answer_without_an_end_is_not_read_to_it(window: Browser, origin: Origin) -> None:
+    async with window.tab(origin.page) as tab:
+        told = await tab.run(
+            """
+            const {json} = await load('/app/core/answer.js');
+            const {fromStatus} = await load('/app/core/errors.js');
+            const state = {sent: 0, canceled: false}, part = new Uint8Array(100_000).fill(32);
+            const endless = new ReadableStream({
+              pull: to => { state.sent += part.length; to.enqueue(part); },
+              cancel: () => { state.canceled = true; },
+            });
+            const why = await json(new Response(endless)).then(String, error => error.reason);
+            // A wait that no timer takes is over at once: the service would be asked without a pause.
+            const far = fromStatus(null, 503, 1e12).retryDelay * 1000 < 2 ** 31;
+            const type = 'x/google.rpc.';
+            const strange = [null, 7, {'@type': 7}, {'@type': `${type}RetryInfo`, retryDelay: 'soon'},
+              {'@type': `${type}BadRequest`, fieldViolations: 7}, {'@type': `${type}ErrorInfo`}];
+            const {reason, retryDelay, fields} = fromStatus({details: strange}, 400);
+            return [why, state.canceled, state.sent < 8_000_000, far, reason, retryDelay, fields];
+            """
+        )
+        assert told == ["UNEXPECTED", True, True, True, "UNEXPECTED", None, []]
+
+
+@engines()
+async def test_a_state_of_a_later_service_leaves_the_device_as_it_is(
+    window: Browser, service: Service, gateway: Origin
+) -> None:
+    async with window.tab(gateway.page) as tab:
+        await made(tab)
+        await registered(tab, service)
+        told = await tab.run(
+            """
+            const found = [];
+            for (const state of ['DEVICE_STATE_LATER', 7, '__proto__', undefined]) {
+              await app.device.heard({deviceId: app.device.deviceId, name: 'x', state});
+              found.push(app.device.state, app.device.can('codes'));
+            }
+            return found;
+            """
+        )
+        assert told == ["active", True] * 4

@@ -1,6 +1,7 @@
 // @ts-check
 // Calls the service: one method for each call of AccountService and AuthenticatorService that an authenticator makes.
 
+import { SHAPES, listed, shaped } from './answer.js';
 import { fromBase64, toBase64 } from './bytes.js';
 import { ApiError } from './errors.js';
 import { proveSiteKey, signRegistration } from './keys.js';
@@ -58,8 +59,8 @@ export class Api {
   async startPhoneVerification(asked) {
     const body = { ...asked, purpose: 'PHONE_PURPOSE_REGISTER_DEVICE' };
     const answer = await this.#session.bare({ verb: 'POST', path: `${ACCOUNT}/phoneVerifications`, body });
-    const { verificationId, expireTime } = answer;
-    const retryDelay = answer.retryDelay ? parseFloat(answer.retryDelay) : 0;
+    const { verificationId, expireTime } = shaped(answer, SHAPES.verification);
+    const retryDelay = parseFloat(answer.retryDelay) || 0;
     const retryTime = Date.now() + retryDelay * 1000;
     await this.device.begin({ verificationId, expireTime, retryTime, phoneNumber: asked.phoneNumber });
     return { verificationId, expireTime, retryDelay };
@@ -87,6 +88,8 @@ export class Api {
       signature: toBase64(await signRegistration(keys, asked.verificationId)),
     };
     const answer = await this.#session.bare({ verb: 'POST', path: `${ACCOUNT}/devices`, body, again: true });
+    shaped(answer, SHAPES.registered);
+    shaped(answer.device, SHAPES.device);
     this.#session.forget();
     await this.device.settle(keys, answer);
     const { device, otherDevices, accountCreateTime, recoveryCode } = answer;
@@ -95,7 +98,7 @@ export class Api {
 
   /** @returns {Promise<Account>} */
   async getAccount() {
-    return (await this.#get(ACCOUNT)).account;
+    return shaped((await this.#get(ACCOUNT)).account, SHAPES.account);
   }
 
   /**
@@ -113,7 +116,7 @@ export class Api {
     ];
     const body = { account: { newDevicePolicy, phoneCodes }, updateMask: updateMask.join(',') };
     const method = 'AccountService/UpdateAccount';
-    return (await this.#prove(`${ACCOUNT}:update`, method, names, body)).account;
+    return shaped((await this.#prove(`${ACCOUNT}:update`, method, names, body)).account, SHAPES.account);
   }
 
   /**
@@ -144,7 +147,7 @@ export class Api {
   /** @returns {Promise<DeviceJson[]>} the revoked ones of the last 30 days too */
   async listDevices() {
     /** @type {DeviceJson[]} */
-    const devices = (await this.#get(`${ACCOUNT}/devices`)).devices;
+    const devices = listed((await this.#get(`${ACCOUNT}/devices`)).devices, SHAPES.device);
     const own = devices.find((device) => device.current);
     if (own) await this.device.heard(own);
     return devices;
@@ -161,6 +164,7 @@ export class Api {
       deviceId === this.device.deviceId
         ? await this.#post(path, { name }, true)
         : await this.#prove(path, 'AccountService/UpdateDevice', [deviceId, name], { name });
+    shaped(device, SHAPES.device);
     if (deviceId === this.device.deviceId) await this.device.heard(device);
     return device;
   }
@@ -204,8 +208,8 @@ export class Api {
    * @param {string} token
    * @returns {Promise<import('./types').Offer>}
    */
-  openEnrollment(token) {
-    return this.#post(`${ENROLLMENTS}:open`, { token }, true);
+  async openEnrollment(token) {
+    return shaped(await this.#post(`${ENROLLMENTS}:open`, { token }, true), SHAPES.offer);
   }
 
   /**
@@ -219,7 +223,7 @@ export class Api {
     const key = await this.#kept.newKey(token);
     const body = { token, ...(await proveSiteKey(keys, key, token)) };
     const { site } = await this.#post(`${ENROLLMENTS}:accept`, body, true);
-    await this.#kept.put(token, key, site);
+    await this.#kept.put(token, key, shaped(site, SHAPES.site));
     return site;
   }
 
@@ -232,7 +236,7 @@ export class Api {
   /** @returns {Promise<Site[]>} kept for a start without network */
   async listSites() {
     /** @type {Site[]} */
-    const sites = (await this.#get('authenticator/sites')).sites;
+    const sites = listed((await this.#get('authenticator/sites')).sites, SHAPES.site);
     await this.#kept.learn(sites);
     return sites;
   }
@@ -264,7 +268,7 @@ export class Api {
     const key = await this.#kept.newKey(siteId);
     const body = await proveSiteKey(keys, key, siteId);
     const { site } = await this.#post(sitePath(siteId, '/keys'), body, true);
-    await this.#kept.put(siteId, key, site);
+    await this.#kept.put(siteId, key, shaped(site, SHAPES.site));
     return site;
   }
 
@@ -276,7 +280,7 @@ export class Api {
   async updateSite(siteId, label) {
     const path = sitePath(siteId, ':update');
     const { site } = await this.#prove(path, 'AuthenticatorService/UpdateSite', [siteId, label], { label });
-    await this.#kept.put('', null, site);
+    await this.#kept.put('', null, shaped(site, SHAPES.site));
     return site;
   }
 
@@ -297,7 +301,8 @@ export class Api {
   async getLogo(logoId) {
     const kept = await this.vault.get('logos', logoId);
     if (kept) return kept;
-    const logo = fromBase64((await this.#get(`authenticator/logos/${encodeURIComponent(logoId)}`)).logo);
+    const answer = await this.#get(`authenticator/logos/${encodeURIComponent(logoId)}`);
+    const logo = fromBase64(shaped(answer, SHAPES.logo).logo);
     await this.vault.put('logos', logo, logoId);
     return logo;
   }
@@ -320,12 +325,13 @@ export class Api {
     this.#receipts.set(answer, receipt);
     const path = `authenticator/approvals/${encodeURIComponent(approvalId)}:respond`;
     try {
-      const told = await this.#post(path, { receipt }, true);
+      const told = shaped(await this.#post(path, { receipt }, true), SHAPES.respond);
       this.#receipts.delete(answer);
       await this.keepSite(siteId, { usedTime: Date.now() }).catch(() => {});
       return told;
     } catch (error) {
-      if (!(error instanceof ApiError && error.reason === 'UNREACHABLE')) this.#receipts.delete(answer);
+      const lost = error instanceof ApiError && ['UNREACHABLE', 'UNEXPECTED'].includes(error.reason);
+      if (!lost) this.#receipts.delete(answer);
       throw error;
     }
   }
@@ -334,8 +340,10 @@ export class Api {
    * @param {{pageSize?: number, pageToken?: string}} [page]
    * @returns {Promise<{activities: import('./types').Activity[], nextPageToken: string}>} newest first
    */
-  listActivity({ pageSize = 100, pageToken = '' } = {}) {
-    return this.#get(`authenticator/activity?${new URLSearchParams({ pageSize: String(pageSize), pageToken })}`);
+  async listActivity({ pageSize = 100, pageToken = '' } = {}) {
+    const page = new URLSearchParams({ pageSize: String(pageSize), pageToken });
+    const { activities, nextPageToken } = await this.#get(`authenticator/activity?${page}`);
+    return { activities: listed(activities, SHAPES.activity), nextPageToken };
   }
 
   /**

@@ -183,7 +183,8 @@ export class Device {
     const { deviceId, name } = answer.device;
     const kept = { deviceId, signing, signingPoint, agreementPoint, serverPoint, base, name };
     await this.vault.change(async (access) => {
-      await access.put('device', { ...kept, ...standing(answer.device) }, 'current');
+      const now = standing(answer.device);
+      await access.put('device', { ...kept, ...now, state: now.state ?? 'held' }, 'current');
       await access.put('settings', { deviceId, name, seenTime: Date.now() }, 'registered');
       // Keys for sites, and proofs, are of the device that was here before.
       await Promise.all([access.clear('sites'), access.clear('newKeys'), access.clear('logos')]);
@@ -201,7 +202,8 @@ export class Device {
   async heard(told) {
     const record = this.#record;
     const now = standing(told);
-    if (!record || told.deviceId !== record.deviceId || record.state === 'removed') return;
+    // What this version has no word for changes nothing here.
+    if (!record || !now.state || told.deviceId !== record.deviceId || record.state === 'removed') return;
     if (record.state === now.state && record.limitedUntil === now.limitedUntil && record.name === told.name) return;
     await this.#change({ ...now, name: told.name });
   }
@@ -302,7 +304,7 @@ export async function codeAround(key, millis, { digits, period }) {
 function standing({ state, limitedUntil }) {
   const known = { DEVICE_STATE_HELD: 'held', DEVICE_STATE_REVOKED: 'removed', DEVICE_STATE_ACTIVE: 'active' };
   return {
-    state: /** @type {DeviceRecord['state']} */ (known[state]),
-    limitedUntil: limitedUntil ? Date.parse(limitedUntil) : 0,
+    state: /** @type {DeviceRecord['state'] | undefined} */ (Object.hasOwn(known, state) ? known[state] : undefined),
+    limitedUntil: Date.parse(limitedUntil ?? '') || 0,
   };
 }

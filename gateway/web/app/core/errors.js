@@ -4,6 +4,7 @@
 const DOMAIN = 'authy_grpc';
 const PREFIX = 'ERROR_REASON_';
 const UNIMPLEMENTED = 12;
+const LONGEST_SECONDS = 86_400;
 // Of a proxy in between, where the answer says nothing of the service.
 const UNREACHED = [408, 425, 429, 500, 502, 503, 504];
 // Nothing was decided or begun: the call may be made again whatever it does.
@@ -47,11 +48,11 @@ export class ApiError extends Error {
 
 /**
  * @param {Response} response that is not `ok`
- * @returns {Promise<ApiError>}
+ * @param {any} body its JSON value, if it has one
+ * @returns {ApiError}
  */
-export async function refusal(response) {
-  const after = Number(response.headers.get('retry-after') ?? NaN);
-  return fromStatus(await response.json().catch(() => ({})), response.status, after);
+export function refusal(response, body) {
+  return fromStatus(body, response.status, Number(response.headers.get('retry-after') ?? NaN));
 }
 
 /**
@@ -63,14 +64,18 @@ export async function refusal(response) {
 export function fromStatus(body, status, after = NaN) {
   /** @type {any[]} */
   const details = Array.isArray(body?.details) ? body.details : [];
-  const find = (/** @type {string} */ name) => details.find((each) => each?.['@type']?.endsWith(`google.rpc.${name}`));
+  const find = (/** @type {string} */ name) =>
+    details.find((each) => String(each?.['@type']).endsWith(`google.rpc.${name}`));
   const info = find('ErrorInfo');
   const delay = find('RetryInfo')?.retryDelay;
+  const seconds = typeof delay === 'string' ? parseFloat(delay) : after;
+  const fields = find('BadRequest')?.fieldViolations;
   const more = {
     status,
-    retryDelay: typeof delay === 'string' ? parseFloat(delay) : Number.isFinite(after) ? after : null,
+    // What is longer than timers take would be no wait at all.
+    retryDelay: seconds >= 0 ? Math.min(seconds, LONGEST_SECONDS) : null,
     metadata: info?.metadata ?? {},
-    fields: find('BadRequest')?.fieldViolations ?? [],
+    fields: Array.isArray(fields) ? fields.filter(Boolean) : [],
   };
   if (info?.domain === DOMAIN && typeof info.reason === 'string') return new ApiError(info.reason.replace(PREFIX, ''), more);
   if (body?.code === UNIMPLEMENTED) return new ApiError('UNIMPLEMENTED', more);

@@ -1,6 +1,7 @@
 // @ts-check
 // Speaks to the service: device token, proofs, the service's clock, deadlines, repeats of what may be repeated.
 
+import { SHAPES, json, shaped } from './answer.js';
 import { ApiError, refusal } from './errors.js';
 import { alone } from './locks.js';
 import { prove } from './keys.js';
@@ -71,7 +72,7 @@ export class Session {
   async #recall() {
     const kept = await this.vault.get('settings', 'offset');
     // What the service has said meanwhile is newer.
-    if (kept !== undefined && Number.isNaN(this.#keptOffset)) this.#offset = this.#keptOffset = kept;
+    if (Number.isFinite(kept) && Number.isNaN(this.#keptOffset)) this.#offset = this.#keptOffset = kept;
   }
 
   /**
@@ -185,7 +186,7 @@ export class Session {
     const ask = { verb: 'POST', path: 'account/sessions', method: 'AccountService/CreateSession', body: { deviceId } };
     let answer;
     try {
-      answer = await this.#once(ask, '');
+      answer = shaped(await this.#once(ask, ''), SHAPES.session);
     } catch (error) {
       if (error instanceof ApiError) {
         // By its own key it is nobody any more. That the service is another one looks the same.
@@ -261,13 +262,8 @@ export class Session {
    * @returns {Promise<any>}
    */
   async #send(ask, token) {
-    const response = await this.#fetch(ask, token, AbortSignal.timeout(DEADLINE_MILLIS));
-    try {
-      return await response.json();
-    } catch (error) {
-      const lost = error instanceof SyntaxError ? 'UNEXPECTED' : 'UNREACHABLE';
-      throw new ApiError(lost, { status: response.status, cause: error });
-    }
+    const answer = await json(await this.#fetch(ask, token, AbortSignal.timeout(DEADLINE_MILLIS)));
+    return shaped(answer, {});
   }
 
   /**
@@ -295,12 +291,13 @@ export class Session {
     } catch (error) {
       throw new ApiError('UNREACHABLE', { cause: error });
     }
-    if (!response.ok) throw await refusal(response);
+    if (!response.ok) throw refusal(response, await json(response).catch(() => null));
     return response;
   }
 
   /** @param {number} offset milliseconds */
   #learn(offset) {
+    if (!Number.isFinite(offset)) return;
     this.#offset = offset;
     if (Math.abs(offset - this.#keptOffset) < KEPT_MILLIS) return;
     this.#keptOffset = offset;
