@@ -302,3 +302,23 @@ async def test_a_state_of_a_prototypes_name_says_nothing(browser: "BrowserContex
         site.tell("constructor")
         await page.locator("authy-approval[state=constructor]").wait_for()
         assert await status(page).inner_text() == ""
+
+
+async def test_what_a_site_answers_in_another_form_is_said_or_ignored(browser: "BrowserContext") -> None:
+    """A time that no browser reads, a number that is no text, nothing at all: what comes next is shown."""
+    odd = {**ASKED, "number": 419207, "expires": "soon"}
+    async with embedding(POST=odd) as site, shown(browser, site.page("authy-approval")) as page:
+        await says(page, "Type this number")
+        assert await page.get_by_role("img", name="4 1 9 2 0 7").inner_text() == "419 207"
+        assert await page.get_by_role("progressbar").count() == 0
+        site.tell("denied")
+        await says(page, "Refused on the phone.")
+    begin = {**PENDING, "state": "awaiting_code"}
+    async with embedding(POST=begin) as site, shown(browser, site.page()) as page:
+        site.answers["POST /code"] = [None, {"error": {}}, {"error": 7}, {"state": "completed"}]
+        await page.get_by_role("textbox", name="Code").fill("123456")
+        for _ in range(3):
+            await page.get_by_role("button", name="Confirm").click()
+            await page.get_by_role("alert").filter(has_text="This did not work.").wait_for()
+        await page.get_by_role("button", name="Confirm").click()
+        await says(page, "Switched on.")

@@ -1,5 +1,5 @@
 // Two elements for a site's own pages: <authy-enroll> switches a second factor on, <authy-approval> asks for one.
-// They call nothing but the addresses of the site that `src` names. docs/integrating.md has the protocol.
+// They call the addresses that `src` names, and no others. docs/integrating.md has the protocol.
 
 const WORDS = {
   en: {
@@ -102,7 +102,7 @@ class Element extends HTMLElement {
     this.#close();
   }
 
-  // iOS leaves streams behind that look open: each return to the page opens a new one.
+  // iOS leaves dead streams that look open: each return opens a new one.
   handleEvent() {
     this.#close();
     this.#listen();
@@ -110,7 +110,7 @@ class Element extends HTMLElement {
 
   // A word: of an attribute such as `text-copy`, else of the language of the page.
   word(key) {
-    const own = this.getAttribute('text-' + key.replaceAll('_', '-'));
+    const own = this.getAttribute('text-' + `${key}`.replaceAll('_', '-'));
     const language = (this.closest('[lang]')?.lang || navigator.language).slice(0, 2);
     return own ?? (WORDS[language] ?? WORDS.en)[key] ?? '';
   }
@@ -122,7 +122,7 @@ class Element extends HTMLElement {
       headers: {
         accept: 'application/json',
         'content-type': 'application/json',
-        // As Django calls it, and as others do.
+        // Django's name, and the usual one.
         'x-csrftoken': csrf,
         'x-csrf-token': csrf,
       },
@@ -130,7 +130,7 @@ class Element extends HTMLElement {
     });
     // The site's clock: the browser's own may be off.
     this.#skew = Date.parse(answer.headers.get('date')) - Date.now() || 0;
-    return answer.json();
+    return (await answer.json()) ?? {};
   }
 
   async #ask(method = 'POST', body = {}) {
@@ -148,7 +148,7 @@ class Element extends HTMLElement {
     const form = event.target;
     const { code, send } = form.elements;
     send.disabled = true;
-    // The same words again are said again.
+    // The same words are said again.
     form.lastChild.textContent = '';
     let told = {};
     try {
@@ -241,7 +241,7 @@ class Element extends HTMLElement {
     if (field && document.activeElement === document.body) field.focus();
   }
 
-  // Replaces what is shown; who had the focus in there keeps a place.
+  // Replaces what is shown; who had the focus keeps a place.
   #fill(...nodes) {
     const inside = this.shadowRoot.activeElement;
     this.#body.replaceChildren(...nodes.filter(Boolean));
@@ -250,7 +250,8 @@ class Element extends HTMLElement {
 
   #bar() {
     const left = Math.max(1, Date.parse(this.#told.expires) - Date.now() - this.#skew) / 1000;
-    return h('progress', { part: 'time', max: left, value: left, aria: this.word('time') });
+    // NaN shows none.
+    return left && h('progress', { part: 'time', max: left, value: left, aria: this.word('time') });
   }
 
   #form() {
@@ -305,6 +306,7 @@ class Approval extends Element {
   show({ state, number }) {
     if (state !== 'pending' || !number) return [];
     // Read out digit by digit, shown in groups.
+    number = `${number}`;
     const shown = number.length > 4 ? number.replace(/(\d{3})(?=\d)/g, '$1 ') : number;
     return [h('strong', { part: 'number', role: 'img', aria: [...number].join(' ') }, shown)];
   }
