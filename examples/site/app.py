@@ -458,6 +458,8 @@ class Shop:
         is_json = "json" in request.headers.get("content-type", "")
         try:
             sent = dict(await request.json() if is_json else await request.form())
+            # JSON may hold what is no text: halves of surrogate pairs.
+            "".join(map(str, sent.values())).encode()
         except (ValueError, TypeError, RecursionError):
             raise HTTPException(400, "That cannot be read.") from None
         token = str(request.headers.get("x-csrf-token") or sent.get("csrf", ""))
