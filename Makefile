@@ -73,6 +73,7 @@ openapi: .venv/installed  ## Write docs/openapi.json anew
 requirements: .venv/installed  ## Pin the newest dependencies that pyproject.toml allows
 	$(COMPILE) --upgrade requirements/uv.in --output-file requirements/uv.txt
 	$(COMPILE) --upgrade pyproject.toml --extra dev --output-file requirements/dev.txt
+	$(COMPILE) --upgrade requirements/peers.in --output-file requirements/peers.txt
 
 clean:  ## Remove all that make has made, but not the data in .dev/
 	rm -rf .venv authy_grpc/v1 gateway/web/node_modules gateway/web/scan/qr build dist .hypothesis .import_linter_cache .mypy_cache .pytest_cache .ruff_cache

@@ -16,8 +16,10 @@ from pathlib import Path
 import psycopg
 
 from benchmarks import control, floor, startup, streams
+from benchmarks.beside import beside
 from benchmarks.calls import Calls
 from benchmarks.load import Case, Measured, measure
+from benchmarks.peers import running
 from benchmarks.posts import Plan, posts
 from benchmarks.report import Report
 from benchmarks.rest import rest
@@ -60,6 +62,7 @@ def main() -> None:
     parser.add_argument("--full", action="store_true", help="take minutes, for figures that are steadier")
     parser.add_argument("--json", action="store_true", help="print JSON alone")
     parser.add_argument("--only", choices=("sqlite", "postgres"), help="one database, and nothing else")
+    parser.add_argument("--peers", action="store_true", help="what users compare with, and nothing else")
     told = parser.parse_args()
     # The database's own processes share the load generator's core.
     control.keep_off()
@@ -68,10 +71,14 @@ def main() -> None:
     folder = Path(tempfile.mkdtemp(prefix=".bench-", dir=Path.cwd()))
     # Not before PostgreSQL's own farewell, which writes into it.
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    report.say("Installing privacyIDEA and django-otp, which takes a minute the first time.")
+    python = running.install(folder)
     for name in (told.only,) if told.only else ("sqlite", "postgres"):
         with databases(name, folder) as url:
-            asyncio.run(_database(name, url, folder, extent, report))
-    if not told.only:
+            if not told.peers:
+                asyncio.run(_database(name, url, folder, extent, report))
+            asyncio.run(_beside(name, url, folder, extent, report, python))
+    if not told.only and not told.peers:
         with databases("sqlite", folder) as url:
             report.weights(asyncio.run(weights(url, folder, extent.streams)))
         report.starts(startup.starts(extent.starts))
@@ -95,6 +102,16 @@ async def _database(name: str, url: Callable[[], str], folder: Path, extent: Ext
         report.rest(name, await rest(target, extent.seconds))
     plans = _plans(extent)
     report.posts(name, [await posts(url, folder, plan) for plan in plans])
+
+
+async def _beside(
+    name: str, url: Callable[[], str], folder: Path, extent: Extent, report: Report, python: Path
+) -> None:
+    own = folder / f"peers-{name}"
+    own.mkdir()
+    urls = [url() for _ in running.KINDS]
+    async with control.served(url(), folder, extent.persons, http=True) as target:
+        report.beside(name, await beside(target, python, urls, own, extent.seconds))
 
 
 def _plans(extent: Extent) -> list[Plan]:

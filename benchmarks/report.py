@@ -7,6 +7,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks.beside import Beside
 from benchmarks.floor import Floor
 from benchmarks.load import Measured
 from benchmarks.posts import Posted
@@ -122,6 +123,24 @@ class Report:
                 f"{row['server_cpu_of_grpc']:.1f}",
                 f"{row['server_busy']:.0%}",
                 f"{row['generator_busy']:.0%}",
+            )
+        self._console.print(table)
+
+    def beside(self, database: str, measured: list[Beside]) -> None:
+        """What users compare with."""
+        rows = [each.as_json() for each in measured]
+        self.document.setdefault("beside", {})[database] = rows
+        table = self._table(
+            f"A right code, {database}", "at once", "codes/s", "ours over gRPC: times", "p50 ms", "p99 ms"
+        )
+        for row in rows:
+            table.add_row(
+                str(row["name"]),
+                str(row["at_once"]),
+                f"{row['rate']:,.0f}",
+                f"{row['ours']:.2f}",
+                f"{row['p50_ms']:.2f}",
+                f"{row['p99_ms']:.2f}",
             )
         self._console.print(table)
 

@@ -49,7 +49,7 @@ async def rest(target: Target, seconds: float) -> list[Asked]:
         target: a server with its gateways.
         seconds: for each way, one call at a time, and again for 64, each on a connection of its own.
     """
-    calls, asking = Calls(target, phones=0), _Asking(target)
+    calls, asking = Calls(target, phones=0), Asking(target)
     cases: dict[str, Case] = {
         "REST, `up`": partial(asking.accepted, UP),
         "REST, over gRPC": partial(asking.accepted, HOP),
@@ -65,7 +65,7 @@ async def rest(target: Target, seconds: float) -> list[Asked]:
     return found
 
 
-class _Asking:
+class Asking:
     """The requests of a site."""
 
     def __init__(self, target: Target) -> None:

@@ -1,0 +1,1 @@
+"""What users compare with: other second factors, each in its documented production settings."""
