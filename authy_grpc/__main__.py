@@ -1,4 +1,4 @@
-"""Owns the entry of the program: starts the command line, or says what it needs."""
+"""The entry of the program: starts the command line, or says what it needs."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""Owns the making of real things, once: store, clock, random and carrier become services. A parts list."""
+"""Makes the real store, clock, random and carrier, once, and services of them."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""Owns the secrets of an installation: where they lie, how they are made, that others cannot read them."""
+"""Reads and makes the secrets of an installation, in files that nobody else can read."""
 
 import os
 import stat

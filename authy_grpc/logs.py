@@ -1,4 +1,4 @@
-"""Owns what may be logged: the one place that every line passes on its way out.
+"""Redacts and writes logs: the one place that every line passes on its way out.
 
 A line keeps the keys of `ALLOWED` alone. An exception is written as its class and its frames:
 messages and local variables may hold numbers, codes and tokens.

@@ -1,4 +1,4 @@
-"""Owns the parts list: every service, worker and servicer, made once of what `bootstrap` has made."""
+"""Makes every service, worker and servicer, once, of what `bootstrap` has made: the parts list."""
 
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass

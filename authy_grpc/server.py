@@ -1,4 +1,4 @@
-"""Owns the gRPC server: its options, reflection, TLS, and how it starts and stops."""
+"""The gRPC server: its options, reflection, TLS, and how it starts and stops."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence

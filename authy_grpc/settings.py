@@ -1,4 +1,4 @@
-"""Owns every setting: environment `AUTHY_*` or a flag of the same name, its default and its meaning."""
+"""Settings of the service: environment `AUTHY_*` or a flag of the same name, defaults and meanings."""
 
 import os
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Owns the run as a whole: `python -m benchmarks`, and what it measures in which order."""
+"""Measures the service: `python -m benchmarks`, and what it measures in which order."""
 
 import argparse
 import asyncio

@@ -1,4 +1,4 @@
-"""Owns the methods that are measured, and how their calls are made ready."""
+"""The methods that are measured, and how their calls are made ready."""
 
 import asyncio
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Owns the load generator's end: starts a server's process, connects to it, asks how it stands."""
+"""Starts a server's process for the load generator, connects to it, asks how it stands."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Owns what nothing can be faster than: a group of rows committed to the same disk, and the cryptography."""
+"""Measures what nothing can be faster than: rows committed to the same disk, and the cryptography."""
 
 import os
 import sqlite3

@@ -1,4 +1,4 @@
-"""Owns what the server serves over HTTP: the gateway as `up` has it, one that calls, and an empty one."""
+"""Serves HTTP in the server's process: the gateway as `up` has it, one that calls, and an empty one."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Owns a user's phone at hand: its keys, and its inbox, which stays open from question to question."""
+"""A user's phone at hand: its keys, and its inbox, which stays open from question to question."""
 
 import asyncio
 from typing import Any

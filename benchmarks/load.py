@@ -1,4 +1,4 @@
-"""Owns how calls are made and timed: slices of a method and of empty calls take turns."""
+"""Makes and times calls: slices of a method and of empty calls take turns."""
 
 import asyncio
 import math

@@ -1,4 +1,4 @@
-"""Owns webhooks: how many a gateway posts a second, and how long from the commit to the receipt."""
+"""Measures webhooks: how many a gateway posts a second, and how long from the commit to the receipt."""
 
 import asyncio
 import re

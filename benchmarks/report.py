@@ -1,4 +1,4 @@
-"""Owns what the tables look like."""
+"""Prints the tables."""
 
 import os
 import platform

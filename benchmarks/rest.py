@@ -1,4 +1,4 @@
-"""Owns REST: VerifyCode through a gateway, beside the same over gRPC and a route that does nothing."""
+"""Measures REST: VerifyCode through a gateway, beside the same over gRPC and a route that does nothing."""
 
 import json
 from collections.abc import Sequence

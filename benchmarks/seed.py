@@ -1,4 +1,4 @@
-"""Owns who is there before the first call: a site with an API key, and persons linked to it, as rows."""
+"""Seeds a database: a site with an API key, and persons linked to it, as rows."""
 
 import os
 from collections.abc import Iterator, Sequence

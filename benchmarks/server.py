@@ -1,4 +1,4 @@
-"""Owns the server's process: the service as it is, and beside it a server that does nothing but gRPC.
+"""The server's process: the service as it is, and beside it a server that does nothing but gRPC.
 
 It is told what to do by a line of JSON on stdin, and ends when stdin does.
 """

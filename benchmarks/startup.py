@@ -1,4 +1,4 @@
-"""Owns how long programs take to start, beside a program that imports gRPC and ends."""
+"""Measures how long programs take to start, beside a program that imports gRPC and ends."""
 
 import os
 import socket

@@ -1,4 +1,4 @@
-"""Owns what is measured of streams: how long a change takes to its watchers, what a held one weighs."""
+"""Measures streams: how long a change takes to its watchers, what a held one weighs."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Owns HTTP as the load generator speaks it: as little of it as serves, so that it costs next to nothing."""
+"""HTTP as the load generator speaks it: as little of it as serves, so that it costs next to nothing."""
 
 import asyncio
 import re

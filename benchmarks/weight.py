@@ -1,4 +1,4 @@
-"""Owns what a held stream weighs in the server's memory."""
+"""Measures what a held stream weighs in the server's memory."""
 
 import asyncio
 import resource

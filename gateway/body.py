@@ -1,4 +1,4 @@
-"""Owns what a request may weigh: its address, its headers, its body, and the time that a body takes."""
+"""Limits what a request may weigh: its address, its headers, its body, and the time that a body takes."""
 
 import asyncio
 import codecs

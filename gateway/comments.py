@@ -1,4 +1,4 @@
-"""Owns the comments of the contract: the build keeps them beside the stubs, which have none at run time."""
+"""Reads the comments of the contract: the build keeps them beside the stubs, which have none at run time."""
 
 import re
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Owns proto3 JSON on its way in: a decoder for each kind of message, made once.
+"""Decodes messages from proto3 JSON: a decoder for each kind of message, made once.
 
 What is wrong is told by the field's path and what it must be, never by its value: it may be a secret.
 """

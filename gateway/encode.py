@@ -1,4 +1,4 @@
-"""Owns messages as proto3 JSON on their way out: an encoder for each kind of message, made once.
+"""Encodes messages as proto3 JSON: an encoder for each kind of message, made once.
 
 It writes what `json_format.MessageToDict(always_print_fields_with_no_presence=True)` writes, many times
 faster.

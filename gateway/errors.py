@@ -1,4 +1,4 @@
-"""Owns what an error looks like over HTTP: `google.rpc.Status` as JSON, its HTTP code and its headers."""
+"""Errors over HTTP: `google.rpc.Status` as JSON, its HTTP code and its headers."""
 
 import math
 from collections.abc import Callable, Sequence

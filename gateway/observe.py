@@ -1,4 +1,4 @@
-"""Owns what is told of each request: one line in the log, and the figures for Prometheus.
+"""Observes requests: one line in the log each, and the figures for Prometheus.
 
 Both name the route, never the address: that holds ids that are a site's own.
 """

@@ -1,4 +1,4 @@
-"""Owns the OpenAPI 3.1 document: each route of the contract, its comments, its errors, who may call it.
+"""Writes the OpenAPI 3.1 document: each route of the contract, its comments, its errors, who may call it.
 
 `python -m gateway.openapi FILE` writes it; with `--check` it says whether the file is stale.
 """

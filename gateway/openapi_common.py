@@ -1,4 +1,4 @@
-"""Owns what the operations of the OpenAPI document share: headers, credentials, the gateway's own errors."""
+"""What the operations of the OpenAPI document share: headers, credentials, the gateway's own errors."""
 
 from collections.abc import Mapping
 from typing import Any

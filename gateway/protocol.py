@@ -1,4 +1,4 @@
-"""Owns what a connection may cost before the application sees a request, and where nobody reads its answer.
+"""Limits what a connection may cost before the application sees a request, and where nobody reads its answer.
 
 Within these bounds the application answers with an error that says what was wrong. Beyond them the connection
 is broken off: whoever sends such things learns nothing by an answer.

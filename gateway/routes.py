@@ -1,4 +1,4 @@
-"""Owns the routes: each `google.api.http` rule of the contract, and how a request finds its own.
+"""Routes: each `google.api.http` rule of the contract, and how a request finds its own.
 
 A colon that stands undecoded in the last segment begins a verb: an id that holds one is sent as `%3A`.
 """

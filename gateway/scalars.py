@@ -1,4 +1,4 @@
-"""Owns the scalars of proto3 JSON on their way in: what each type takes, and nothing else."""
+"""Decodes the scalars of proto3 JSON: what each type takes, and nothing else."""
 
 import math
 import re

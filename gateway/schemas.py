@@ -1,4 +1,4 @@
-"""Owns JSON Schemas of messages: of answers as `gateway.encode` writes them, of requests as it is best asked.
+"""JSON Schemas of messages: of answers as `gateway.encode` writes them, of requests as it is best asked.
 
 `gateway.decode` takes more than is said here: both spellings of a name, null for what is unset, numbers as
 texts.

@@ -1,4 +1,4 @@
-"""Owns how the gateway listens: uvicorn on a socket of our own, started and stopped by who runs it."""
+"""Listens for HTTP: uvicorn on a socket of our own, started and stopped by who runs it."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Owns the gateway's settings: environment `AUTHY_*` or a flag of the same name, default and meaning."""
+"""Settings of the gateway: environment `AUTHY_*` or a flag of the same name, defaults and meanings."""
 
 from pathlib import Path
 from typing import Annotated, Self

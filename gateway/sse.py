@@ -1,4 +1,4 @@
-"""Owns streams as server-sent events: `id`, comments that keep them alive, how they end.
+"""Server-sent events: `id`, comments that keep streams alive, how they end.
 
 A message is read when the one before it is on its way: a slow reader holds the core back, and no queue grows.
 One that hangs up ends the call at once. `sse-starlette` would answer 200 before it is known whether the core

@@ -1,4 +1,4 @@
-"""Owns how an HTTP request becomes the request of an RPC, and the RPC's answer a body: path, query, body.
+"""Transcodes: an HTTP request's path, query and body to the request of an RPC, and its answer to a body.
 
 What a route needs of the descriptors is looked up once, when it is made.
 """

@@ -1,4 +1,4 @@
-"""Owns calls to the core: what goes with them, how long they may take, and what is told when they fail.
+"""Calls the core: what goes with a call, how long it may take, and what is told when it fails.
 
 Of a channel it uses `unary_unary` and `unary_stream`; of a call that it can be awaited or read, `cancel`,
 `initial_metadata` and `trailing_metadata`. Errors are `grpc.RpcError` with `code` and `trailing_metadata`.

@@ -1,4 +1,4 @@
-"""Owns the posting of webhooks: takes leased posts from the core, posts each once, says what became of it.
+"""Posts webhooks: takes leased posts from the core, posts each once, reports what became of it.
 
 The core decides what is due, in which order and when again; a post that is not reported in its lease is
 leased anew, to this gateway or to another.

@@ -1,4 +1,4 @@
-"""Owns a world without a server, in which sites ask and devices answer: services on a real database."""
+"""A world without a server, in which sites ask and devices answer: services on a real database."""
 
 import io
 import os

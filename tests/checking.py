@@ -1,4 +1,4 @@
-"""Owns a world without a server, in which sites check codes: real databases, rows made directly."""
+"""A world without a server, in which sites check codes: real databases, rows made directly."""
 
 import io
 import os

@@ -1,4 +1,4 @@
-"""Owns the clock of the tests, which is turned by hand."""
+"""The clock of the tests, which is turned by hand."""
 
 from datetime import UTC, datetime, timedelta
 

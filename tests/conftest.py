@@ -1,4 +1,4 @@
-"""Owns what all tests share: a clock that is turned by hand, real databases, a real server on loopback."""
+"""What all tests share: a clock that is turned by hand, real databases, a real server on loopback."""
 
 import gc
 import io

@@ -1,4 +1,4 @@
-"""Owns receipts that nobody may take: made of a genuine one, most of them signed by the key that made it."""
+"""Receipts that nobody may take: made of a genuine one, most of them signed by the key that made it."""
 
 import base64
 import hashlib

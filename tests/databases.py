@@ -1,4 +1,4 @@
-"""Owns the databases of the tests: a file, or one of a real PostgreSQL server, each migrated and empty."""
+"""The databases of the tests: a file, or one of a real PostgreSQL server, each migrated and empty."""
 
 import os
 import shutil

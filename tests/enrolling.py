@@ -1,4 +1,4 @@
-"""Owns a world without a server, in which sites enroll and phones scan: services on a real database."""
+"""A world without a server, in which sites enroll and phones scan: services on a real database."""
 
 import os
 from collections.abc import AsyncIterator

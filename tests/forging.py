@@ -1,4 +1,4 @@
-"""Owns a device that signs what it is told to: proofs, keys and registrations that no phone would make."""
+"""A device that signs what it is told to: proofs, keys and registrations that no phone would make."""
 
 import base64
 from collections.abc import Awaitable, Callable

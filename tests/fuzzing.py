@@ -1,4 +1,4 @@
-"""Owns requests that nobody would send: good ones in which something is changed, by a seeded chance."""
+"""Requests that nobody would send: good ones in which something is changed, by a seeded chance."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

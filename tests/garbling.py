@@ -1,4 +1,4 @@
-"""Owns calls that are broken in their bytes and their metadata, by a seeded chance."""
+"""Calls that are broken in their bytes and their metadata, by a seeded chance."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Owns the world of an end-to-end test: a service on loopback, its sites, its phones and its texts."""
+"""The world of an end-to-end test: a service on loopback, its sites, its phones and its texts."""
 
 import io
 import re

@@ -1,4 +1,4 @@
-"""Owns another server of the tests, as PostgreSQL sees one: it holds rows, and others wait for them."""
+"""Another server of the tests, as PostgreSQL sees one: it holds rows, and others wait for them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Owns the devices of a test that forges, and the calls by which a device signs for something."""
+"""The devices of a test that forges, and the calls by which a device signs for something."""
 
 from dataclasses import dataclass
 from typing import Any, Self

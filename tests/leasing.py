@@ -1,4 +1,4 @@
-"""Owns a post office: sites whose events are posted, and gateways that take what is due."""
+"""A post office: sites whose events are posted, and gateways that take what is due."""
 
 import os
 from collections.abc import AsyncIterator, Callable, Sequence

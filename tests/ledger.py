@@ -1,4 +1,4 @@
-"""Owns what a service has acknowledged, and the comparison with what it says later."""
+"""What a service has acknowledged, and the comparison with what it says later."""
 
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable

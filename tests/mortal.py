@@ -1,4 +1,4 @@
-"""Owns processes that are killed, and a service in one, which is started again at the same address."""
+"""Processes that are killed, and a service in one, which is started again at the same address."""
 
 import asyncio
 import multiprocessing

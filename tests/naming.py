@@ -1,4 +1,4 @@
-"""Owns a DNS server on loopback whose answers a test writes."""
+"""A DNS server on loopback whose answers a test writes."""
 
 import asyncio
 from collections import Counter

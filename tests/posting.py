@@ -1,4 +1,4 @@
-"""Owns the client that posts to strangers, as tests open it: look-ups by a zone, loopback let in."""
+"""The client that posts to strangers, as tests open it: look-ups by a zone, loopback let in."""
 
 import ssl
 from collections.abc import AsyncIterator

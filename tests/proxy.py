@@ -1,4 +1,4 @@
-"""Owns a way to a PostgreSQL server that a test can break."""
+"""A way to a PostgreSQL server that a test can break."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""Owns events that tests record, in transactions of their own where they need to interleave."""
+"""Events that tests record, in transactions of their own where they need to interleave."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""Owns a world without a server, in which phones register: services on a real database, and a carrier."""
+"""A world without a server, in which phones register: services on a real database, and a carrier."""
 
 import io
 import os

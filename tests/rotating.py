@@ -1,4 +1,4 @@
-"""Owns the keysets of a rotation, from the old keys to the new ones, and servers that read different ones."""
+"""The keysets of a rotation, from the old keys to the new ones, and servers that read different ones."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace

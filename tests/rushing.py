@@ -1,4 +1,4 @@
-"""Owns calls that are made at once, what became of each, and codes that nobody has."""
+"""Calls that are made at once, what became of each, and codes that nobody has."""
 
 import asyncio
 import re

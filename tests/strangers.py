@@ -1,4 +1,4 @@
-"""Owns listeners on loopback that answer as a test likes, and count who came."""
+"""Listeners on loopback that answer as a test likes, and count who came."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""Owns walks: random actions on a service and on a small model of it, which have to agree after each step."""
+"""Walks: random actions on a service and on a small model of it, which have to agree after each step."""
 
 import asyncio
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Owns what a walk of enrollments knows: the model of what should be, and the comparison with what is."""
+"""What a walk of enrollments knows: the model of what should be, and the comparison with what is."""
 
 import asyncio
 from dataclasses import dataclass, field

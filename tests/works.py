@@ -1,4 +1,4 @@
-"""Owns works that tests run on a store: they leave a trace, or hold the writer. Counts and delays commits."""
+"""Works that tests run on a store: they leave a trace, or hold the writer. Counts and delays commits."""
 
 import asyncio
 import threading

@@ -1,4 +1,4 @@
-"""Owns the commands by which an operator sees and erases an account: on the store itself, by its number."""
+"""Commands by which an operator shows and erases an account: on the store itself, by its number."""
 
 from typing import TYPE_CHECKING, Annotated
 

@@ -1,4 +1,4 @@
-"""Owns the commands by which an operator makes the API keys of a relying site, lists and revokes them."""
+"""Commands by which an operator makes, lists and revokes the API keys of a relying site."""
 
 import os
 from datetime import UTC, datetime, timedelta

@@ -1,4 +1,4 @@
-"""Owns the command line as a whole: which commands there are, and that what fails ends in a sentence."""
+"""The command line as a whole: which commands there are, and that what fails ends in a sentence."""
 
 import os
 import sys

@@ -1,4 +1,4 @@
-"""Owns the commands by which an operator adds relying sites, shows, changes and ends them."""
+"""Commands by which an operator adds, shows, changes and ends relying sites."""
 
 from pathlib import Path
 from typing import Annotated

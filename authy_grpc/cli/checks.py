@@ -1,4 +1,4 @@
-"""Owns what the check-up looks at, in an order in which each goes on from what was found before."""
+"""The checks of `doctor`, in an order in which each goes on from what was found before."""
 
 import os
 import resource

@@ -1,4 +1,4 @@
-"""Owns the command that brings a database's tables up to date."""
+"""`database upgrade`: brings a database's tables up to date."""
 
 import typer
 

@@ -1,4 +1,4 @@
-"""Owns the check-up: each thing that an installation needs is ok, or what to mend is said."""
+"""`doctor`: says of each thing that an installation needs that it is well, or what to mend."""
 
 from typing import TYPE_CHECKING, Annotated
 

@@ -1,4 +1,4 @@
-"""Owns the commands that serve HTTP: `gateway`, beside a service elsewhere, and `up`, both in one process."""
+"""Commands that serve HTTP: `gateway`, beside a service elsewhere, and `up`, both in one process."""
 
 import sys
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Owns how the phone's commands reach their phone, and what a site's name means there."""
+"""Finds the phone of the phone's commands, and the site that a name means there."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""Owns what commands that work on the store itself share: its settings, its file, and whether it is new."""
+"""What commands that work on the store itself share: settings, file, and whether it is new."""
 
 from pathlib import Path
 from typing import Any

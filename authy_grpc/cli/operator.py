@@ -1,4 +1,4 @@
-"""Owns how an operator's command reaches the service: the operator key, and what a name means."""
+"""Connects an operator's command to the service, and finds what a name means."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

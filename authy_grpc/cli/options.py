@@ -1,4 +1,4 @@
-"""Owns the options that several commands share."""
+"""Options that several commands share."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""Owns the commands of the simulated phone: registration, sites, codes and devices."""
+"""Commands of the simulated phone: registration, sites, codes and devices."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated

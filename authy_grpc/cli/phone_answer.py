@@ -1,4 +1,4 @@
-"""Owns the commands by which the simulated phone's owner sees questions and answers them."""
+"""Commands by which the simulated phone's owner sees questions and answers them."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated

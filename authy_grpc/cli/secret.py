@@ -1,4 +1,4 @@
-"""Owns the commands that make an installation's secrets, and change its keyset for another one."""
+"""Commands that make an installation's secrets, and exchange its keyset."""
 
 import os
 from collections.abc import Callable, Iterator

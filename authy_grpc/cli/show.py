@@ -1,4 +1,4 @@
-"""Owns how commands show what they got: tables for people, the contract's JSON for programs."""
+"""Prints what commands got: tables for people, the contract's JSON for programs."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Owns `webhook listen`: a receiver for development, which prints and verifies what is posted to it."""
+"""`webhook listen`: a receiver for development, which prints and verifies what is posted to it."""
 
 import json
 import signal

@@ -1,4 +1,4 @@
-"""Owns what `serve` prints once it serves: where, and what to try next."""
+"""Prints what `serve` says once it serves: where, and what to try next."""
 
 import os
 import shlex

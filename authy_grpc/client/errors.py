@@ -1,4 +1,4 @@
-"""Owns what a failed call raises: typed errors, made from a status and its google.rpc details."""
+"""Typed errors of failed calls, made from a status and its google.rpc details."""
 
 from collections.abc import Mapping, Sequence
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Owns what a site believes of an approval: what a key of its user signed, though the service lied."""
+"""Verifies the receipt of an approval: what a key of its user signed, though the service lied."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass

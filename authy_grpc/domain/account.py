@@ -1,4 +1,4 @@
-"""Owns what a person's account is to its owner."""
+"""What a person's account is to its owner."""
 
 from dataclasses import dataclass, field
 from datetime import datetime

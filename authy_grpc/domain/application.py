@@ -1,4 +1,4 @@
-"""Owns what a relying site is, and what its API keys may be used for."""
+"""What a relying site is, and what its API keys may be used for."""
 
 from dataclasses import dataclass, field
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Owns the states of an approval and the moves between them."""
+"""The states of an approval and the moves between them."""
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Owns the words of a message that brings a code to a phone: this service's own, in a few languages.
+"""The words of a message that brings a code to a phone: this service's own, in a few languages.
 
 What a code is for is told by a table: a site's own words in a message by us would help whoever phishes.
 """

@@ -1,4 +1,4 @@
-"""Owns codes that are drawn, not computed: sent, match, backup and recovery codes."""
+"""Draws codes: sent, match, backup and recovery codes. Soft tokens are computed, in `totp.py`."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Owns when a post is tried again and when it is given up, and when a webhook is spared."""
+"""Decides when a post is tried again and when it is given up, and when a webhook is spared."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta

@@ -1,4 +1,4 @@
-"""Owns which devices are let in, when, and whether a device's proof is of now."""
+"""Decides which devices are let in, when, and whether a device's proof is of now."""
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta

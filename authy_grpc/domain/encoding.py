@@ -1,4 +1,4 @@
-"""Owns how bytes become text: base64url and Crockford's base32. Knows nothing of what they mean."""
+"""Writes bytes as text: base64url and Crockford's base32. Knows nothing of what they mean."""
 
 import base64
 

@@ -1,4 +1,4 @@
-"""Owns what can be refused, as typed errors. Knows nothing of gRPC: `rpc/errors.py` maps them.
+"""What can be refused, as typed errors. Knows nothing of gRPC: `rpc/errors.py` maps them.
 
 No error carries a value that a caller sent: what is refused may be a secret.
 """

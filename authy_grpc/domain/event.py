@@ -1,4 +1,4 @@
-"""Owns what events are called and what those about users and webhooks say."""
+"""The types of events, and what those about users and webhooks say."""
 
 from collections.abc import Collection
 from dataclasses import dataclass, field

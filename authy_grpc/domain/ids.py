@@ -1,4 +1,4 @@
-"""Owns the shape of ids, of `authy_id` and of secrets. Keeps none, and draws no chance of its own."""
+"""The shape of ids, of `authy_id` and of secrets. Keeps none, and draws no chance of its own."""
 
 import hashlib
 import re

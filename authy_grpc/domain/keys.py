@@ -1,4 +1,4 @@
-"""Owns P-256 keys: their forms, what they sign byte for byte, and what is derived from them.
+"""P-256 keys: their forms, what they sign byte for byte, and what is derived from them.
 
 Public keys are uncompressed points, 65 bytes. Text in what is signed or derived is UTF-8, a newline is 0x0A.
 """

@@ -1,4 +1,4 @@
-"""Owns how often one may guess, send and ask. The counts are kept by others, and come in as values."""
+"""Limits on guessing, sending and asking. The counts are kept by others, and come in as values."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

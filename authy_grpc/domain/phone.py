@@ -1,4 +1,4 @@
-"""Owns how a phone number is proven: what a code is for, how long it is good, how often it may be guessed."""
+"""Proofs of a phone number: what a code is for, how long it is good, how often it may be guessed."""
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta

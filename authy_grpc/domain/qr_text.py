@@ -1,4 +1,4 @@
-"""Owns what the QR code of an enrollment says: a link with a token, or a seed for any authenticator."""
+"""The text of an enrollment's QR code, written and read: a link with a token, or a seed for any app."""
 
 import base64
 import re

@@ -1,4 +1,4 @@
-"""Owns the bytes of questions and receipts: writes them, and reads back nothing but what it would write.
+"""Writes and reads questions and receipts, byte for byte: reads back nothing but what it would write.
 
 The forms are fixed by `PendingApproval.question` and `RespondApprovalRequest.receipt`. They are read by
 patterns, not by a JSON parser: linear, without recursion, and blind to no spelling.

@@ -1,4 +1,4 @@
-"""Owns what an authenticator may know of a site."""
+"""What an authenticator may know of a site."""
 
 from dataclasses import dataclass, field
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Owns soft tokens: RFC 4226 and RFC 6238 with HMAC-SHA-1, and which of them counts once."""
+"""Soft tokens: RFC 4226 and RFC 6238 with HMAC-SHA-1, and which of them counts once."""
 
 import hmac
 from collections.abc import Sequence

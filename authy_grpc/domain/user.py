@@ -1,4 +1,4 @@
-"""Owns what a relying site may know of its user."""
+"""What a relying site may know of its user."""
 
 from dataclasses import dataclass, field
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Owns what a code that was typed at a site is worth, and what checking it uses up."""
+"""Judges a code that was typed at a site, and what checking it uses up."""
 
 import hmac
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Owns what a webhook is, and how a post to it is signed: Standard Webhooks, symmetric."""
+"""What a webhook is, and how a post to it is signed: Standard Webhooks, symmetric."""
 
 import base64
 from collections.abc import Callable, Sequence

@@ -1,4 +1,4 @@
-"""Owns which addresses a stranger may have called: how a URL is written, and where its name leads."""
+"""Checks which addresses a stranger may have called: how a URL is written, and where its name leads."""
 
 import re
 from collections.abc import Awaitable, Callable, Sequence

@@ -1,4 +1,4 @@
-"""Owns connections to where strangers name: only to what was checked, and only so many bytes from it."""
+"""Connects to where strangers name: only to what was checked, and reads only so many bytes of it."""
 
 import ssl
 from collections.abc import Iterable

@@ -1,4 +1,4 @@
-"""Owns every HTTP call to a place that a stranger named: webhooks and push endpoints. Trusts no answer."""
+"""Makes HTTP calls to places that a stranger named: webhooks and push endpoints. Trusts no answer."""
 
 import asyncio
 import re

@@ -1,4 +1,4 @@
-"""Owns the account's side of a phone: registration, the account's settings and its devices."""
+"""The account's side of a phone: registration, the account's settings and its devices."""
 
 import grpc
 from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey

@@ -1,4 +1,4 @@
-"""Owns what goes wrong at a phone: the service's refusals, read from their details, and the phone's own."""
+"""Errors of a phone: the service's refusals, read from their details, and the phone's own."""
 
 from collections.abc import Sequence
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""Owns the inbox of a phone: the questions that wait, what its owner answers, and what has happened."""
+"""The inbox of a phone: the questions that wait, what its owner answers, and what has happened."""
 
 from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing

@@ -1,4 +1,4 @@
-"""Owns the phone as a whole: its channel, its state and its clock, behind one object."""
+"""The phone as a whole: its channel, its state and its clock, behind one object."""
 
 import os
 from datetime import UTC, datetime

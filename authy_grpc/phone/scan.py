@@ -1,4 +1,4 @@
-"""Owns what the camera does: the text of a QR code in an image, and the enrollment token in that text."""
+"""Reads what the camera sees: the text of a QR code in an image, and the enrollment token in that text."""
 
 import io
 import re

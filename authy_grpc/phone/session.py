@@ -1,4 +1,4 @@
-"""Owns how a phone speaks to the service: device token, the service's clock, proofs by the signing key."""
+"""Calls the service as a phone does: device token, the service's clock, proofs by the signing key."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable

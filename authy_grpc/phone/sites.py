@@ -1,4 +1,4 @@
-"""Owns the sites of a phone: linking one by its QR code, the key that each gets, and codes."""
+"""The sites of a phone: linking one by its QR code, the key that each gets, and codes."""
 
 import base64
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Owns what a phone keeps: device id and private keys, in memory or in a file for its owner alone."""
+"""Keeps a phone's state: device id and private keys, in memory or in a file for its owner alone."""
 
 import fcntl
 import json

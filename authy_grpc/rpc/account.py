@@ -1,4 +1,4 @@
-"""Owns AccountService on the wire."""
+"""Serves AccountService."""
 
 from authy_grpc.domain.account import Account
 from authy_grpc.domain.device import Device, DevicePlatform, NewDevicePolicy, Proof

@@ -1,4 +1,4 @@
-"""Owns the part of AuthenticatorService that is about questions and what has happened, on the wire."""
+"""Serves the part of AuthenticatorService that is about questions and what has happened."""
 
 from authy_grpc.rpc import auth, encode
 from authy_grpc.rpc.call import Context

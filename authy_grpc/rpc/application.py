@@ -1,4 +1,4 @@
-"""Owns ApplicationService on the wire."""
+"""Serves ApplicationService."""
 
 from datetime import UTC, datetime
 from typing import Any

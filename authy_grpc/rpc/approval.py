@@ -1,4 +1,4 @@
-"""Owns ApprovalService on the wire."""
+"""Serves ApprovalService."""
 
 from authy_grpc.domain.approval import Detail
 from authy_grpc.rpc import auth, encode

@@ -1,4 +1,4 @@
-"""Owns AuthenticatorService on the wire. Questions and activity are in `answer.py`."""
+"""Serves AuthenticatorService. Questions and activity are in `answer.py`."""
 
 from authy_grpc.domain.site import NewKey, Site
 from authy_grpc.rpc import auth, encode

@@ -1,4 +1,4 @@
-"""Owns DeliveryService on the wire, and the text of a post."""
+"""Serves DeliveryService, and writes the text of a post."""
 
 import json
 

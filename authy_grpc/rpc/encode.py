@@ -1,4 +1,4 @@
-"""Owns how the domain's values become messages of the contract, and back."""
+"""Converts the domain's values to messages of the contract, and back."""
 
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta

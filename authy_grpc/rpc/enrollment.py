@@ -1,4 +1,4 @@
-"""Owns EnrollmentService on the wire."""
+"""Serves EnrollmentService."""
 
 from authy_grpc.domain.enrollment import Enrollment, EnrollmentMethod
 from authy_grpc.rpc import auth, encode

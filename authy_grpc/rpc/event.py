@@ -1,4 +1,4 @@
-"""Owns EventService on the wire."""
+"""Serves EventService."""
 
 from authy_grpc.rpc import auth, encode
 from authy_grpc.rpc.call import Context

@@ -1,4 +1,4 @@
-"""Owns health of the server: what it answers, who may watch it, and for how long."""
+"""Serves health checks: what is answered, who may watch, and for how long."""
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence

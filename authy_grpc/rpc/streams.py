@@ -1,4 +1,4 @@
-"""Owns how long a stream lives: what ends it, and how its messages get to the peer."""
+"""Relays streams: what ends one, how many a caller holds, and how its messages get to a slow peer."""
 
 import asyncio
 from collections import Counter

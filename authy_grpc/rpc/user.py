@@ -1,4 +1,4 @@
-"""Owns UserService on the wire."""
+"""Serves UserService."""
 
 from authy_grpc.domain.user import Factor
 from authy_grpc.rpc import auth, encode

@@ -1,4 +1,4 @@
-"""Owns the check of each request against the limits of the contract, before its handler runs."""
+"""Validates requests against the limits of the contract, before their handler runs."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Owns VerificationService on the wire."""
+"""Serves VerificationService."""
 
 from authy_grpc.domain.user import Factor
 from authy_grpc.rpc import auth, encode

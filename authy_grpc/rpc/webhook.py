@@ -1,4 +1,4 @@
-"""Owns WebhookService on the wire."""
+"""Serves WebhookService."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Owns what a person's devices do with the account itself."""
+"""What a person's devices do with the account itself."""
 
 from authy_grpc.domain.account import Account
 from authy_grpc.domain.device import DeviceState, NewDevicePolicy, Proof

@@ -1,4 +1,4 @@
-"""Owns how a device answers a question: what its receipt must be, and what its decision brings about."""
+"""Takes a device's answer to a question: what its receipt must be, and what its decision brings about."""
 
 import hashlib
 import hmac

@@ -1,4 +1,4 @@
-"""Owns the use cases of relying sites and their API keys."""
+"""Use cases of relying sites and their API keys."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace

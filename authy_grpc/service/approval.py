@@ -1,4 +1,4 @@
-"""Owns the use cases of a site that asks its user to approve something."""
+"""Use cases of a site that asks its user to approve something."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable

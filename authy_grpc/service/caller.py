@@ -1,4 +1,4 @@
-"""Owns who calls: the first argument of every use case."""
+"""Who calls: the first argument of every use case."""
 
 from contextlib import suppress
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Owns VerifyCode's work: the codes of all calls that wait are checked in one transaction, in order."""
+"""Checks codes for VerifyCode: those of all calls that wait in one transaction, in order."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field

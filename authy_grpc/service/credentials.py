@@ -1,4 +1,4 @@
-"""Owns who a credential belongs to, and when it ends.
+"""Finds the caller of a credential, and tells when it ends.
 
 Look-ups are kept for a second; what is revoked is forgotten at once.
 """

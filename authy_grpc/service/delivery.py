@@ -1,4 +1,4 @@
-"""Owns the use cases of gateways: they take what is due to be posted, and say what became of it."""
+"""Use cases of gateways: they lease posts that are due, and report what became of them."""
 
 import asyncio
 import contextlib

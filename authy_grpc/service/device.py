@@ -1,4 +1,4 @@
-"""Owns the devices of an account: who sees them, who lets them in, and how they are put out."""
+"""Use cases of an account's devices: list, rename, acknowledge, approve and revoke them."""
 
 import hmac
 

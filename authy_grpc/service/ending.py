@@ -1,4 +1,4 @@
-"""Owns what follows when a question ends: its event, the owner's activity, and what it counts for."""
+"""Ends questions: the event, the owner's activity, and what an end counts for."""
 
 from datetime import datetime
 

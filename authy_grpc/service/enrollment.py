@@ -1,4 +1,4 @@
-"""Owns the use cases of enrollments, as sites see them."""
+"""Use cases of enrollments, as sites see them."""
 
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Owns the feed of a site: every event once, in order, from a cursor on."""
+"""Reads and watches the feed of a site: every event once, in order, from a cursor on."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence

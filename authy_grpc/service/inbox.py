@@ -1,4 +1,4 @@
-"""Owns what the devices of an account see of it as it happens: questions that wait, revisions, activity."""
+"""Watches an account for its devices: questions that wait, revisions, activity."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable

@@ -1,4 +1,4 @@
-"""Owns how a code is sent to a phone number, for whoever asks."""
+"""Sends a code to a phone number, for whoever asks."""
 
 from datetime import timedelta
 from ipaddress import ip_address

@@ -1,4 +1,4 @@
-"""Owns the walk that makes all that is kept anew by the primary key: in small steps, beside servers."""
+"""Seals all that is kept anew by the primary key, in small steps, beside running servers."""
 
 import asyncio
 from collections import Counter

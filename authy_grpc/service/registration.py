@@ -1,4 +1,4 @@
-"""Owns how somebody with a phone number becomes a device of its account."""
+"""Registers devices: somebody with a phone number becomes a device of its account."""
 
 import hmac
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Owns who is woken by what. The table is the truth: a process reads its new rows once and hands them on."""
+"""Wakes subscribers by topic. The table is the truth: a process reads its new rows once and hands them on."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""Owns the use cases of a site's users."""
+"""Use cases of a site's users."""
 
 from collections.abc import Collection
 from dataclasses import replace

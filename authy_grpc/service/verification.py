@@ -1,4 +1,4 @@
-"""Owns the use cases of codes that users type into a site: check them, send one, make backup codes."""
+"""Use cases of codes that users type into a site: check them, send one, make backup codes."""
 
 from collections.abc import Collection
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Owns the use cases of a site that has its events posted."""
+"""Use cases of a site that has its events posted."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import suppress

@@ -1,4 +1,4 @@
-"""Owns what a batch of calls with a `request_id` was answered: what `once.py` does, for many at once."""
+"""Idempotency of a batch of calls: what `once.py` does, for many at once."""
 
 from collections.abc import Callable, Iterable, Sequence
 from datetime import timedelta

@@ -1,4 +1,4 @@
-"""Owns how approvals are kept. Message and details are read from the sealed question, as the user does."""
+"""Approvals as they are kept. Message and details are read from the sealed question, as the user does."""
 
 import json
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Owns how backup codes are kept: as keyed digests, a row each, gone when it is used."""
+"""Backup codes as they are kept: keyed digests, a row each, gone when it is used."""
 
 from collections.abc import Iterable, Sequence
 

@@ -1,4 +1,4 @@
-"""Owns the column types that all tables share."""
+"""Column types that all tables share."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any

@@ -1,4 +1,4 @@
-"""Owns what PostgreSQL says of a commit: to other servers, and to one that never had its answer."""
+"""Prepares commits on PostgreSQL: wakes other servers, and clears up a commit that was not answered."""
 
 import time
 

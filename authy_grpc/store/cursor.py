@@ -1,4 +1,4 @@
-"""Owns cursors: places in the feed, sealed for one application."""
+"""Cursors: places in the feed, sealed for one application."""
 
 from authy_grpc.domain.encoding import base64url, base64url_decode
 from authy_grpc.domain.errors import BadField, CursorExpired

@@ -1,4 +1,4 @@
-"""Owns the feed: events are rows written in the transaction of the change, and read in one order.
+"""The feed: events are rows written in the transaction of the change, and read in one order.
 
 On PostgreSQL commit order is not sequence order: rows are ordered by (epoch, xid, sequence) and
 read only below the oldest open transaction, or an event that commits late would be skipped for

@@ -1,4 +1,4 @@
-"""Owns what the owners of accounts see of accepted codes: an activity each, written for a batch at once.
+"""Writes what the owners of accounts see of accepted codes: an activity each, for a batch at once.
 
 Their devices are woken by the events of the codes themselves, which name the account.
 """

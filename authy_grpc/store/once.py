@@ -1,4 +1,4 @@
-"""Owns what a call with a `request_id` was answered: the same request again gets the same answer."""
+"""Idempotency: a request with the same `request_id` again gets the same answer."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, fields

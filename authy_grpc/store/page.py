@@ -1,4 +1,4 @@
-"""Owns page tokens: where a list goes on, sealed, and good for one owner, method and filter alone."""
+"""Page tokens: where a list goes on, sealed, and good for one owner, method and filter alone."""
 
 from authy_grpc.domain.encoding import base64url, base64url_decode
 from authy_grpc.domain.errors import BadField

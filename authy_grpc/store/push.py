@@ -1,4 +1,4 @@
-"""Owns what a question needs of the link that it is about: whose it is, its site, and what refusals count.
+"""Reads what a question needs of the link that it is about: whose it is, its site, and what refusals count.
 
 A link is locked by a statement that reads nothing else: on PostgreSQL the rest of it could be older.
 """

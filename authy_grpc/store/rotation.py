@@ -1,4 +1,4 @@
-"""Owns how the keys of a keyset come and go: each step takes the keyset's text, and answers the next one's.
+"""Rotates a keyset: each step takes the keyset's text, and answers the next one's.
 
 First keys are added, so that every server can read by them, then they are made the primary ones, by
 which is written; the old ones are dropped when nothing is left that was made by them alone.

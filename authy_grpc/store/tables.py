@@ -1,4 +1,4 @@
-"""Owns the tables. Columns `sealed_…` hold ciphertext, `…_digest` and `…_hash` one-way values.
+"""The tables. Columns `sealed_…` hold ciphertext, `…_digest` and `…_hash` one-way values.
 
 Where there is a `…_digest_odd` the keys of a keyset take turns: the first one ever writes `…_digest`,
 the next one `…_digest_odd`, the one after it `…_digest` again. So a key has one column for as long as it

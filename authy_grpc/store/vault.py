@@ -1,4 +1,4 @@
-"""Owns the keyset: seals what is kept at rest, and makes the digests by which it is found.
+"""Seals what is kept at rest by the keyset, and makes the digests by which it is found.
 
 Sealing is a Tink AEAD whose associated data is table, column and row id, so that ciphertext cannot
 be moved to another row. Digests are keyed, one key a purpose, so that one look-up says nothing of

@@ -1,4 +1,4 @@
-"""Owns the links of a batch of codes: each read, and each change, is one statement for all. No ORM objects.
+"""Reads and writes the links of a batch of codes: each read, and each change, is one statement for all.
 
 A link is locked before its keys and codes are read, so that what another server has just used up is seen;
 what stands in the statement that locks it may be older. Its account is locked after it, and for an accepted

@@ -1,4 +1,4 @@
-"""Owns which posts to webhooks wait behind others of their subject, and that none waits for nobody.
+"""Orders posts to webhooks: which wait behind others of their subject, and that none waits for nobody.
 
 A row that `waits` is in no index of what is due, so that nobody reads it again and again; whoever ends the
 one before lets it go. That is a hint: `lease.py` decides what may go. One that was written while the one

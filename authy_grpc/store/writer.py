@@ -1,4 +1,4 @@
-"""Owns the writer's thread: group commit. Works that wait share one transaction and are answered after it.
+"""Group commit: works that wait share one transaction in the writer's thread, and are answered after it.
 
 A work decides before it writes: one that raises a `Refusal` has changed nothing, so the group goes
 on without it. A refusal that leaves a trace is returned instead, and raised to the caller after

@@ -1,4 +1,4 @@
-"""Owns when the workers' steps run, and that one which fails is tried again."""
+"""Runs the workers' steps when they are due, and one that failed again."""
 
 import asyncio
 import contextlib

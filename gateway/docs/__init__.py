@@ -1,4 +1,4 @@
-"""Owns what people and tools read of the gateway: `/openapi.json`, and the page at `/docs` that shows it."""
+"""Serves what people and tools read of the gateway: `/openapi.json`, and the page at `/docs` of it."""
 
 from functools import cache, partial
 from importlib.resources import files

@@ -1,4 +1,4 @@
-"""Owns how these tests run commands: with an environment of their own, in this process or in one apart."""
+"""How these tests run commands: with an environment of their own, in this process or in one apart."""
 
 import json
 import os

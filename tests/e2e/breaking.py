@@ -1,4 +1,4 @@
-"""Owns how things break: services that fail with all that they were told in the text, and a lost database."""
+"""How things break: services that fail with all that they were told in the text, and a lost database."""
 
 import asyncio
 import sqlite3

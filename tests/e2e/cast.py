@@ -1,4 +1,4 @@
-"""Owns who takes part in a scenario: sites, phones and strangers, all of whose bytes are kept."""
+"""Who takes part in a scenario: sites, phones and strangers, all of whose bytes are kept."""
 
 from dataclasses import dataclass
 from datetime import datetime

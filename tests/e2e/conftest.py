@@ -1,4 +1,4 @@
-"""Owns how the sites of a scenario speak: gRPC, and REST."""
+"""How the sites of a scenario speak: gRPC, and REST."""
 
 from collections.abc import AsyncIterator
 

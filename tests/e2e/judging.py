@@ -1,4 +1,4 @@
-"""Owns calls of any method with any bytes, many at once, and the verdict on each answer."""
+"""Calls of any method with any bytes, many at once, and the verdict on each answer."""
 
 import asyncio
 from collections import Counter

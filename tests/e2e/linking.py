@@ -1,4 +1,4 @@
-"""Owns what one knows of a user who has received some bytes: every value in them, and every part of a value.
+"""What one knows of a user who has received some bytes: every value in them, and every part of a value.
 
 Times are values like all others, to the millisecond; those of receipts, to the second, too. A test keeps its
 actions apart, and turns the clock by no round number between them, so that two equal times have one cause.

@@ -1,4 +1,4 @@
-"""Owns the list of all methods that are served, by their descriptors, and a well-formed request for each."""
+"""The list of all methods that are served, by their descriptors, and a well-formed request for each."""
 
 import base64
 import os

@@ -1,4 +1,4 @@
-"""Owns the persons of a comparison: one with several links, and somebody else."""
+"""The persons of a comparison: one with several links, and somebody else."""
 
 from dataclasses import dataclass
 

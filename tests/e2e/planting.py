@@ -1,4 +1,4 @@
-"""Owns the beginning of a scenario that plants values, and says of each who may come to know it."""
+"""The beginning of a scenario that plants values, and says of each who may come to know it."""
 
 import json
 from collections.abc import Awaitable

@@ -1,4 +1,4 @@
-"""Owns calls that are made ready and not sent, and what went over the wire in those that were."""
+"""Calls that are made ready and not sent, and what went over the wire in those that were."""
 
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Owns the way of posts from a core that may be killed to a receiver, and what may go wrong on it."""
+"""The way of posts from a core that may be killed to a receiver, and what may go wrong on it."""
 
 import asyncio
 from collections import Counter, defaultdict

@@ -1,4 +1,4 @@
-"""Owns the search for a value in bytes, in every form that it may have taken on its way there."""
+"""The search for a value in bytes, in every form that it may have taken on its way there."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Owns a stage for fuzzing: a site, its users and their devices, and calls that are good there."""
+"""A stage for fuzzing: a site, its users and their devices, and calls that are good there."""
 
 import struct
 from typing import Any

@@ -1,4 +1,4 @@
-"""Owns a scenario that leaves nothing out: all that can be done, and all that can go wrong."""
+"""A scenario that leaves nothing out: all that can be done, and all that can go wrong."""
 
 from contextlib import suppress
 from typing import Any

@@ -1,4 +1,4 @@
-"""Owns users of sites whose every call is made at a time of its own, and what their sites see of them."""
+"""Users of sites whose every call is made at a time of its own, and what their sites see of them."""
 
 from contextlib import suppress
 from dataclasses import dataclass, field

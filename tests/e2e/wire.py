@@ -1,4 +1,4 @@
-"""Owns the ear on the wire: a party whose channel keeps every byte that it sends and receives."""
+"""The ear on the wire: a party whose channel keeps every byte that it sends and receives."""
 
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Owns how a test asks the gateway: in process, or over a socket as a browser does."""
+"""How a test asks the gateway: in process, or over a socket as a browser does."""
 
 import asyncio
 import io

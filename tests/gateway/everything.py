@@ -1,4 +1,4 @@
-"""Owns a contract with all that a rule and a field can be, a server that echoes it, and random messages."""
+"""A contract with all that a rule and a field can be, a server that echoes it, and random messages."""
 
 import importlib
 import math

@@ -1,4 +1,4 @@
-"""Owns a gateway's deliverer that tells how far each post has got, and may halt there."""
+"""A gateway's deliverer that tells how far each post has got, and may halt there."""
 
 import asyncio
 import io

@@ -1,4 +1,4 @@
-"""Owns a receiver of webhooks that verifies what it gets, and answers as a test likes."""
+"""A receiver of webhooks that verifies what it gets, and answers as a test likes."""
 
 import asyncio
 from collections import Counter, defaultdict

@@ -1,4 +1,4 @@
-"""Owns how a gRPC request is asked over REST, and what of two answers must be the same."""
+"""How a gRPC request is asked over REST, and what of two answers must be the same."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""Owns how a test holds JSON against the OpenAPI document."""
+"""How a test holds JSON against the OpenAPI document."""
 
 import copy
 from collections.abc import Iterator, Mapping

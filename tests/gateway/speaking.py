@@ -1,4 +1,4 @@
-"""Owns a party that speaks REST: what the generated stubs need, and every byte that the gateway sends it."""
+"""A party that speaks REST: what the generated stubs need, and every byte that the gateway sends it."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Owns a small service for the phone to talk to: real gRPC on loopback, which checks what phones sign."""
+"""A small service for the phone to talk to: real gRPC on loopback, which checks what phones sign."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

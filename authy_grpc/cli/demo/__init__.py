@@ -1,4 +1,4 @@
-"""Owns the command that tells the whole story in a terminal, over real gRPC on loopback."""
+"""`demo`: tells the whole story in a terminal, over real gRPC on loopback."""
 
 from typing import Annotated
 

@@ -1,4 +1,4 @@
-"""Owns the demo's approval: a site asks, the phone shows and signs, the site checks the receipt by itself."""
+"""The demo's approval: a site asks, the phone shows and signs, the site checks the receipt by itself."""
 
 import asyncio
 from contextlib import aclosing

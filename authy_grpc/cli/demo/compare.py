@@ -1,4 +1,4 @@
-"""Owns the search for what two sites have in common: every value of every byte that they ever saw."""
+"""Searches for what two sites have in common: every value of every byte that they ever saw."""
 
 import base64
 import json

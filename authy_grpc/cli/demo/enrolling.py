@@ -1,4 +1,4 @@
-"""Owns the demo's enrollment: a site shows a QR code and watches, a phone scans and accepts."""
+"""The demo's enrollment: a site shows a QR code and watches, a phone scans and accepts."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""Owns the demo's comparison: what two sites know of one person, laid side by side and searched."""
+"""The demo's comparison: what two sites know of one person, laid side by side and searched."""
 
 import re
 import time

@@ -1,4 +1,4 @@
-"""Owns the demo's codes: a soft token once, again, a made-up one, and one that was texted."""
+"""The demo's codes: a soft token once, again, a made-up one, and one that was texted."""
 
 from datetime import UTC, datetime, timedelta
 

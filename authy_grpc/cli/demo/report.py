@@ -1,4 +1,4 @@
-"""Owns how the demo is told: in a terminal for people, or kept for one JSON document."""
+"""Tells the demo: in a terminal for people, or kept for one JSON document."""
 
 import io
 import time

@@ -1,4 +1,4 @@
-"""Owns the demo's last two steps: the same over REST, and a webhook that is received and verified."""
+"""The demo's last two steps: the same over REST, and a webhook that is received and verified."""
 
 import asyncio
 import json

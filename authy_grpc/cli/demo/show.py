@@ -1,4 +1,4 @@
-"""Owns the run of the demo: its folder, its output, its end, and how to go on by hand."""
+"""Runs the demo: its folder, its output, its end, and how to go on by hand."""
 
 import asyncio
 import json as json_

@@ -1,4 +1,4 @@
-"""Owns where the demo plays: a service on loopback with SQLite in a folder, two sites, one phone."""
+"""Starts what the demo plays on: a service on loopback with SQLite in a folder, two sites, one phone."""
 
 import asyncio
 import json

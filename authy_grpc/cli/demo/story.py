@@ -1,4 +1,4 @@
-"""Owns the demo's nine steps, in order."""
+"""The demo's nine steps, in order."""
 
 import asyncio
 from collections.abc import Awaitable, Callable

@@ -1,4 +1,4 @@
-"""Owns the ear on the wire: a server between a site and the service that hands on all, and keeps all."""
+"""Records the wire: a server between a site and the service that hands on all, and keeps all."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field

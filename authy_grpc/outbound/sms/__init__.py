@@ -1,4 +1,4 @@
-"""Owns how text messages and calls leave: one sender a carrier, chosen by a URL."""
+"""Sends text messages and calls: one sender for each carrier, chosen by a URL."""
 
 from collections.abc import Callable
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""Owns messages that are written to a file: for tests and demonstrations."""
+"""Writes messages to a file, for tests and demonstrations."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Owns which phone numbers messages may go to."""
+"""Tells which phone numbers messages may go to."""
 
 from enum import Enum, auto
 

@@ -1,4 +1,4 @@
-"""Owns what every carrier is given, and how it says that a message did not go."""
+"""What every carrier is given, and how it says that a message did not go."""
 
 from dataclasses import dataclass, field
 from typing import Protocol
