@@ -360,7 +360,7 @@ SCREENS = [
             params={"id": "apr_1"},
             given={"store": {"results": {"apr_1": {**ENDED, "kind": kind}}}},
         )
-        for kind in ("approved", "denied", "reported", "closed", "expired", "canceled", "elsewhere")
+        for kind in ("approved", "denied", "reported", "closed", "expired", "canceled", "elsewhere", "unsure")
     ),
     Screen("result-unknown", "result", params={"id": "apr_2"}),
     Screen("devices", "devices", given={"api": {"listDevices": DEVICES, "getAccount": ACCOUNT}}),

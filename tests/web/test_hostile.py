@@ -232,3 +232,37 @@ async def test_a_scanned_secret_is_forgotten_on_any_other_screen(staged: Stage) 
             }"""
         )
         assert told == [True, False]
+
+
+async def test_an_answer_that_was_lost_is_told_how_it_ended(staged: Stage) -> None:
+    """It counts, although no answer came: nobody else has answered then, and nothing may deny it."""
+    async with staged.page() as page:
+        told = {}
+        for lost in (1, 2):
+            await staged.show(page, Screen("ask", "ask", {"id": "ap_1"}, ASKED))
+            told[lost] = await page.evaluate(
+                """async (lost) => {
+                  const calls = [];
+                  const api = {sites: app.api.sites, respondApproval: async (asked, ...how) => {
+                    calls.push(JSON.stringify(how));
+                    if (calls.length <= lost) throw {reason: 'UNREACHABLE'};
+                    return {state: 'APPROVAL_STATE_APPROVED'};
+                  }};
+                  const {default: ask} = await import('/app/view/ask.js');
+                  const made = await ask({...app, api}, {id: 'ap_1'});
+                  document.querySelector('main').replaceChildren(made);
+                  const yes = made.querySelector('.button.main');
+                  while (yes.disabled) await new Promise(done => setTimeout(done, 20));
+                  yes.click();
+                  const said = made.querySelector('[role=alert]');
+                  while (!said.textContent) await new Promise(done => setTimeout(done, 20));
+                  const denied = !said.textContent.includes('may have been done');
+                  const kept = app.went.length;
+                  app.store.set({questions: []});
+                  while (app.went.length === kept) await new Promise(done => setTimeout(done, 20));
+                  const {kind} = app.store.state.results.ap_1;
+                  return [denied, calls.length, new Set(calls).size, kind];
+                }""",
+                lost,
+            )
+        assert told == {1: [False, 2, 1, "approved"], 2: [False, 2, 1, "unsure"]}

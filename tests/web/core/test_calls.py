@@ -340,3 +340,26 @@ async def test_a_state_of_a_later_service_leaves_the_device_as_it_is(
             """
         )
         assert told == ["active", True] * 4
+
+
+@engines()
+async def test_what_may_have_been_done_is_told_from_what_was_not(
+    window: Browser, service: Service, gateway: Origin
+) -> None:
+    """A site that was removed is gone, whether the answer came or not."""
+    async with window.tab(gateway.page) as tab:
+        await made(tab)
+        await registered(tab, service)
+        told = await tab.run(
+            """
+            const {Api} = await load('/app/core/api.js');
+            const api = new Api({...app, fetch: (path, how) => path.endsWith('/sessions') ? fetch(path, how)
+              : Promise.reject(new TypeError('lost'))});
+            const token = 'A'.repeat(22), lost = [];
+            for (const call of [() => api.getAccount(), () => api.openEnrollment(token),
+                () => api.acceptEnrollment(token), () => api.updateAccount({phoneCodes: true})])
+              lost.push(await call().catch(({reason, undone}) => [reason, undone]));
+            return [lost, await app.api.removeSite('site_none').then(() => 'gone')];
+            """
+        )
+        assert told == [[["UNREACHABLE", each] for each in (True, True, False, False)], "gone"]

@@ -209,7 +209,8 @@ export class Api {
    * @returns {Promise<import('./types').Offer>}
    */
   async openEnrollment(token) {
-    return shaped(await this.#post(`${ENROLLMENTS}:open`, { token }, true), SHAPES.offer);
+    const path = `${ENROLLMENTS}:open`;
+    return shaped(await this.#session.call({ verb: 'POST', path, body: { token }, again: true, asks: true }), SHAPES.offer);
   }
 
   /**
@@ -290,7 +291,12 @@ export class Api {
    * @param {string} siteId
    */
   async removeSite(siteId) {
-    await this.#prove(sitePath(siteId, ':remove'), 'AuthenticatorService/RemoveSite', [siteId]);
+    try {
+      await this.#prove(sitePath(siteId, ':remove'), 'AuthenticatorService/RemoveSite', [siteId]);
+    } catch (error) {
+      // Removed already: by another device, or by a call whose answer was lost.
+      if (!(error instanceof ApiError && error.reason === 'NOT_FOUND')) throw error;
+    }
     await this.#kept.forget(siteId);
   }
 

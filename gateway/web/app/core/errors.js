@@ -34,7 +34,7 @@ export class ApiError extends Error {
     this.retryDelay = retryDelay;
     this.metadata = metadata;
     this.fields = fields;
-    /** Whether it was the session that could not be opened, and the call was not made. */
+    /** Whether the call was not made, or is one that does nothing. */
     this.before = false;
     /** Short, to find it again: the service's own where it is a fault of the service. */
     this.id = metadata.request_id ?? metadata.requestId ?? crypto.randomUUID().slice(0, 8);

@@ -16,6 +16,7 @@ import { prove } from './keys.js';
  * @property {string} path below the base
  * @property {object} [body]
  * @property {boolean} [again] whether it does no harm twice
+ * @property {boolean} [asks] whether it only asks: a GET does
  * @property {string} [method] such as `AccountService/RevokeDevice`, where it takes a DeviceProof
  * @property {string[]} [names] what the proof names
  */
@@ -262,8 +263,13 @@ export class Session {
    * @returns {Promise<any>}
    */
   async #send(ask, token) {
-    const answer = await json(await this.#fetch(ask, token, AbortSignal.timeout(DEADLINE_MILLIS)));
-    return shaped(answer, {});
+    const offline = globalThis.navigator?.onLine === false;
+    try {
+      return shaped(await json(await this.#fetch(ask, token, AbortSignal.timeout(DEADLINE_MILLIS))), {});
+    } catch (error) {
+      if (error instanceof ApiError) error.before = offline || ask.asks === true || ask.verb === 'GET';
+      throw error;
+    }
   }
 
   /**

@@ -23,7 +23,8 @@ const HELPED = new Set(['NO_STORAGE', 'KEYS_REFUSED']);
  */
 export function explain(app, error) {
   const {t} = app.text;
-  if (error?.reason === 'UNREACHABLE') return t('error.unreachable');
+  // Where no answer came, it may have been done all the same: that must not be denied.
+  if (error?.reason === 'UNREACHABLE') return t(error.undone ? 'error.unreachable' : 'error.unanswered');
   if (error?.reason === 'RATE_LIMITED') return t('error.limited', {span: app.text.minutes(error.retryDelay ?? 60)});
   if (error?.reason === 'DEVICE_HELD') return t('error.held', {date: app.text.date(app.device.limitedUntil || app.clock.now())});
   if (Object.hasOwn(STORAGE, error?.reason ?? '')) return t(`storage.${STORAGE[error.reason]}`);

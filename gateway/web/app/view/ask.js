@@ -27,6 +27,9 @@ export default async function ask(app, {id}) {
   let over = false;
   let answering = false;
   let away = false;
+  /** What no answer came to: it may count all the same. @type {{decision: 'approve' | 'deny' | 'report_fraud', matchNumber: string, userVerified: boolean} | null} */
+  let lost = null;
+  let repeated = false;
   made.onEnd(() => { away = true; });
 
   /** @param {string} kind */
@@ -40,12 +43,13 @@ export default async function ask(app, {id}) {
     app.router.go(`/result/${encodeURIComponent(id)}`, {replace: true});
   };
 
-  /** @param {'approve' | 'deny' | 'report_fraud'} decision @param {string} [matchNumber] */
-  const answer = async (decision, matchNumber = '') => {
+  /** @param {'approve' | 'deny' | 'report_fraud'} decision @param {string} [matchNumber] @param {boolean} [verified] */
+  const answer = async (decision, matchNumber = '', verified = false) => {
     fill(trouble);
     answering = true;
+    let userVerified = verified;
     try {
-      const userVerified = decision === 'approve' && asked.userVerification ? await verifyUser(app) : false;
+      if (decision === 'approve' && asked.userVerification) userVerified ||= await verifyUser(app);
       const {state, attemptsRemaining: n} = await app.api.respondApproval(asked, decision, {matchNumber, userVerified});
       if (state === 'APPROVAL_STATE_APPROVED') end('approved');
       else if (state !== 'APPROVAL_STATE_PENDING') end(decision === 'approve' ? 'closed' : decision === 'deny' ? 'denied' : 'reported');
@@ -54,6 +58,7 @@ export default async function ask(app, {id}) {
         fill(trouble, icon('alarm', 'icon small'), h('span', null, t('ask.wrong', {n})));
       }
     } catch (/** @type {any} */ error) {
+      if (['UNREACHABLE', 'UNEXPECTED'].includes(error.reason) && !error.before) lost = {decision, matchNumber, userVerified};
       if (error.reason === 'WRONG_STATE') end(ended(error.metadata?.state, asked, app.clock.now()));
       else fill(trouble, icon('alarm', 'icon small'), h('span', null, error instanceof PasskeyError ? t(`ask.${error.reason}`) : explain(app, error)));
     } finally {
@@ -63,10 +68,15 @@ export default async function ask(app, {id}) {
   };
   // The inbox may say that it is over before the answer says how: that is ours to tell then.
   const look = () => {
-    if (answering) return;
+    if (answering || over || away) return;
     const late = asked.expires * 1000 <= app.clock.now();
-    if (late) end('expired');
-    else if (!app.store.state.questions.some((/** @type {any} */ each) => each.approvalId === id)) end('elsewhere');
+    const open = app.store.state.questions.some((/** @type {any} */ each) => each.approvalId === id);
+    if (open && !late) return;
+    if (!lost) return end(late ? 'expired' : 'elsewhere');
+    // The same answer is told how it ended, and counts once.
+    if (repeated) return end('unsure');
+    repeated = true;
+    answer(lost.decision, lost.matchNumber, lost.userVerified);
   };
 
   const pad = asked.matchDigits > 0

@@ -12,6 +12,7 @@ const LOOKS = {
   expired: ['clock', 'warn'],
   canceled: ['back', 'warn'],
   elsewhere: ['devices', 'warn'],
+  unsure: ['offline', 'warn'],
 };
 
 /** @param {any} app @param {{id: string}} params */
