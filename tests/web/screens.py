@@ -346,6 +346,7 @@ SCREENS = [
         given={"api": {"listSites": SITES}, "store": {"questions": [ASKED]}},
         then="document.querySelector('.button.danger').click()",
     ),
+    Screen("ask-loading", "ask", params={"id": "apr_1"}, given={"store": {"heard": False}}),
     Screen("ask-over", "ask", params={"id": "apr_2"}, given={"api": {"listSites": SITES}}),
     Screen(
         "ask-unreadable",

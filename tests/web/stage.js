@@ -26,7 +26,7 @@ async (given) => {
   const app = {
     text, announce, ios: false, standalone: false, embedded: false, keepScreen: (run) => run(), useSafari: async () => {}, region: 'FR', languages: ['en', 'de'], went,
     store: new Store({state: 'active', online: true, trouble: false, questions: [], refused: [], revisions: {}, retryTime: 0,
-      clockOffset: 0, update: false, busy: false, waiting: false, safari: false, ...given.store}),
+      clockOffset: 0, update: false, busy: false, waiting: false, safari: false, heard: true, ...given.store}),
     clock: {now: () => NOW},
     device: {state: 'active', deviceId: 'dev_1', name: 'Firefox, Windows', check: '418207', seenTime: NOW, limitedUntil: 0,
       can: (act) => !(given.cannot ?? []).includes(act), subscribe: () => () => {}, forget: async () => {},

@@ -266,3 +266,21 @@ async def test_an_answer_that_was_lost_is_told_how_it_ended(staged: Stage) -> No
                 lost,
             )
         assert told == {1: [False, 2, 1, "approved"], 2: [False, 2, 1, "unsure"]}
+
+
+async def test_a_question_that_is_loaded_anew_is_not_over(staged: Stage) -> None:
+    """The page comes before the inbox has said what is open."""
+    async with staged.page() as page:
+        given = {**ASKED, "store": {"heard": False}}
+        await staged.show(page, Screen("ask", "ask", {"id": "ap_1"}, given))
+        assert await page.locator("h1").inner_text() == "One moment"
+        assert await page.evaluate("app.went") == []
+        for questions, title in (([QUESTION], "Books asks"), ([], "This question is over")):
+            await staged.show(page, Screen("ask", "ask", {"id": "ap_1"}, given))
+            await page.evaluate("questions => app.store.set({questions, heard: true})", questions)
+            assert await page.evaluate("app.went") == ["update"]
+            await page.evaluate(
+                """async () => document.querySelector('main').replaceChildren(
+                  await (await import('/app/view/ask.js')).default(app, {id: 'ap_1'}))"""
+            )
+            assert (await page.locator("h1").inner_text()).replace("\u2068", "").startswith(title)

@@ -30,7 +30,7 @@ async function begin() {
   Object.assign(document.documentElement, {lang: language, dir: text.direction});
   if (settings.look) document.documentElement.dataset.look = settings.look;
   const store = new Store({state: 'none', online: navigator.onLine, trouble: false, questions: [], refused: [], revisions: {}, retryTime: 0,
-    clockOffset: 0, update: false, busy: false, waiting: false, safari: false});
+    clockOffset: 0, update: false, busy: false, waiting: false, safari: false, heard: false});
   /** @type {any} */
   const app = {vault, store, text, announce, ios, standalone, embedded, region: region(), clock: {now: () => app.api.serviceNow()}};
   addEventListener('beforeinstallprompt', (event) => { event.preventDefault(); app.installPrompt = event; });
@@ -45,6 +45,8 @@ async function begin() {
   app.token = new Token(vault);
   app.languages = Object.keys(WORDS);
   try {
+    // What cannot be read is not waited for twice.
+    if (settings.error) throw settings.error;
     await serve(app);
   } catch (error) {
     show(app, error);
@@ -104,7 +106,8 @@ function follow(app) {
   inbox.subscribe((/** @type {any} */ heard) => {
     clearTimeout(timer);
     const {questions, refused, revisions, retryTime} = heard;
-    store.set({questions, refused, revisions, retryTime, clockOffset: app.api.clockOffset ?? 0});
+    const known = heard.connection === 'open' || store.state.heard;
+    store.set({questions, refused, revisions, retryTime, clockOffset: app.api.clockOffset ?? 0, heard: known});
     if (heard.connection !== 'waiting') store.set({trouble: false});
     else timer = setTimeout(() => store.set({trouble: true}), TROUBLE);
   });
@@ -115,9 +118,9 @@ async function read(vault) {
   try {
     const names = ['language', 'look', 'view.safari'];
     const [language, look, safari] = await Promise.all(names.map((name) => vault.get('settings', name)));
-    return {language, look, safari};
-  } catch {
-    return {language: '', look: '', safari: false};
+    return {language, look, safari, error: null};
+  } catch (error) {
+    return {language: '', look: '', safari: false, error};
   }
 }
 

@@ -323,7 +323,7 @@ async def test_an_answer_without_an_end_is_not_read_to_it(window: Browser, origi
 
 
 @engines()
-async def test_a_state_of_a_later_service_leaves_the_device_as_it_is(
+async def test_a_later_service_or_a_full_storage_leaves_the_device_as_it_is(
     window: Browser, service: Service, gateway: Origin
 ) -> None:
     async with window.tab(gateway.page) as tab:
@@ -336,10 +336,14 @@ async def test_a_state_of_a_later_service_leaves_the_device_as_it_is(
               await app.device.heard({deviceId: app.device.deviceId, name: 'x', state});
               found.push(app.device.state, app.device.can('codes'));
             }
-            return found;
+            const [{Device}, {VaultError}] = await Promise.all(
+              ['device', 'vault'].map(name => load(`/app/core/${name}.js`)));
+            app.vault.put = () => Promise.reject(new VaultError('FULL'));
+            const started = await Device.load(app.vault);
+            return [...found, started.state, started.can('codes')];
             """
         )
-        assert told == ["active", True] * 4
+        assert told == ["active", True] * 5
 
 
 @engines()

@@ -61,7 +61,8 @@ export class Device {
   static async load(vault) {
     const device = new Device(vault);
     await device.#read();
-    if (device.#record && device.#state !== 'removed' && device.#state !== 'lost') await device.#seen();
+    // Where there is no room for it, codes are shown all the same.
+    if (device.#record && device.#state !== 'removed' && device.#state !== 'lost') await device.#seen().catch(() => {});
     return device;
   }
 

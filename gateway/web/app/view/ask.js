@@ -14,8 +14,9 @@ const PAUSE = 400;
 /** @param {any} app @param {{id: string}} params */
 export default async function ask(app, {id}) {
   const {t} = app.text;
-  const {questions, refused} = app.store.state;
+  const {questions, refused, heard} = app.store.state;
   const asked = questions.find((/** @type {any} */ each) => each.approvalId === id);
+  if (!asked && !heard) return unheard(app);
   if (!asked) return gone(app, refused.includes(id) ? 'unreadable' : 'none');
   const known = (await app.api.sites()).find((/** @type {any} */ each) => each.siteId === asked.siteId);
   // A question of a site that this account does not have is nobody's to answer.
@@ -132,6 +133,23 @@ function ended(state, asked, now) {
   if (state === 'CANCELED') return 'canceled';
   if (state === 'EXPIRED' || asked.expires * 1000 <= now) return 'expired';
   return 'elsewhere';
+}
+
+/** A page that was loaded anew, before the inbox has said what is open. @param {any} app */
+function unheard(app) {
+  const {t} = app.text;
+  const made = screen({text: app.text},
+    h('div', {class: 'grow'}),
+    h('div', {class: 'stack center', role: 'status'}, badge('wait'), h('h1', null, t('ask.loadingTitle')), h('p', {class: 'muted'}, t('ask.loading'))),
+    h('div', {class: 'grow'}),
+    h('div', {class: 'actions'}, h('a', {class: 'button quiet wide', href: '#/codes'}, t('ask.toCodes'))));
+  let told = false;
+  made.onEnd(app.store.subscribe((/** @type {any} */ {heard}) => {
+    if (!heard || told) return;
+    told = true;
+    app.router.update();
+  }));
+  return made;
 }
 
 /** @param {any} app @param {string} words */
