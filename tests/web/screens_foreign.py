@@ -50,7 +50,7 @@ def typed(password: str) -> str:
 
 def unlock(button: int) -> str:
     """A password, and one of the buttons below it; then what it shows is there."""
-    there = "document.querySelector('textarea, .qr')"
+    there = "document.querySelector('pre, .qr')"
     wait = f"for (let n = 0; n < 200 && !{there}; n++) await new Promise(done => setTimeout(done, 50))"
     return (
         f"{typed('correct horse')}; document.querySelectorAll('.actions .button')[{button}].click(); {wait}"

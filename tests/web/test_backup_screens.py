@@ -126,7 +126,7 @@ async def unlocked(page: "Page") -> None:
     await go(page, "/export")
     await page.get_by_label("Backup password").fill(PASSWORD)
     await page.get_by_role("button", name="Show as text").click()
-    text = await page.locator("textarea").input_value()
+    text = await page.locator("pre").inner_text()
     found = [urlsplit(line) for line in text.splitlines()]
     assert [(each.scheme, each.netloc, parse_qs(each.query)["issuer"]) for each in found] == [
         ("otpauth", "totp", ["GitHub"]),

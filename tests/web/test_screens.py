@@ -20,6 +20,11 @@ pytestmark = [pytest.mark.web, pytest.mark.asyncio(loop_scope="module")]
 WIDTHS = (320, 1280, 390)
 _STILL = """Promise.all([...document.getAnimations().map(each => each.finished.catch(() => null)),
   new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))])"""
+# Fields whose text a browser writes to its disk, to restore them after a crash. Autofill asks for a number.
+_KEPT = """[...document.querySelectorAll('input, textarea')].filter(each =>
+  !['password', 'checkbox', 'radio', 'file', 'hidden'].includes(each.type) && !each.readOnly
+  && !['off', 'one-time-code', 'tel-national'].includes(each.autocomplete)
+  || each.localName === 'textarea').map(each => each.outerHTML)"""
 THEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 
 
@@ -40,6 +45,7 @@ async def test_a_screen_is_accessible_and_fits(staged: Stage, screen: Screen) ->
                 await picture(page, f"{screen.name}-{width}-{theme}")
                 assert await page.evaluate("document.documentElement.scrollWidth") <= width, width
             assert await settled(page) == [], theme
+        assert await page.evaluate(_KEPT) == []
         heading = await page.locator("h1").inner_text()
         assert heading and (not screen.title or heading == screen.title)
         await page.evaluate("document.documentElement.style.fontSize = '200%'")
@@ -77,5 +83,6 @@ async def test_what_is_wrong_is_found(staged: Stage) -> None:
         assert await violations(page) == []
         await page.evaluate("document.querySelector('form').append(document.createElement('input'))")
         assert any(each.startswith("label:") for each in await violations(page))
+        assert len(await page.evaluate(_KEPT)) == 1
         await page.evaluate("document.querySelector('form').style.width = '400px'")
         assert await page.evaluate("document.documentElement.scrollWidth") > 320

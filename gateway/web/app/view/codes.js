@@ -14,7 +14,7 @@ const MOUSE = matchMedia('(hover: hover) and (pointer: fine)');
 /** @param {any} app */
 export default async function codes(app) {
   const {t, say} = app.text;
-  const search = /** @type {HTMLInputElement} */ (h('input', {class: 'input', type: 'search', 'aria-label': say('codes.search'), placeholder: say('codes.search')}));
+  const search = /** @type {HTMLInputElement} */ (h('input', {class: 'input', type: 'search', autocomplete: 'off', 'aria-label': say('codes.search'), placeholder: say('codes.search')}));
   const searching = h('div', {class: 'search', hidden: true}, search, icon('search', 'icon small'));
   const asked = h('div', {class: 'stack', hidden: true});
   const mine = h('ul', {class: 'stack plain-list'});

@@ -48,7 +48,8 @@ function text(app, uris) {
   const {t, say} = app.text;
   const all = `${uris.join('\n')}\n`;
   const href = URL.createObjectURL(new Blob([all], {type: 'text/plain'}));
-  const area = h('textarea', {class: 'input', readOnly: true, rows: 10, spellcheck: false, dir: 'ltr', value: all, 'aria-label': say('export.addresses')});
+  // No form control: browsers write what stands in those into their sessions' files, to restore it after a crash.
+  const area = h('pre', {class: 'input', tabIndex: 0, role: 'region', dir: 'ltr', translate: false, 'aria-label': say('export.addresses')}, all);
   const made = screen({text: app.text, title: t('export.textTitle', {n: uris.length}), back: '#/backup'},
     note('danger', 'alarm', t('export.careful')), area,
     h('div', {class: 'actions'}, copyButton(app, () => all, say('export.copy')),
