@@ -137,6 +137,29 @@ async def test_a_question_that_is_not_in_its_form_or_of_no_site_is_refused(tab: 
     assert told == [["apr_1"], ["apr_2", "apr_3", "apr_4"], 1]
 
 
+@engines()
+async def test_services_that_stop_one_after_the_other_are_not_asked_without_end(tab: Tab) -> None:
+    told = await tab.run(
+        "let streams;"
+        + _FALSE
+        + """
+        const reason = 'ERROR_REASON_DRAINING';
+        const info = {'@type': 'x/google.rpc.ErrorInfo', domain: 'authy_grpc', reason};
+        const stops = 'event: error\\ndata: ' + JSON.stringify({details: [info]}) + '\\n\\n';
+        streams = [said(message(1), stops), said(message(2), stops), said(message(3))];
+        inbox.silence = 60000;
+        inbox.start();
+        await until(state => state.revisions.activity === '3');
+        inbox.stop();
+        return states.map(each => each.connection);
+        """,
+        "stops",
+    )
+    # The first has another beside it, which is asked at once.
+    again = ["connecting", "open"]
+    assert told == ["off", *again, *again, "waiting", *again, "off"]
+
+
 @engines("chromium", "webkit")
 async def test_two_tabs_hold_one_stream(window: Browser, service: Service, gateway: Origin) -> None:
     async with window.tab(gateway.page) as first:

@@ -160,21 +160,24 @@ export class Inbox {
    */
   async #hold(signal) {
     let failures = 0;
+    let hurried = -LONGEST_MILLIS;
     while (!signal.aborted && this.device.can('watch')) {
       /** @type {ApiError | null} */
       let failure = null;
       this.#set({ connection: 'connecting', retryTime: 0, leader: true });
       try {
         for await (const message of this.#messages(signal)) {
-          failures = 0;
           await this.#take(message, signal);
+          failures = 0;
         }
       } catch (error) {
         failure = error instanceof ApiError ? error : new ApiError('UNEXPECTED', { cause: error });
       }
       if (signal.aborted || !this.device.can('watch')) break;
-      // A server that stops says so, and another is there.
-      const wait = failure?.reason === 'DRAINING' && failures === 0 ? 0 : pause(failures, failure?.retryDelay ?? 0);
+      // A server that stops says so, and another is there; where that one stops too, it is not asked at once again.
+      const hurry = failure?.reason === 'DRAINING' && failures === 0 && performance.now() - hurried > LONGEST_MILLIS;
+      if (hurry) hurried = performance.now();
+      const wait = hurry ? 0 : pause(failures, failure?.retryDelay ?? 0);
       failures += 1;
       if (wait) await this.#wait(wait, signal);
     }
