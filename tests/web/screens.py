@@ -276,6 +276,12 @@ SCREENS = [
         "await new Promise(r => setTimeout(r, 50)); document.querySelector('form .input').value = 'hello'; "
         "document.querySelector('form').requestSubmit()",
     ),
+    Screen(
+        "scan-refused",
+        "scan",
+        then="document.querySelector('form').hidden = false; document.querySelector('form .input').value = "
+        "'otpauth://totp/a?secret=JBSWY3DPEHPK3PXP&period=5'; document.querySelector('form').requestSubmit()",
+    ),
     Screen("accept", "accept", given={"api": {"openEnrollment": OFFER, "listSites": []}}),
     Screen("accept-loading", "accept"),
     Screen("accept-again", "accept", given={"api": {"openEnrollment": OFFER, "listSites": SITES}}),

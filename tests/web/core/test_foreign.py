@@ -88,6 +88,16 @@ async def test_what_is_scanned_is_read_or_refused_with_a_reason(tab: Tab) -> Non
             "kind": "elsewhere",
             "host": "evil.example:444",
         },
+        # Where a browser would go, and not what the link is made to look like.
+        token_uri("https://evil.example\\@auth.example", token): {
+            "kind": "elsewhere",
+            "host": "evil.example",
+        },
+        token_uri("https://b\u00fccher.example", token): {
+            "kind": "elsewhere",
+            "host": "xn--bcher-kva.example",
+        },
+        token_uri("https://\u202eelpmaxe.live", token): {"kind": "unknown"},
         f"javascript:alert(1)//{ours}#/e/{token}": {"kind": "unknown"},
         "https://books.example/": {"kind": "unknown"},
         "": {"kind": "unknown"},
@@ -133,6 +143,9 @@ async def test_what_is_scanned_is_read_or_refused_with_a_reason(tab: Tab) -> Non
         f"otpauth://totp/%ff?secret={SECRET}": "NOT_OTPAUTH",
         "otpauth://totp": "NOT_OTPAUTH",
         "otpauth-migration://offline?data=%": "NOT_OTPAUTH",
+        exported(parameters("ada"), size=2**60): "NOT_OTPAUTH",
+        exported(parameters("ada"), size=2, index=2): "NOT_OTPAUTH",
+        exported(parameters("ada"), size=2, index=2**64 - 1): "NOT_OTPAUTH",
     }
     cases |= {text: {"kind": "refused", "reason": reason} for text, reason in refused.items()}
     told = await tab.run(

@@ -11,6 +11,8 @@ const URI = /^otpauth-migration:\/\/offline\/?\?(?:[^#]*&)?data=([^&#]+)/i;
 // By the numbers of the message's enums. MD5 is Google's fourth, and nobody's.
 const HASHES = /** @type {const} */ (['SHA-1', 'SHA-1', 'SHA-256', 'SHA-512']);
 const DIGITS = [6, 6, 8];
+// Ten accounts a code are usual, and a thousand are the most that this app keeps.
+const MOST_PARTS = 1000;
 const TYPES = /** @type {const} */ (['totp', 'hotp', 'totp']);
 
 /**
@@ -23,11 +25,14 @@ const TYPES = /** @type {const} */ (['totp', 'hotp', 'totp']);
  */
 export function parseMigration(text) {
   let fields;
+  let place;
   try {
     const data = decodeURIComponent(/** @type {string} */ (URI.exec(text.trim())?.[1]));
     // Where nobody escaped it, a plus became a space.
     const base64 = data.replaceAll(' ', '+').replace(/=*$/, '');
     fields = read(fromBase64(base64 + '='.repeat((4 - (base64.length % 4)) % 4)));
+    place = { size: number(fields[3]) || 1, index: number(fields[4]), batch: number(fields[5]) };
+    if (!(place.size <= MOST_PARTS && place.index >= 0 && place.index < place.size)) throw new RangeError('no place');
   } catch {
     throw new OtpauthError('NOT_OTPAUTH');
   }
@@ -40,7 +45,7 @@ export function parseMigration(text) {
     if (draft) drafts.push(draft);
     else refused.push(told);
   }
-  return { drafts, refused, size: number(fields[3]) || 1, index: number(fields[4]), batch: number(fields[5]) };
+  return { drafts, refused, ...place };
 }
 
 /**

@@ -10,7 +10,7 @@ const MOST_CHARACTERS = 4096;
 const MOST_NAME = 200;
 const MOST_SECRET = 128;
 const TOKEN = /^[A-Za-z0-9_-]{22}$/;
-const LINK = /^https?:\/\/([^/?#\s]+)\/(?:[^?#\s]*\/)?app\/#\/e\/[A-Za-z0-9_-]{22}$/;
+const LINK = /^https?:\/\/[^/?#\s]+\/(?:[^?#\s]*\/)?app\/#\/e\/[A-Za-z0-9_-]{22}$/;
 const OTPAUTH = /^otpauth:\/\/([a-z]+)\/([^?#]*)\?([^#]*)$/i;
 /** @type {Record<string, import('./types').Hash>} */
 const HASHES = { SHA1: 'SHA-1', SHA256: 'SHA-256', SHA512: 'SHA-512' };
@@ -42,8 +42,8 @@ export function readScanned(scanned, appUrl) {
   if (text.startsWith(ours) && TOKEN.test(text.slice(ours.length))) {
     return { kind: 'enrollment', token: text.slice(ours.length) };
   }
-  const host = LINK.exec(text)?.[1];
-  if (host) return { kind: 'elsewhere', host: host.slice(host.lastIndexOf('@') + 1) };
+  const host = LINK.test(text) && hostOf(text);
+  if (host) return { kind: 'elsewhere', host };
   try {
     if (/^otpauth-migration:/i.test(text)) return { kind: 'migration', ...parseMigration(text) };
     if (/^otpauth:/i.test(text)) return { kind: 'account', draft: parseOtpauth(text) };
@@ -129,6 +129,19 @@ export function writeOtpauth({ type, issuer, account, secret, hash, digits, peri
     `otpauth://${type}/${label}${encodeURIComponent(account)}?secret=${toBase32(secret)}` +
     `&issuer=${encodeURIComponent(issuer)}&algorithm=${algorithm}&digits=${digits}&${last}`
   );
+}
+
+/**
+ * Where a browser would go: in ASCII, whatever the link is made to look like.
+ *
+ * @param {string} text
+ */
+function hostOf(text) {
+  try {
+    return new URL(text).host;
+  } catch {
+    return '';
+  }
 }
 
 /** @param {string} text */

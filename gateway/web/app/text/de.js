@@ -196,6 +196,7 @@ export default {
     part: '{n} von {of} gelesen. Zeigen Sie den nächsten Code.',
     elsewhere: 'Dieser Code gehört zu {host}. Öffnen Sie ihn im Authenticator jenes Dienstes.',
     unknown: 'Das ist kein Code, den ein Authenticator kennt. Nichts ist geschehen.',
+    not: 'Dieses Konto lässt sich nicht hinzufügen.',
     empty: 'Fügen Sie zuerst den Link ein.',
     nothing: 'In diesem Bild ist kein Code zu finden. Versuchen Sie ein schärferes oder größeres.',
     noImage: 'Diese Datei ist kein Bild, das sich lesen lässt.',

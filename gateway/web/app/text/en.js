@@ -196,6 +196,7 @@ export default {
     part: '{n} of {of} read. Show the next code.',
     elsewhere: 'This code belongs to {host}. Open it in the authenticator of that service.',
     unknown: 'This is no code that an authenticator knows. Nothing was done.',
+    not: 'This account cannot be added.',
     empty: 'Paste the link first.',
     nothing: 'No code was found in this image. Try a sharper or larger one.',
     noImage: 'This file is no image that can be read.',

@@ -47,7 +47,7 @@ export default function scan(app) {
     }
     const done = ['enrollment', 'account', 'migration'].includes(found.kind);
     if (!done) {
-      fill(told, note('warn', 'alarm', found.kind === 'elsewhere' ? t('scan.elsewhere', {host: found.host}) : t('scan.unknown')));
+      fill(told, note('warn', 'alarm', why(found)));
       return false;
     }
     // The address changes once the camera is off: some browsers ask anew otherwise.
@@ -60,6 +60,12 @@ export default function scan(app) {
       await app.router.go('/account');
     }
     return true;
+  }
+
+  /** @param {import('../core/types').Scanned} found that leads nowhere */
+  function why(found) {
+    if (found.kind === 'elsewhere') return t('scan.elsewhere', {host: found.host});
+    return found.kind === 'refused' ? [...t('scan.not'), ' ', ...t(`reasons.${found.reason}`)] : t('scan.unknown');
   }
 
   async function paste() {
