@@ -89,6 +89,7 @@ async def test_a_screen_that_comes_too_late_has_no_life(tab: Tab) -> None:
         const {living, h} = await load('/app/base/dom.js');
         const ended = [];
         const shows = [];
+        const heading = h('h1', null, 'a\\u202eb\\u2066c');
         const show = () => new Promise(done => shows.push(done));
         const router = new Router(document.body.appendChild(h('main')), {'/': 'home'}, show, 'x');
         const screens = ['one', 'inner', 'two'].map(name => {
@@ -97,15 +98,18 @@ async def test_a_screen_that_comes_too_late_has_no_life(tab: Tab) -> None:
           return made;
         });
         screens[0].append(screens[1]);
+        screens[2].append(heading);
         const turns = [router.update(), router.update()];
         shows[1](screens[2]);
         await turns[1];
+        const {title} = document;
         shows[0](screens[0]);
         await turns[0];
-        return [ended, screens[2].isConnected];
+        return [ended, screens[2].isConnected, title];
         """
     )
-    assert told == [["one", "inner"], True]
+    # Marks of direction in a name would turn what stands after it.
+    assert told == [["one", "inner"], True, "abc \u2013 x"]
 
 
 @engines()
@@ -284,3 +288,31 @@ async def test_a_question_that_is_loaded_anew_is_not_over(staged: Stage) -> None
                   await (await import('/app/view/ask.js')).default(app, {id: 'ap_1'}))"""
             )
             assert (await page.locator("h1").inner_text()).replace("\u2068", "").startswith(title)
+
+
+async def test_a_decoder_that_is_stuck_is_replaced(staged: Stage) -> None:
+    stuck = (
+        "onmessage = ({ports: [port]}) => port?.postMessage({ready: true});"
+        "parent.postMessage({waiting: true}, '*')"
+    )
+    async with staged.page() as page:
+        # The second frame gets the real one.
+        await page.route(
+            "**/scan/box.js",
+            lambda route: route.fulfill(
+                body=stuck, content_type="text/javascript", headers={"access-control-allow-origin": "*"}
+            ),
+            times=1,
+        )
+        told = await page.evaluate(
+            """async () => {
+              const {Decoder} = await import('/app/part/decoder.js');
+              const decoder = new Decoder(1500);
+              const text = await decoder.decode(new ImageData(9, 9));
+              const found = [text, document.querySelectorAll('iframe').length];
+              const drawn = () => decoder.draw('x').catch(() => '');
+              while (!await drawn());
+              return found;
+            }"""
+        )
+        assert told == ["", 1]

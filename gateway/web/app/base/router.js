@@ -65,7 +65,9 @@ export class Router {
     if (old) old.replaceWith(screen);
     else this.#place.append(screen);
     const heading = screen.querySelector('h1');
-    document.title = heading ? `${heading.textContent} – ${this.#title}` : this.#title;
+    // Names in it are of others: a title has no marks that isolate.
+    const named = heading?.textContent.replace(/[\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g, '');
+    document.title = heading ? `${named} – ${this.#title}` : this.#title;
     if (first) return;
     scrollTo(0, 0);
     if (heading) {

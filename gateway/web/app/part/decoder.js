@@ -13,16 +13,23 @@ const PATIENCE = 10_000;
 export class DecoderError extends Error {}
 
 export class Decoder {
-  /** @type {HTMLIFrameElement} */
-  #frame;
-  /** @type {Promise<MessagePort>} */
-  #port;
+  #patience;
+  #frame = /** @type {HTMLIFrameElement} */ (/** @type {unknown} */ (null));
+  #port = /** @type {Promise<MessagePort>} */ (/** @type {unknown} */ (null));
   #id = 0;
   /** @type {Map<number, (text: string) => void>} */
   #open = new Map();
 
-  /** Begins to load the frame; `end()` takes it away. */
-  constructor() {
+  /**
+   * Begins to load the frame; `end()` takes it away.
+   * @param {number} [patience] milliseconds for one image, after which another frame takes the place of this one
+   */
+  constructor(patience = PATIENCE) {
+    this.#patience = patience;
+    this.#load();
+  }
+
+  #load() {
     this.#frame = /** @type {HTMLIFrameElement} */ (h('iframe', {hidden: true, tabIndex: -1, 'aria-hidden': 'true'}));
     this.#frame.sandbox.add('allow-scripts');
     this.#frame.src = 'scan/frame.html';
@@ -94,10 +101,16 @@ export class Decoder {
     const port = await this.#port;
     const id = ++this.#id;
     return new Promise((resolve) => {
-      const timer = setTimeout(() => this.#answer({id, text: ''}), PATIENCE);
+      const timer = setTimeout(() => this.#replace(), this.#patience);
       this.#open.set(id, (text) => { clearTimeout(timer); resolve(text); });
       port.postMessage({id, ...asked}, given);
     });
+  }
+
+  /** A frame that an image keeps at work would answer nothing else either. */
+  #replace() {
+    this.end();
+    this.#load();
   }
 
   end() {

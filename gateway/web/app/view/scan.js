@@ -10,6 +10,8 @@ const SIDE = 1024;
 /** Images are tried at these, the largest first. */
 const SIDES = [2048, 1024, 512];
 const PAUSE = 120;
+/** An image that takes longer is not tried again smaller. */
+const LONG = 5000;
 
 /** @param {any} app */
 export default function scan(app) {
@@ -208,10 +210,11 @@ class Camera {
   async decodeImage(image) {
     this.#decoder ??= new Decoder();
     const bitmap = await createImageBitmap(image);
+    const begun = performance.now();
     try {
       for (const side of SIDES) {
         const text = await this.#decode(bitmap, bitmap.width, bitmap.height, side);
-        if (text) return text;
+        if (text || performance.now() - begun > LONG) return text;
       }
       return '';
     } finally {
