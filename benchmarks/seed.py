@@ -7,6 +7,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric import ec
+from sqlalchemy import Connection, insert
+from sqlmodel import SQLModel
 
 from authy_grpc.domain import keys, totp
 from authy_grpc.domain.application import DEFAULT_SCOPES
@@ -14,9 +16,10 @@ from authy_grpc.domain.ids import hash_secret, new_authy_id, new_id, new_secret
 from authy_grpc.domain.webhook import Webhook, WebhookState, new_webhook_secret
 from authy_grpc.phone.state import State
 from authy_grpc.store import account, device, keyset, link, webhook
+from authy_grpc.store.bulk import table
 from authy_grpc.store.engine import connect
 from authy_grpc.store.tables import AccountRow, ApiKeyRow, ApplicationRow, DeviceRow, LinkRow, SiteKeyRow
-from authy_grpc.store.tx import Tx
+from authy_grpc.store.tx import Tools, Tx
 from authy_grpc.store.vault import Vault
 
 PERIOD = 30
@@ -71,21 +74,24 @@ def seed(url: str, vault: Vault, count: int, webhooks: Sequence[str] = (), *, fi
     """
     now = datetime.now(UTC) - timedelta(hours=1)
     engine = connect(url, writes=True, connections=1)
-    with engine.begin() as connection, Tx(connection) as session:
-        keyset.check(session, vault)
+    with engine.begin() as connection:
+        tx = Tx(connection, Tools(vault, lambda: now, os.urandom))
+        keyset.check(tx, vault)
         application_id, api_key = new_id("app", now, os.urandom), new_secret("ak", os.urandom)
         for row in _site(application_id, api_key, now):
-            session.add(row)
-            session.flush()
+            _insert(connection, [row])
         for number, each in enumerate(webhooks):
-            _add_webhook(session, vault, application_id, number, each, now)
+            _add_webhook(tx, application_id, number, each, now)
         made = [_person(vault, application_id, number, now) for number in range(first, first + count)]
         # Row by row of a kind: a foreign key asks for what it points to.
         for rows in zip(*[rows for _, rows in made], strict=True):
-            session.add_all(rows)
-            session.flush()
+            _insert(connection, rows)
     engine.dispose()
     return Seeded(api_key, [person for person, _ in made])
+
+
+def _insert(connection: Connection, rows: Sequence[SQLModel]) -> None:
+    connection.execute(insert(table(type(rows[0]))), [row.model_dump() for row in rows])
 
 
 def _site(application_id: str, api_key: str, now: datetime) -> Iterator[Any]:
@@ -110,9 +116,7 @@ def _site(application_id: str, api_key: str, now: datetime) -> Iterator[Any]:
     )
 
 
-def _add_webhook(
-    session: Tx, vault: Vault, application_id: str, number: int, url: str, now: datetime
-) -> None:
+def _add_webhook(tx: Tx, application_id: str, number: int, url: str, now: datetime) -> None:
     # Their tails tell the webhooks of a site apart.
     made = Webhook(
         webhook_id=f"{new_id('whk', now, os.urandom)[:26]}{number:04d}",
@@ -123,7 +127,7 @@ def _add_webhook(
         create_time=now,
         last_success_time=None,
     )
-    webhook.add(session, application_id, made, new_webhook_secret(os.urandom))
+    webhook.add(tx, application_id, made, new_webhook_secret(os.urandom))
 
 
 def _person(vault: Vault, application_id: str, number: int, now: datetime) -> tuple[Person, list[Any]]:

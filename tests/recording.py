@@ -71,6 +71,6 @@ class Transaction:
 def transaction(database: Database) -> Iterator[Transaction]:
     """A transaction on a connection of its own, rolled back where it is not committed."""
     engine, tools = connect(database.url, writes=True, connections=1), database.tools
-    with engine.connect() as connection, Tx(connection, tools) as tx:
-        yield Transaction(tx)
+    with engine.connect() as connection:
+        yield Transaction(Tx(connection, tools))
     engine.dispose()

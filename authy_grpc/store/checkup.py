@@ -52,7 +52,8 @@ def look(url: str, vault: Vault | None = None) -> Checkup:
     """
     engine = connect(url, writes=False, connections=1)
     try:
-        with explained(url), engine.connect() as connection, Tx(connection) as tx:
+        with explained(url), engine.connect() as connection:
+            tx = Tx(connection)
             if not inspect(connection).has_table(str(MetaRow.__tablename__)):
                 return Checkup(empty=True, sealed=False, time=None)
             sealed = connection.scalar(select(meta.ROWS.c.name).limit(1)) is not None

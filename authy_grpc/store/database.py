@@ -307,7 +307,8 @@ class Database:
             return self._read_once(work)
 
     def _read_once(self, work: Callable[[Tx], T]) -> T:
-        with self._reads.begin() as connection, Tx(connection, self.tools) as tx:
+        with self._reads.begin() as connection:
+            tx = Tx(connection, self.tools)
             return work(tx)
 
 

@@ -13,20 +13,20 @@ from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import BigInteger, Integer, Select, bindparam, func, or_, select, text, tuple_
+from sqlalchemy import BigInteger, Integer, Select, String, bindparam, func, or_, select, text, tuple_
 from sqlmodel import col
 
 from authy_grpc.domain.approval import Approval
 from authy_grpc.domain.enrollment import Enrollment
 from authy_grpc.domain.event import UserEvent, WebhookEvent
 from authy_grpc.domain.ids import new_id
-from authy_grpc.store import outbox, tally
-from authy_grpc.store.bulk import Inserted, table
+from authy_grpc.store import meta, outbox, tally
+from authy_grpc.store.bulk import Bulk, Inserted, table
 from authy_grpc.store.columns import to_millis
 from authy_grpc.store.position import EARLIEST as EARLIEST
 from authy_grpc.store.position import Position as Position
 from authy_grpc.store.statements import Statement, statement
-from authy_grpc.store.tables import EventRow, MetaRow
+from authy_grpc.store.tables import EventRow
 from authy_grpc.store.vault import Vault
 
 if TYPE_CHECKING:
@@ -61,13 +61,23 @@ _COLUMNS = (
     "sealed_body",
     "create_time",
 )
+_EVENT_ID = _COLUMNS.index("event_id")
 _INSERT = Inserted(_TABLE, *_COLUMNS, xid=("0", "pg_current_xact_id()::text::bigint"))
 # To make a statement takes longer than to run it.
 _REMEMBERED = 100
 _ORDER = (col(EventRow.epoch), col(EventRow.xid), col(EventRow.sequence))
-_BY_ID = select(_TABLE).where(_TABLE.c.event_id.in_(bindparam("event_ids", expanding=True)))
 _AFTER: Any = tuple_(*[bindparam(name, type_=BigInteger) for name in Position._fields])
 _Row: Any = namedtuple("_Row", [column.name for column in _TABLE.c])  # type: ignore[misc]
+_BY_ID = Bulk(event_id=String).statement(
+    lambda given: select(_TABLE).join(given, given.c.event_id == _TABLE.c.event_id)
+)
+_NEWEST_XID = statement(
+    select(_TABLE.c.xid)
+    .where(_TABLE.c.epoch == bindparam("own_epoch"))
+    .order_by(_TABLE.c.xid.desc())
+    .limit(1)
+)
+_XID = "SELECT pg_current_xact_id()::text::bigint"
 # The oldest transaction that is still open.
 _HORIZON = "pg_snapshot_xmin(pg_current_snapshot())::text::bigint"
 _ANY_UNSETTLED = statement(
@@ -76,8 +86,8 @@ _ANY_UNSETTLED = statement(
     .where(text(f"(event.epoch, event.xid) >= (:own_epoch, {_HORIZON})"))
     .limit(1)
 )
-_NOW_ON_POSTGRES = text(f"SELECT {_HORIZON}")
-_NOW_ON_SQLITE = text("SELECT seq FROM sqlite_sequence WHERE name = 'event'")
+_NOW_ON_POSTGRES = f"SELECT {_HORIZON}"
+_NOW_ON_SQLITE = "SELECT coalesce(max(seq), 0) FROM sqlite_sequence WHERE name = 'event'"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,6 +148,12 @@ class Recording:
     def __len__(self) -> int:
         return len(self._rows)
 
+    def cut(self, length: int) -> None:
+        """Drop the newest, as a work that is refused has written nothing."""
+        dropped = {row[_EVENT_ID] for row in self._rows[length:]}
+        self._posts = [post for post in self._posts if post[0] not in dropped]
+        del self._rows[length:]
+
     def add(self, tx: "Tx", event: NewEvent) -> str:
         """Take an event, as of now; answers its id."""
         event_id = new_id("evt", tx.now(), tx.random)
@@ -184,7 +200,7 @@ def _row(tx: "Tx", event_id: str, event: NewEvent) -> Sequence[Any]:
 
 def find(tx: "Tx", event_ids: Sequence[str]) -> dict[str, Recorded]:
     """Events by their ids; those that are kept no longer are left out."""
-    rows = tx.connection().execute(_BY_ID, {"event_ids": list(event_ids)})
+    rows: list[Any] = [_Row(*each) for each in _BY_ID.all(tx, [(each,) for each in event_ids])]
     return {row.event_id: _recorded(tx.vault, row) for row in rows}
 
 
@@ -255,8 +271,8 @@ def _select(postgres: bool, of_one: bool, types: tuple[str, ...]) -> Statement[A
 def newest(tx: "Tx") -> Position:
     """The position after which all that happens from now on stands, and nothing that can be read yet."""
     if tx.postgres:
-        return Position(tx.tools.epoch, tx.execute(_NOW_ON_POSTGRES).scalar_one(), -1)
-    return Position(tx.tools.epoch, 0, tx.execute(_NOW_ON_SQLITE).scalar() or 0)
+        return Position(tx.tools.epoch, tx.execute_raw(_NOW_ON_POSTGRES, None)[0][0], -1)
+    return Position(tx.tools.epoch, 0, tx.execute_raw(_NOW_ON_SQLITE, ())[0][0])
 
 
 def unsettled(tx: "Tx", position: Position) -> bool:
@@ -266,20 +282,16 @@ def unsettled(tx: "Tx", position: Position) -> bool:
 
 def begin_epoch(tx: "Tx") -> None:
     """At start: a restored dump counts transactions anew, so its events get a higher epoch."""
-    meta = tx.get(MetaRow, _EPOCH, with_for_update=True)
-    tx.tools.epoch = int(meta.value) if meta else 0
+    kept = meta.ROWS.find(tx, _EPOCH, lock=True)
+    tx.tools.epoch = int(kept.value) if kept else 0
     if not tx.postgres:
         return
-    newest = tx.execute(
-        select(col(EventRow.xid))
-        .where(col(EventRow.epoch) == tx.tools.epoch)
-        .order_by(col(EventRow.xid).desc())
-        .limit(1)
-    ).scalar()
-    current = tx.execute(text("SELECT pg_current_xact_id()::text::bigint")).scalar_one()
-    if (newest or 0) > current:
-        tx.tools.epoch += 1
-        tx.merge(MetaRow(name=_EPOCH, value=str(tx.tools.epoch).encode()))
+    found = _NEWEST_XID.first(tx, own_epoch=tx.tools.epoch)
+    ((current,),) = tx.execute_raw(_XID, None)
+    if found is None or found[0] <= current:
+        return
+    tx.tools.epoch += 1
+    meta.ROWS.put(tx, meta.Kept(_EPOCH, str(tx.tools.epoch).encode()))
 
 
 def _settled(postgres: bool, statement: Select[Any]) -> Select[Any]:

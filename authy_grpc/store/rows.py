@@ -3,7 +3,7 @@
 from dataclasses import fields
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from sqlalchemy import ColumnElement, bindparam, delete, insert, select
+from sqlalchemy import ColumnElement, Table, bindparam, delete, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.sql.base import Executable
 from sqlmodel import SQLModel
@@ -15,6 +15,18 @@ if TYPE_CHECKING:
     from authy_grpc.store.tx import Tx
 
 T = TypeVar("T")
+
+
+def upsert(own: Table) -> Statement[tuple[Any, ...]]:
+    """An INSERT of all columns of a row, in the place of the row of its key where there is one."""
+
+    def core(postgres: bool) -> Executable:
+        new = (postgresql if postgres else sqlite).insert(own)
+        values = {each.name: new.excluded[each.name] for each in own.c if not each.primary_key}
+        made: Executable = new.on_conflict_do_update(index_elements=list(own.primary_key), set_=values)
+        return made
+
+    return statement(core)
 
 
 class Rows(Generic[T]):
@@ -30,7 +42,7 @@ class Rows(Generic[T]):
     """
 
     def __init__(self, kind: type[T], model: type[SQLModel]) -> None:
-        self._table = own = table(model)
+        own = table(model)
         self.c = own.c
         self._kind = kind
         self._key = own.primary_key.columns.keys()[0]
@@ -39,7 +51,7 @@ class Rows(Generic[T]):
         named = own.c[self._key] == bindparam("key")
         self._find, self._lock = self.where(named), self.where(named, lock=True)
         self._insert = statement(insert(own).values({name: bindparam(name) for name in self._names}))
-        self._put = statement(self._upsert)
+        self._put = upsert(own)
         self._update = Updated(own, self._key)
         self._delete = statement(delete(own).where(named))
 
@@ -71,9 +83,3 @@ class Rows(Generic[T]):
     def remove(self, tx: "Tx", row: T) -> None:
         """Remove a row."""
         self._delete.run(tx, key=getattr(row, self._key))
-
-    def _upsert(self, postgres: bool) -> Executable:
-        new = (postgresql if postgres else sqlite).insert(self._table)
-        values = {name: new.excluded[name] for name in self._names if name != self._key}
-        made: Executable = new.on_conflict_do_update(index_elements=[self._key], set_=values)
-        return made

@@ -10,9 +10,7 @@ from sqlalchemy import (
     String,
     and_,
     bindparam,
-    delete,
     exists,
-    insert,
     select,
     update,
 )
@@ -22,6 +20,7 @@ from authy_grpc.domain.event import UserEventType
 from authy_grpc.domain.user import Factor
 from authy_grpc.domain.verification import SentCode
 from authy_grpc.store.bulk import Bulk, table
+from authy_grpc.store.rows import upsert
 from authy_grpc.store.statements import statement
 from authy_grpc.store.tables import AccountRow, ApplicationRow, LinkRow, SentCodeRow, TellingRow
 from authy_grpc.store.tx import Tx
@@ -78,7 +77,7 @@ _FIND = statement(
         _OF_ACTION
     )
 )
-_DROP, _KEEP = statement(delete(_SENT).where(_OF_ACTION)), statement(insert(_SENT))
+_KEEP = upsert(_SENT)
 _UPDATE = Bulk(site_id=String, action=String, failures=Integer, used=Boolean).statement(_update_sent)
 
 
@@ -133,7 +132,6 @@ def find(tx: Tx, site_id: str, action: str) -> SentCode | None:
 
 def keep(tx: Tx, site_id: str, action: str, sent: SentCode) -> None:
     """Write a code that is being sent, in the place of the one before it."""
-    _DROP.run(tx, site_id=site_id, action=action)
     _KEEP.run(
         tx,
         site_id=site_id,

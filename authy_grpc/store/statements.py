@@ -107,7 +107,7 @@ class Statement(Generic[T]):
     def _compile(self, tx: "Tx") -> _Compiled:
         core = self._core
         built = core if isinstance(core, Executable) else core(tx.postgres)
-        compiled = self._compiled[tx.postgres] = _Compiled(built, tx.get_bind().dialect)
+        compiled = self._compiled[tx.postgres] = _Compiled(built, tx.connection().dialect)
         return compiled
 
 

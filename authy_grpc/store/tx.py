@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection
-from sqlmodel import Session
 
 from authy_grpc.store.columns import whole_millis
 from authy_grpc.store.events import NewEvent, Recording
@@ -29,20 +28,19 @@ class Tools:
     epoch: int = 0
 
 
-class Tx(Session):
+class Tx:
     """A transaction, as its works see it.
-
-    It is a Session too, for as long as there are nouns that are kept by the ORM.
 
     Args:
         connection: whose transaction has begun.
         tools: None where the works bring their own.
+
+    Attributes:
+        info: what the works of the transaction have gathered for whoever commits it.
     """
 
     def __init__(self, connection: Connection, tools: Tools | None = None) -> None:
-        super().__init__(
-            connection, autoflush=False, expire_on_commit=False, join_transaction_mode="rollback_only"
-        )
+        self.info: dict[str, Any] = {}
         self.postgres = connection.dialect.name == "postgresql"
         self._tools = tools
         self._connection = connection
@@ -88,14 +86,21 @@ class Tx(Session):
         """How many events wait to be written."""
         return len(self._recording)
 
+    def drop_recorded(self, length: int) -> None:
+        """Keep so many of the events that wait, the oldest."""
+        self._recording.cut(length)
+
     def write_recorded(self) -> None:
         """Write the events that were recorded so far: by whoever commits, once for all works."""
         self._recording.write(self)
 
     def next_work(self) -> None:
-        """Forget what the last work has read: several share a transaction."""
+        """Forget the time of the last work: several share a transaction."""
         self._now = None
-        self.expunge_all()
+
+    def connection(self) -> Connection:
+        """SQLAlchemy's own, for what no statement of ours says."""
+        return self._connection
 
     @property
     def pipelined(self) -> bool:

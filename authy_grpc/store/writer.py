@@ -234,10 +234,8 @@ class Writer:
         """One transaction; whatever it raises, nothing was committed."""
         xid = None
         try:
-            with (
-                self._engine.begin() as connection,
-                Tx(connection, self._tools) as tx,
-            ):
+            with self._engine.begin() as connection:
+                tx = Tx(connection, self._tools)
                 tx.asks_xid = self._postgres
                 outcomes = self._outcomes(tx, group)
                 tx.write_recorded()
@@ -297,7 +295,6 @@ class Writer:
                 outcomes.update(zip(indexes, answers, strict=True))
             elif job.work is not None:
                 outcomes[index] = self._outcome(tx, job.work)
-            tx.flush()
             tx.next_work()
         return [outcomes.get(index) for index in range(len(group))]
 
@@ -306,10 +303,9 @@ class Writer:
         try:
             return _run(work, tx)
         except Refusal as refusal:
-            changed = (self._changes, tx.recorded) != before or tx.new or tx.dirty or tx.deleted
-            if self._guard and changed:
+            if self._guard and (self._changes, tx.recorded) != before:
                 raise ChangedAndRaised(type(refusal).__name__) from refusal
-            tx.expunge_all()
+            tx.drop_recorded(before[1])
             return refusal
 
     def _count_change(self, connection: Any, cursor: Any, statement: str, *rest: Any) -> None:

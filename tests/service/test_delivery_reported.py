@@ -36,7 +36,8 @@ def reporting(office: Office, post: Post) -> Iterator[None]:
     """Another server takes a report down, and commits at the end."""
     engine = connect(office.database.url, writes=True, connections=1)
     try:
-        with engine.begin() as connection, Tx(connection, office.database.tools) as session:
+        with engine.begin() as connection:
+            session = Tx(connection, office.database.tools)
             outcome.take_down(session, [report_of(post)])
             yield
     finally:

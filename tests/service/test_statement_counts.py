@@ -6,8 +6,10 @@ from typing import Any
 
 from authy_grpc.service.enrollment import Draft
 from authy_grpc.store.once import Request
+from tests.checking import Booth
 from tests.clock import TurnedClock
 from tests.enrolling import Hall
+from tests.registering import Handset, People
 from tests.sql import statements
 
 # What the tailer of the feed reads whenever it likes.
@@ -49,3 +51,18 @@ async def test_a_call_runs_as_many_statements_as_it_has_questions(
             "CreateApproval": 6,
             "RespondApproval": 12,
         }
+
+
+async def test_a_code_is_sent_and_a_number_proven_by_few(sqlite_url: str, clock: TurnedClock) -> None:
+    counts: dict[str, int] = {}
+    async with Booth.opened(sqlite_url, clock) as booth:
+        user = await booth.user(await booth.site())
+        _, counts["SendCode"] = await count(booth.send(user))
+        # What is due is taken together; what became of each is written by itself.
+        _, counts["texts of one code"] = await count(booth.texts.send_due())
+    async with People.opened(sqlite_url, clock) as people:
+        began, code = await people.start()
+        asked = Handset.new().asks(began.verification_id, code)
+        registered = people.registrations.register(people.nobody(), asked)
+        _, counts["RegisterDevice"] = await count(registered)
+    assert counts == {"SendCode": 10, "texts of one code": 8, "RegisterDevice": 10}

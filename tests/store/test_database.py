@@ -12,27 +12,31 @@ import pytest
 from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import Pool
-from sqlmodel import Session, select
+from sqlmodel import select
 
 from authy_grpc.domain.errors import BackendUnavailable
 from authy_grpc.store import schema
 from authy_grpc.store.database import Database
 from authy_grpc.store.postgres import is_postgres, plain
 from authy_grpc.store.tables import BudgetRow
+from authy_grpc.store.tx import Tx
+from tests import rows
 from tests.databases import own_server
 from tests.proxy import Break, Proxy
 from tests.threads import PATIENCE, Event
 from tests.works import commits, held, leaves, slow_commit, trace, traces
 
 
-def raise_times(name: str) -> Callable[[Session], int]:
+def raise_times(name: str) -> Callable[[Tx], int]:
     """A work that adds one to a number that it reads, and answers it."""
 
-    def work(session: Session) -> int:
-        row = session.get(BudgetRow, name, with_for_update=True) or trace(name)
-        row.times = str(int(row.times.strip("[]") or 0) + 1)
-        session.add(row)
-        return int(row.times)
+    def work(tx: Tx) -> int:
+        found = rows.found(tx, select(BudgetRow).where(BudgetRow.name == name).with_for_update())
+        if not found:
+            rows.add(tx, trace(name))
+        count = int(found[0].times.strip("[]") or 0) + 1 if found else 1
+        rows.change(tx, BudgetRow, name, times=str(count))
+        return count
 
     return work
 
@@ -61,7 +65,7 @@ async def test_a_read_writes_nothing(database: Database) -> None:
     await database.write(leaves("a"))
     if not database.postgres:
         with pytest.raises(BackendUnavailable):
-            await database.read(lambda session: session.execute(text("DELETE FROM budget")))
+            await database.read(lambda tx: tx.connection().execute(text("DELETE FROM budget")))
     assert await traces(database) == ["a"]
 
 
@@ -82,11 +86,11 @@ async def test_a_log_that_cannot_be_emptied_fails_nobody_whose_work_is_done(tmp_
 async def test_a_read_sees_one_moment(database: Database) -> None:
     looked, changed = Event(), Event()
 
-    def look_twice(session: Session) -> tuple[int, int]:
-        first = len(session.exec(select(BudgetRow.name)).all())
+    def look_twice(tx: Tx) -> tuple[int, int]:
+        first = len(rows.found(tx, select(BudgetRow.name)))
         looked.set()
         changed.wait()
-        return first, len(session.exec(select(BudgetRow.name)).all())
+        return first, len(rows.found(tx, select(BudgetRow.name)))
 
     reading = asyncio.create_task(database.read(look_twice))
     await asyncio.to_thread(looked.wait)
@@ -97,8 +101,8 @@ async def test_a_read_sees_one_moment(database: Database) -> None:
 
 
 async def test_a_wrong_statement_is_a_fault_and_no_outage(database: Database) -> None:
-    def work(session: Session) -> None:
-        session.execute(text("SELECT * FROM nowhere"))
+    def work(tx: Tx) -> None:
+        tx.connection().execute(text("SELECT * FROM nowhere"))
 
     for run in (database.read, database.write):
         with pytest.raises(DBAPIError, match="nowhere"):
@@ -128,9 +132,8 @@ async def test_a_work_whose_callers_time_is_up_is_not_committed(database: Databa
     """Not even where it has begun: what the caller is told stays true."""
     began, release = Event(), Event()
 
-    def slow(session: Session) -> None:
-        session.add(trace("slow"))
-        session.flush()
+    def slow(tx: Tx) -> None:
+        rows.add(tx, trace("slow"))
         began.set()
         release.wait()
 
@@ -159,7 +162,7 @@ async def test_a_commit_that_is_under_way_when_the_time_is_up_is_waited_for(
 async def test_reads_have_a_time_too(hasty: Database) -> None:
     release = Event()
     with pytest.raises(BackendUnavailable):
-        await hasty.read(lambda session: release.wait())
+        await hasty.read(lambda tx: release.wait())
     release.set()
 
 
@@ -213,12 +216,11 @@ async def test_a_work_whose_connection_ends_runs_again_and_counts_once(postgres_
     database = Database(postgres_url, guard=True)
     runs: list[int] = []
 
-    def work(session: Session) -> int:
-        count = raise_times("a")(session)
-        session.flush()
+    def work(tx: Tx) -> int:
+        count = raise_times("a")(tx)
         runs.append(count)
         if len(runs) == 1:
-            session.execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
+            tx.connection().execute(text("SELECT pg_terminate_backend(pg_backend_pid())"))
         return count
 
     assert await database.write(work) == 1
@@ -234,9 +236,9 @@ async def test_what_became_of_a_commit_whose_answer_is_lost_is_asked_for(
     assert await database.write(raise_times("a")) == 1
     ran: list[int] = []
 
-    def work(session: Session) -> int:
+    def work(tx: Tx) -> int:
         ran.append(1)
-        return raise_times("a")(session)
+        return raise_times("a")(tx)
 
     proxy.breaks = breaks
     assert await database.write(work) == 2
@@ -249,9 +251,9 @@ async def test_a_commit_of_which_nobody_knows_is_never_said_to_have_been_made(pr
     database = Database(proxy.url, guard=True)
     assert await database.write(raise_times("a")) == 1
 
-    def work(session: Session) -> int:
+    def work(tx: Tx) -> int:
         proxy.refuses = True
-        return raise_times("a")(session)
+        return raise_times("a")(tx)
 
     proxy.breaks = "answer"
     with pytest.raises(BackendUnavailable):
@@ -284,16 +286,15 @@ async def test_servers_that_lock_each_other_out_run_again(postgres_url: str) -> 
     both = threading.Barrier(2, timeout=PATIENCE)
     runs: list[str] = []
 
-    def work(first: str, second: str) -> Callable[[Session], int]:
+    def work(first: str, second: str) -> Callable[[Tx], int]:
         waits = [both]
 
-        def run(session: Session) -> int:
+        def run(tx: Tx) -> int:
             runs.append(first)
-            raise_times(first)(session)
-            session.flush()
+            raise_times(first)(tx)
             if waits:
                 waits.pop().wait()
-            return raise_times(second)(session)
+            return raise_times(second)(tx)
 
         return run
 
@@ -330,15 +331,15 @@ async def test_a_server_that_stops_is_out_of_reach_and_comes_back() -> None:
 async def test_one_callers_writes_do_not_hold_up_anothers(database: Database, apart: bool) -> None:
     order: list[str] = []
 
-    def work(name: str) -> Callable[[Session], None]:
-        def note(session: Session) -> None:
+    def work(name: str) -> Callable[[Tx], None]:
+        def note(tx: Tx) -> None:
             order.append(name)
 
         return note
 
     begun, go_on = Event(), Event()
 
-    def hold(session: Session) -> None:
+    def hold(tx: Tx) -> None:
         begun.set()
         go_on.wait()
 
@@ -365,8 +366,8 @@ async def test_a_connection_in_use_while_reads_connect_anew_is_closed_in_the_end
     def ended(connection: object, _: object) -> None:
         closed.add(id(connection))
 
-    def holds(session: Session) -> None:
-        session.connection()
+    def holds(tx: Tx) -> None:
+        tx.connection()
         started.set()
         release.wait()
 

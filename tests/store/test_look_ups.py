@@ -36,7 +36,7 @@ def transactions() -> Iterator[list[Engine]]:
 
 def says(value: int) -> Callable[[Tx], int]:
     """A read that asks the database for a number."""
-    return lambda tx: int(tx.execute(text("SELECT :value"), {"value": value}).scalar_one())
+    return lambda tx: int(tx.connection().execute(text("SELECT :value"), {"value": value}).scalar_one())
 
 
 async def together(database: Database, *works: Callable[[Tx], Any]) -> list[Any]:
@@ -62,7 +62,7 @@ async def test_lists_and_the_services_own_reads_have_transactions_of_their_own(d
 @pytest.mark.parametrize("fault", [NotFound, ValueError, SystemExit, StopIteration, asyncio.CancelledError])
 async def test_a_read_that_raises_leaves_the_others(database: Database, fault: type[BaseException]) -> None:
     def bad(tx: Tx) -> None:
-        tx.execute(text("SELECT 1"))
+        tx.connection().execute(text("SELECT 1"))
         raise fault
 
     with transactions() as seen:
@@ -74,7 +74,7 @@ async def test_a_read_that_raises_leaves_the_others(database: Database, fault: t
 
 async def test_a_read_that_the_database_refuses_leaves_the_others(database: Database) -> None:
     def wrong(tx: Tx) -> None:
-        tx.execute(text("SELECT * FROM nowhere"))
+        tx.connection().execute(text("SELECT * FROM nowhere"))
 
     answers = await together(database, says(1), wrong, says(2))
     assert answers[0::2] == [1, 2]

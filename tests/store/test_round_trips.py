@@ -147,7 +147,7 @@ async def test_statements_of_sqlalchemy_see_what_was_sent_before(booth: Booth) -
         leaves("a")(tx)
         asked = _COUNT.ask(tx)
         leaves("b")(tx)
-        seen = tx.execute(text("SELECT count(*) FROM budget")).scalar_one()
+        seen = tx.connection().execute(text("SELECT count(*) FROM budget")).scalar_one()
         leaves("c")(tx)
         ((first,),), ((last,),) = asked(), _COUNT.all(tx)
         return first, seen, last

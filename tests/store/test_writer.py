@@ -7,14 +7,16 @@ from typing import Any
 import pytest
 from sqlalchemy import delete, insert, text, update
 from sqlalchemy.exc import IntegrityError
-from sqlmodel import Session, col, select
+from sqlmodel import col, select
 
 from authy_grpc.domain.errors import BackendUnavailable, CodeRejected, NotFound
 from authy_grpc.store.database import Database
 from authy_grpc.store.engine import connect
 from authy_grpc.store.tables import BudgetRow
+from authy_grpc.store.tx import Tools, Tx
 from authy_grpc.store.writer import MOST_WAITING, ChangedAndRaised, Job, Writer
-from tests.recording import record
+from tests import rows
+from tests.recording import happened, names, read, record
 from tests.threads import PATIENCE, Event
 from tests.works import commits, held, leaves, trace, traces
 
@@ -38,8 +40,8 @@ async def test_what_waits_shares_a_commit_64_at_a_time(database: Database, works
 
 
 async def test_a_refusal_that_is_raised_leaves_the_others(database: Database) -> None:
-    def refuse(session: Session) -> None:
-        session.exec(select(BudgetRow).with_for_update()).all()
+    def refuse(tx: Tx) -> None:
+        rows.found(tx, select(BudgetRow).with_for_update())
         raise NotFound
 
     with commits() as seen:
@@ -51,8 +53,8 @@ async def test_a_refusal_that_is_raised_leaves_the_others(database: Database) ->
 
 
 async def test_a_refusal_that_is_returned_is_kept_and_raised(database: Database) -> None:
-    def count(session: Session) -> CodeRejected:
-        session.add(trace("counted"))
+    def count(tx: Tx) -> CodeRejected:
+        rows.add(tx, trace("counted"))
         return CodeRejected()
 
     answers = await together(database, leaves("a"), count)
@@ -60,17 +62,16 @@ async def test_a_refusal_that_is_returned_is_kept_and_raised(database: Database)
     assert isinstance(answers[1], CodeRejected)
     assert await traces(database) == ["a", "counted"]
     with pytest.raises(CodeRejected):
-        await database.write(lambda session: CodeRejected())
+        await database.write(lambda tx: CodeRejected())
 
 
 async def test_a_fault_rolls_the_group_back_and_each_runs_alone(database: Database) -> None:
     runs: list[str] = []
 
-    def work(name: str, fault: Exception | None = None) -> Callable[[Session], str]:
-        def run(session: Session) -> str:
+    def work(name: str, fault: Exception | None = None) -> Callable[[Tx], str]:
+        def run(tx: Tx) -> str:
             runs.append(name)
-            session.add(trace(name))
-            session.flush()
+            rows.add(tx, trace(name))
             if fault is not None:
                 raise fault
             return name
@@ -97,7 +98,7 @@ async def test_of_a_group_those_that_lock_accounts_go_first(database: Database) 
     ran: list[str] = []
 
     def work(name: str, accounts: bool) -> asyncio.Task[None]:
-        return asyncio.create_task(database.write(lambda session: ran.append(name), accounts=accounts))
+        return asyncio.create_task(database.write(lambda tx: ran.append(name), accounts=accounts))
 
     with commits() as seen:
         async with held(database):
@@ -112,7 +113,7 @@ async def test_of_a_group_those_that_lock_accounts_go_first(database: Database) 
 async def test_the_writer_outlives_what_ends_a_thread_or_a_task(
     database: Database, fault: type[BaseException]
 ) -> None:
-    def work(session: Session) -> None:
+    def work(tx: Tx) -> None:
         raise fault
 
     answers = await together(database, leaves("a"), work, leaves("b"))
@@ -121,83 +122,79 @@ async def test_the_writer_outlives_what_ends_a_thread_or_a_task(
     assert await database.write(leaves("c")) == "c"
 
 
-def pending(session: Session) -> None:
-    session.add(trace("new"))
+def recorded(tx: Tx) -> None:
+    tx.record(happened("new"))
 
 
-def flushed(session: Session) -> None:
-    session.add(trace("new"))
-    session.flush()
+def added(tx: Tx) -> None:
+    rows.add(tx, trace("new"))
 
 
-def dirty(session: Session) -> None:
-    session.get_one(BudgetRow, "old").times = "[1]"
+def inserted(tx: Tx) -> None:
+    tx.connection().execute(insert(BudgetRow).values(**trace("new").model_dump()))
 
 
-def deleted(session: Session) -> None:
-    session.delete(session.get_one(BudgetRow, "old"))
+def updated(tx: Tx) -> None:
+    tx.connection().execute(update(BudgetRow).values(times="[1]"))
 
 
-def inserted(session: Session) -> None:
-    session.connection().execute(insert(BudgetRow).values(**trace("new").model_dump()))
+def removed(tx: Tx) -> None:
+    tx.connection().execute(delete(BudgetRow))
 
 
-def updated(session: Session) -> None:
-    session.connection().execute(update(BudgetRow).values(times="[1]"))
-
-
-def removed(session: Session) -> None:
-    session.connection().execute(delete(BudgetRow))
-
-
-def hidden(session: Session) -> None:
-    if session.connection().dialect.name == "sqlite":
-        session.connection().execute(text("WITH x AS (SELECT 1) DELETE FROM budget"))
+def hidden(tx: Tx) -> None:
+    if tx.connection().dialect.name == "sqlite":
+        tx.connection().execute(text("WITH x AS (SELECT 1) DELETE FROM budget"))
     else:
-        session.connection().execute(text("WITH x AS (DELETE FROM budget RETURNING name) SELECT * FROM x"))
+        tx.connection().execute(text("WITH x AS (DELETE FROM budget RETURNING name) SELECT * FROM x"))
 
 
-CHANGES = [pending, flushed, dirty, deleted, inserted, updated, removed, hidden]
+CHANGES = [recorded, added, inserted, updated, removed, hidden]
+
+
+async def left(database: Database) -> list[tuple[str, str]]:
+    """The traces and what they count, and the names of events."""
+    statement = select(BudgetRow.name, BudgetRow.times).order_by(col(BudgetRow.name))
+    found = await database.read(lambda tx: [tuple(row) for row in rows.found(tx, statement)])
+    return [*found, *((name, "") for name in names(await read(database)))]
 
 
 @pytest.mark.parametrize("change", CHANGES)
 async def test_the_guard_catches_a_work_that_changes_and_raises(
-    database: Database, change: Callable[[Session], None]
+    database: Database, change: Callable[[Tx], None]
 ) -> None:
-    def work(session: Session) -> None:
-        change(session)
+    def work(tx: Tx) -> None:
+        change(tx)
         raise NotFound
 
     await database.write(leaves("old"))
     answers = await together(database, leaves("a"), work)
     assert answers[0] == "a"
     assert isinstance(answers[1], ChangedAndRaised)
-    statement = select(BudgetRow.name, BudgetRow.times).order_by(col(BudgetRow.name))
-    rows = await database.read(lambda session: [tuple(row) for row in session.exec(statement)])
-    assert rows == [("a", "[]"), ("old", "[]")]
+    assert await left(database) == [("a", "[]"), ("old", "[]")]
 
 
 @pytest.mark.parametrize("change", CHANGES)
 async def test_what_a_work_changes_and_does_not_raise_is_kept(
-    database: Database, change: Callable[[Session], None]
+    database: Database, change: Callable[[Tx], None]
 ) -> None:
     await database.write(leaves("old"))
     await database.write(change)
-    statement = select(BudgetRow.name, BudgetRow.times)
-    rows = await database.read(lambda session: [tuple(row) for row in session.exec(statement)])
-    assert rows != [("old", "[]")]
+    assert await left(database) != [("old", "[]")]
 
 
-async def test_without_the_guard_what_was_not_written_yet_is_dropped(database_url: str) -> None:
-    database = Database(database_url)
+async def test_without_the_guard_what_was_recorded_and_refused_is_dropped(
+    database_url: str, tools: Tools
+) -> None:
+    database = Database(database_url, tools)
 
-    def work(session: Session) -> None:
-        pending(session)
+    def work(tx: Tx) -> None:
+        recorded(tx)
         raise NotFound
 
-    answers = await together(database, leaves("a"), work)
+    answers = await together(database, lambda tx: tx.record(happened("kept")), work)
     assert isinstance(answers[1], NotFound)
-    assert await traces(database) == ["a"]
+    assert names(await read(database)) == ["kept"]
     await database.close()
 
 
@@ -216,10 +213,10 @@ async def test_a_caller_that_goes_before_its_work_began_gets_none_done(database:
 async def test_a_work_that_has_begun_is_finished_though_its_caller_goes(database: Database) -> None:
     began, release = Event(), Event()
 
-    def work(session: Session) -> None:
+    def work(tx: Tx) -> None:
         began.set()
         release.wait()
-        session.add(trace("begun"))
+        rows.add(tx, trace("begun"))
 
     task = asyncio.create_task(database.write(work))
     await asyncio.to_thread(began.wait)
@@ -234,7 +231,7 @@ async def test_a_work_that_has_begun_is_finished_though_its_caller_goes(database
 async def test_no_more_wait_than_have_room(database_url: str) -> None:
     loop, began, release = asyncio.get_running_loop(), Event(), Event()
 
-    def hold(session: Session) -> None:
+    def hold(tx: Tx) -> None:
         began.set()
         release.wait()
 
@@ -249,7 +246,7 @@ async def test_no_more_wait_than_have_room(database_url: str) -> None:
     with pytest.raises(BackendUnavailable):
         writer.put(Job(loop.create_future(), work=leaves("too much")))
     writer.forget(jobs[7])
-    writer.put(last := Job(loop.create_future(), work=lambda session: "last"))
+    writer.put(last := Job(loop.create_future(), work=lambda tx: "last"))
     for job in jobs:
         job.future.cancel()
     release.set()
@@ -281,12 +278,12 @@ async def test_jobs_that_are_all_taken_back_do_not_end_the_writer(database: Data
     for _ in range(5):
         # Close behind each other, so that the writer waits for more; and nothing comes until it has waited.
         gone = [asyncio.create_task(database.write(leaves("gone"))) for _ in range(2)]
-        await database.read(lambda session: None)
+        await database.read(lambda tx: None)
         for each in gone:
             each.cancel()
         await asyncio.gather(*gone, return_exceptions=True)
         for _ in range(50):
-            await database.read(lambda session: None)
+            await database.read(lambda tx: None)
     async with asyncio.timeout(PATIENCE):
         await database.write(leaves("kept"))
 
@@ -297,10 +294,10 @@ class Batches:
     def __init__(self) -> None:
         self.calls: list[list[str]] = []
 
-    def run(self, session: Session, items: Sequence[str]) -> list[str | Exception]:
+    def run(self, tx: Tx, items: Sequence[str]) -> list[str | Exception]:
         self.calls.append(list(items))
         for item in items:
-            session.add(trace(f"{item}"))
+            rows.add(tx, trace(f"{item}"))
         if "fault" in items:
             raise ValueError("oops")
         return [NotFound() if item == "refused" else item.upper() for item in items]
@@ -339,7 +336,7 @@ async def test_a_fault_in_a_batch_is_that_of_one_item(database: Database) -> Non
 
 
 async def test_a_batch_that_answers_too_few_answers_nobody_wrongly(database: Database) -> None:
-    def short(session: Session, items: Sequence[str]) -> list[str]:
+    def short(tx: Tx, items: Sequence[str]) -> list[str]:
         return []
 
     with pytest.raises(ValueError, match="zip"):
