@@ -18,7 +18,7 @@ _MENDS = {
     errno.EISDIR: "It is a folder: name a file",
     errno.ENOTDIR: "A file stands where a folder should: name a folder",
     errno.EEXIST: "Something else stands there: move it away",
-    errno.ELOOP: "Its links lead in a circle: mend them",
+    errno.ELOOP: "Its links lead in a circle: fix them",
     errno.ENAMETOOLONG: "Name a shorter path",
     errno.EIO: "Look at that disk",
     errno.ESTALE: "Mount that file system anew",
