@@ -128,7 +128,7 @@ CALLS: dict[str, Ask] = {
 
 
 # What runs beside a call, whoever it is about: credentials, the reader of the feed.
-BESIDE = re.compile(r"BEGIN|COMMIT|FROM api_key|UPDATE api_key|FROM event|FROM session|pg_|FROM meta")
+BESIDE = re.compile(r"BEGIN|COMMIT|(FROM|JOIN|UPDATE) (api_key|session)|FROM event|pg_|FROM meta")
 
 
 async def took(one: Someone, call: Ask) -> tuple[Any, list[str]]:

@@ -98,18 +98,19 @@ async def test_who_calls_comes_before_the_message_and_the_message_before_its_fie
     transport: Any, failure: Any
 ) -> None:
     """Each step with what the next would refuse too; however a call ends it is told of, by its id."""
-    reasons = []
+    reasons, ids = [], []
     async with transport(service(partly(Applications))) as world:
         for sent, metadata in ((b"\xff", ()), (b"\xff", BEARER), (b"", BEARER), (b"\x0a\x01a", BEARER)):
             try:
                 await raw(world.channel, f"/{NAME}/GetApplication")(sent, metadata=metadata)
-                reason = ""
             except grpc.aio.AioRpcError as error:
                 found = failure(error)
-                reason = " ".join((found.reason, *found.fields))
-                assert found.request_id == world.lines[-1]["request_id"]
-            assert world.lines[-1]["reason"] == reason.partition(" ")[0]
-            reasons.append(reason)
+                reasons.append(" ".join((found.reason, *found.fields)))
+                ids.append(found.request_id)
+            else:
+                reasons.append("")
+    assert [line["reason"] for line in world.lines] == [each.partition(" ")[0] for each in reasons]
+    assert [line["request_id"] for line in world.lines[:3]] == ids
     assert reasons == ["BAD_CREDENTIAL", "BAD_FIELD request", "BAD_FIELD application_id", ""]
 
 
