@@ -61,7 +61,8 @@ def test_only_what_is_safe_is_called_twice(serve: Any, refuse: Any, caller: Any)
 
     target = serve(**{name: handler(name) for _, name, _ in ALL})
     for attribute, name, request in ALL:
-        with pytest.raises(Unavailable):
+        # The last tries have milliseconds left, by grpc's own clock: a busy server is too late for them.
+        with pytest.raises((Unavailable, DeadlineExceeded)):
             caller.call(target, attribute, name, request())
     assert {name for _, name, _ in ALL} > SAFE
     assert {name for name, count in calls.items() if count > 10} == SAFE
@@ -168,12 +169,14 @@ def test_a_call_has_a_deadline_and_may_have_its_own(serve: Any, caller: Any) -> 
     asked = Event()
 
     def get(request: GetUserRequest, context: grpc.ServicerContext) -> GetUserResponse:
-        context.add_callback(asked.set)
+        # False where the call has ended before.
+        if not context.add_callback(asked.set):
+            asked.set()
         asked.wait()
         return GetUserResponse()
 
     with pytest.raises(DeadlineExceeded) as caught:
-        caller.call(serve(GetUser=get), "users", "GetUser", GetUserRequest(), timeout=0.1)
+        caller.call(serve(GetUser=get), "users", "GetUser", GetUserRequest(), timeout=1)
     assert caught.value.code is grpc.StatusCode.DEADLINE_EXCEEDED
     assert caught.value.reason == ""
     assert asked.wait(5)
