@@ -1,5 +1,6 @@
 """The small site of docs/integrating.md, put together from the guide's own code."""
 
+import asyncio
 import os
 import re
 from collections.abc import AsyncIterator
@@ -22,6 +23,7 @@ from authy_grpc.v1.user_pb2 import SiteKey
 from tests.examples.shop import SECRET, Browser, MovingClock, posted
 from tests.gateway.asking import serving
 from tests.harness import Service
+from tests.threads import PATIENCE
 
 GUIDE = (Path(__file__).parents[2] / "docs" / "integrating.md").read_text()
 SERVICES = {
@@ -60,7 +62,9 @@ async def guided(
     for name, value in given.items():
         monkeypatch.setitem(os.environ, name, value)
     names: dict[str, Any] = {}
-    exec("\n".join(re.findall(r"```python\n(.*?)```", guide, re.DOTALL)), names)
+    code = "\n".join(re.findall(r"```python\n(.*?)```", guide, re.DOTALL))
+    assert code.count("timeout=3)") == 1
+    exec(code.replace("timeout=3)", f"timeout={PATIENCE})"), names)
     app = names["app"]
     async with (
         app.router.lifespan_context(app),
@@ -162,6 +166,115 @@ async def test_a_password_alone_neither_shows_backup_codes_nor_switches_off(
         await browser.go("/enroll")
         take_token(browser)
         assert (await browser.ask("/enrollment"))["state"] == "pending"
+
+
+async def test_each_attempt_asks_anew_and_a_no_says_why(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    phone = await service.phone()
+    async with guided(service, monkeypatch) as (browser, _):
+        await browser.go("/enroll")
+        take_token(browser)
+        linked = await phone.accept(await phone.open((await browser.ask("/enrollment"))["link"]))
+        first = await phone.code(linked)
+        await browser.ask("/enrollment/code", code=first)
+        await browser.go("/second")
+        await browser.send("/code", code=first)
+        assert "was used before" in browser.page and "Tries left" not in browser.page
+        assert "on its way" not in await browser.go("/second")
+        asked = await browser.ask("/approval")
+        assert "on its way" in await browser.send("/text")
+        await browser.send("/code", code=await service.text_code())
+        assert "You are in." in browser.page and "books" in browser.http.cookies
+        # What was asked for that attempt opens nothing later.
+        await phone.approve(await phone.question(), asked["number"])
+        await browser.send("/out")
+        assert "You are out." in browser.page and "Log out" not in browser.page
+        assert "You are out." in await browser.go("/approved")
+        await browser.go("/second")
+        assert (await browser.ask("/approval"))["state"] == "pending"
+
+
+async def test_a_question_that_was_not_asked_is_not_kept(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def other(*_: object) -> None:
+        raise client.ReceiptError("not what was asked")
+
+    phone = await service.phone()
+    async with guided(service, monkeypatch) as (browser, names):
+        await enroll(browser, phone)
+        with monkeypatch.context() as forged:
+            forged.setitem(names, "check_asked", other)
+            for _ in range(2):  # A reload does not take what the first has refused.
+                assert await browser.ask("/approval") == {"error": "unavailable"}
+        assert (await browser.ask("/approval"))["state"] == "pending"
+
+
+async def test_an_event_counts_once_it_is_dealt_with(
+    service: Service, clock: MovingClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    phone = await service.phone()
+    async with guided(service, monkeypatch) as (browser, names):
+        stranger = Enrollment(enrollment_id="enr_1", custom_user_id="of-before-a-restart", authy_id="a")
+        event = Event(event_id="evt_1", type="enrollment.completed", enrollment=stranger)
+        body, headers = posted(event, clock())
+        assert (await browser.http.post("/hook", content=body, headers=headers)).status_code == 204
+        await enroll(browser, phone)
+        [user] = names["USERS"].values()
+        known = UserEvent(authy_id=user["authy_id"], key=SiteKey(kid="one-more"))
+        event = Event(event_id="evt_2", type="user.device_added", user=known)
+
+        def breaks(*_: object) -> None:
+            raise EOFError
+
+        with monkeypatch.context() as broken:
+            broken.setitem(names, "learn", breaks)
+            with pytest.raises(EOFError):
+                names["once"](event)
+        assert "one-more" not in user["keys"]
+        names["once"](event)
+        assert "one-more" in user["keys"]
+
+
+async def test_the_feed_tells_what_the_webhook_does(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    phone = await service.phone()
+    async with guided(service, monkeypatch) as (browser, names):
+        await enroll(browser, phone)
+        [user] = names["USERS"].values()
+        [linked] = await phone.sites()
+        await phone.remove_site(linked)
+        # Nobody has told the site yet: nobody comes in, and what is switched off is so already.
+        assert "cannot be checked now" in await browser.go("/second")
+        once = names["once"]
+
+        def until_deleted(event: Event) -> None:
+            once(event)
+            if event.type == "user.deleted":
+                raise EOFError
+
+        monkeypatch.setitem(names, "once", until_deleted)
+        async with asyncio.timeout(PATIENCE):
+            with pytest.raises(EOFError):
+                await names["follow"](names["app"].state.site)
+        assert not user["authy_id"]
+        assert "<authy-enroll" in await browser.go("/second")
+
+
+async def test_what_was_removed_on_the_phone_can_be_switched_off(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    phone = await service.phone()
+    async with guided(service, monkeypatch) as (browser, names):
+        await enroll(browser, phone)
+        await browser.go("/off")
+        [linked] = await phone.sites()
+        await phone.remove_site(linked)
+        await browser.send("/off")
+        [user] = names["USERS"].values()
+        assert (browser.path, user["authy_id"], user["keys"]) == ("/", "", {})
 
 
 async def test_the_guides_site_serves_generic_totp_by_the_one_line_that_it_names(
