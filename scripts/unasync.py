@@ -56,7 +56,7 @@ def main() -> int:
     check, stale = "--check" in sys.argv[1:], 0
     for name, text in made({name: (CLIENT / name).read_text() for name in MADE}).items():
         path = CLIENT / name
-        if path.read_text() == text:
+        if path.exists() and path.read_text() == text:
             continue
         stale += 1
         if check:
@@ -76,7 +76,7 @@ def made(sources: dict[str, str]) -> dict[str, str]:
         if not any(phrase in text for text in sources.values()):
             raise LookupError(f"{phrase!r} is in no source")
     return {
-        MADE[name]: _formatted(f"# Made of {name} by scripts/unasync.py.\n{_sync(text)}")
+        MADE[name]: _formatted(f"# Made of {name} by scripts/unasync.py: edit that one.\n{_sync(text)}")
         for name, text in sources.items()
     }
 

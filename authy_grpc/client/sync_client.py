@@ -1,4 +1,4 @@
-# Made of async_client.py by scripts/unasync.py.
+# Made of async_client.py by scripts/unasync.py: edit that one.
 """The sync client: the services of the contract as a relying site calls them."""
 
 import os

@@ -1,4 +1,4 @@
-# Made of async_watch.py by scripts/unasync.py.
+# Made of async_watch.py by scripts/unasync.py: edit that one.
 """Watchers of the sync client: streams that resume by themselves, as plain iterators."""
 
 from collections.abc import Callable, Generator

@@ -1,6 +1,7 @@
 """Reads the message of a call under a deadline, and limits for how many unknown callers it waits."""
 
 import asyncio
+from contextlib import ExitStack
 from datetime import timedelta
 
 from google.protobuf.message import Message
@@ -14,6 +15,8 @@ from authy_grpc.service.caller import Nobody
 # Calls without a credential whose message has not come: in all, and from one network.
 _WAITING, _WAITING_FROM_ONE = 100, 20
 _TRY_AGAIN = timedelta(seconds=1)
+# How long such a call waits before it takes one of these places.
+_SOON_SECONDS = 0.1
 
 
 class Receive:
@@ -27,7 +30,7 @@ class Receive:
     def __init__(self, *, timeout: timedelta = timedelta(seconds=10), address: AddressOf = by_socket) -> None:
         self._address = address
         self._seconds = timeout.total_seconds()
-        self._places = Places(_WAITING, _WAITING_FROM_ONE, lambda: RateLimited(_TRY_AGAIN))
+        self._places = Places(_WAITING, _WAITING_FROM_ONE, _refusal)
         # The calls whose message has not come, and when each has waited long enough: the oldest first.
         self._waiting: dict[Call, float] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -44,7 +47,17 @@ class Receive:
         if known is not None and not isinstance(known, Nobody):
             return await self._request(call)
         address = self._address(call.context) if known is None else known.peer
-        with self._places.hold(address, lambda: call.stop_waiting(RateLimited(_TRY_AGAIN))):
+        with ExitStack() as held:
+
+            def take_a_place() -> None:
+                try:
+                    held.enter_context(self._places.hold(address, lambda: call.stop_waiting(_refusal())))
+                except RateLimited as refusal:
+                    call.stop_waiting(refusal)
+
+            # Not at once: of honest ones many may come at one moment, whose messages are here already.
+            timer = asyncio.get_running_loop().call_later(_SOON_SECONDS, take_a_place)
+            held.callback(timer.cancel)
             return await self._request(call)
 
     async def _request(self, call: Call) -> Message:
@@ -66,3 +79,7 @@ class Receive:
                 self._timer = loop.call_at(due, self._sweep)
                 return
             call.stop_waiting(RequestTimeout())
+
+
+def _refusal() -> RateLimited:
+    return RateLimited(_TRY_AGAIN)

@@ -8,7 +8,7 @@ import os
 import resource
 import urllib.request
 from asyncio.subprocess import PIPE
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from datetime import timedelta
 from typing import Any, cast
 
@@ -126,30 +126,20 @@ async def test_watches_through_a_trusted_proxy_count_for_who_calls(transport: An
         await watch("203.0.113.8")
 
 
-def check(channel: grpc.aio.Channel) -> Any:
-    """A check of health."""
-    stub: Any = health_pb2_grpc.HealthStub(channel)
-    return stub.Check(health_pb2.HealthCheckRequest())
-
-
-def look(channel: grpc.aio.Channel) -> Any:
-    """A call by a credential: of callers without one no more than 20 of an address may be waited for."""
-    stub: Any = application_pb2_grpc.ApplicationServiceStub(channel)
-    return stub.GetApplication(application_pb2.GetApplicationRequest(application_id="app_1"), metadata=BEARER)
-
-
-async def crowd(port: int, call: Callable[[grpc.aio.Channel], Any]) -> Sequence[BaseException]:
-    """What becomes wrong where two thousand calls come at once, on as many connections as carry them."""
+async def crowd(port: int) -> Sequence[BaseException]:
+    """What becomes wrong where two thousand checks come at once, on as many connections as carry them."""
     apart = (("grpc.use_local_subchannel_pool", 1),)
     async with contextlib.AsyncExitStack() as closing, asyncio.timeout(PATIENCE):
         channels = [
             await closing.enter_async_context(grpc.aio.insecure_channel(f"127.0.0.1:{port}", apart))
             for _ in range(20)
         ]
-        for channel in channels:
-            await call(channel)
+        stubs: list[Any] = [health_pb2_grpc.HealthStub(channel) for channel in channels]
+        for stub in stubs:
+            await stub.Check(health_pb2.HealthCheckRequest())
         answers = await asyncio.gather(
-            *(call(channel) for channel in channels for _ in range(100)), return_exceptions=True
+            *(stub.Check(health_pb2.HealthCheckRequest()) for stub in stubs for _ in range(100)),
+            return_exceptions=True,
         )
     return [answer for answer in answers if isinstance(answer, BaseException)]
 
@@ -157,7 +147,7 @@ async def crowd(port: int, call: Callable[[grpc.aio.Channel], Any]) -> Sequence[
 async def test_a_crowd_that_comes_at_once_is_served(transport: Any) -> None:
     """As when a server has started anew."""
     async with transport(service(partly(Applications))) as world:
-        assert await crowd(world.port, look) == []
+        assert await crowd(world.port) == []
 
 
 async def test_a_crowd_is_not_served_by_a_server_that_bounds_it(transport: Any) -> None:
@@ -167,7 +157,7 @@ async def test_a_crowd_is_not_served_by_a_server_that_bounds_it(transport: Any) 
         health_pb2_grpc.add_HealthServicer_to_server(Health([NAME], world.streams), server)
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
-        refused: Any = await crowd(port, check)
+        refused: Any = await crowd(port)
         await server.stop(None)
     assert {error.code() for error in refused} == {grpc.StatusCode.CANCELLED}
 
